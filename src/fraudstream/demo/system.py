@@ -1,6 +1,5 @@
 """Starts and stops the processes of a demo in order."""
 
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,7 +84,8 @@ class DemoSystem:
         ready.mkdir(parents=True, exist_ok=True)
         self.bootstrap = request.bootstrap_servers or f"{LOOPBACK}:{_broker_port()}"
         if request.bootstrap_servers is None:
-            self._begin(BROKER, self._broker_command())
+            port = self.bootstrap.rpartition(":")[2]
+            self._begin(BROKER, _fraudstream("broker", "--port", port, "--data-dir", request.workdir / "kafka"))
         self._begin(DASHBOARD, self._dashboard_command())
         training = self._begin_training()
         # Spark starts during the first training; with another model there, the detector would score with that one.
@@ -94,7 +94,8 @@ class DemoSystem:
             return False
         if request.bootstrap_servers is None and not self._await([BROKER], "starting Kafka", stop):
             return False
-        self._begin(RELAY, self._relay_command())
+        api = f"http://{LOOPBACK}:{request.port}"
+        self._begin(RELAY, _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap))
         limit = TRAINING_SECONDS if waits else READY_TIMEOUT_SECONDS
         self._begin(DETECTOR, self._detector_command(waits), grace=20.0, limit=limit)
         parts = [DASHBOARD, RELAY, DETECTOR]
@@ -168,10 +169,6 @@ class DemoSystem:
             )
         raise ProcessFailed(f"the training {what}", where=f"log: {training.log}", remedy=remedy)
 
-    def _broker_command(self) -> list[str]:
-        port = self.bootstrap.rpartition(":")[2]
-        return _fraudstream("broker", "--port", port, "--data-dir", self.request.workdir / "kafka")
-
     def _dashboard_command(self) -> list[str]:
         request = self.request
         notice = ("--notice", self.notice) if self.notice else ()
@@ -179,10 +176,6 @@ class DemoSystem:
             "dashboard", "--port", request.port, "--database", f"sqlite:///{request.workdir.absolute() / 'alerts.db'}",
             "--model", request.workdir / "models" / "current", *notice,
         )  # fmt: skip
-
-    def _relay_command(self) -> list[str]:
-        api = f"http://{LOOPBACK}:{self.request.port}"
-        return _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap)
 
     def _detector_command(self, waits: bool) -> list[str]:
         return _fraudstream(
@@ -235,7 +228,7 @@ def lock_workdir(workdir: Path) -> Iterator[None]:
 
 
 def _fraudstream(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "fraudstream", *(os.fspath(a) if isinstance(a, Path) else str(a) for a in arguments)]
+    return [sys.executable, "-m", "fraudstream", *map(str, arguments)]
 
 
 def _broker_port() -> int:

@@ -15,7 +15,7 @@ from fraudstream.messages.posted import DeadLetter, PostedAlert, digest
 from fraudstream.store import tables
 from fraudstream.store.database import insert
 from fraudstream.store.full_text import alert_tokens
-from fraudstream.store.reading import StoredAlert, Total, alert_json
+from fraudstream.store.reading import StoredAlert, alert_json
 from fraudstream.times import microseconds
 from fraudstream.transactions.presentable import json_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField, Outcome
@@ -159,14 +159,6 @@ def count(connection: Connection, name: str, more: int) -> None:
     if not more:
         return
     connection.execute(_COUNT, {"name": name, "value": int(more)})
-
-
-def count_alerts(connection: Connection, stored: list[StoredAlert], conflicts: int, duplicates: int) -> None:
-    """Count new alerts by outcome, the conflicts among them, and duplicates."""
-    for outcome in (Total.ALERTS, Total.UNSCORABLE):
-        count(connection, outcome, sum(alert.outcome == outcome for alert in stored))
-    count(connection, Total.CONFLICTS, conflicts)
-    count(connection, Total.DUPLICATES, duplicates)
 
 
 def _insert_once(connection: Connection, table: Table, key: str, values: Mapping[str, object]) -> bool:

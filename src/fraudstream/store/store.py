@@ -129,7 +129,10 @@ class AlertStore(AlertReader):
                 index_tokens(connection, ((stored.seq, alert_tokens(stored.document())) for stored in added.stored))
                 observations.record(connection, observed, now, describe)
                 positions.record(connection, positions.of_records(valid))
-                rows.count_alerts(connection, added.stored, added.conflicts, added.duplicates)
+                for outcome in (Total.ALERTS, Total.UNSCORABLE):
+                    rows.count(connection, outcome, sum(alert.outcome == outcome for alert in added.stored))
+                rows.count(connection, Total.CONFLICTS, added.conflicts)
+                rows.count(connection, Total.DUPLICATES, added.duplicates)
                 if added.stored:
                     self.database.notify(connection, "alerts")
             if on_commit is not None and added.stored:

@@ -43,10 +43,10 @@ class _Latencies:
                 self.step *= 2
         self.measured += 1
 
-    def percentile(self, share: float) -> float:
-        """Return the nearest rank, in milliseconds."""
-        values = sorted(self.values)
-        return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Return the nearest rank, in milliseconds: a measured value, never an interpolated one."""
+    return round(sorted(values)[math.ceil(share * len(values)) - 1] * 1000, 3)
 
 
 @dataclass
@@ -64,8 +64,8 @@ class _Count:
             scores=tuple(self.scores),
             latencies=times.measured if times else 0,
             latency_to=to,
-            p50_ms=times.percentile(0.50) if times else None,
-            p99_ms=times.percentile(0.99) if times else None,
+            p50_ms=percentile(times.values, 0.50) if times else None,
+            p99_ms=percentile(times.values, 0.99) if times else None,
         )
 
 

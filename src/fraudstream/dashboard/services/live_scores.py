@@ -120,7 +120,7 @@ class LiveScores:
             self._model_id, self._hours = model_id, {}
         hour_number = produced_us // 3_600_000_000
         hour = self._hours.setdefault(hour_number, _Hour(first_us=produced_us, last_us=produced_us))
-        index = _bin(score)
+        index = min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
         hour.rows[index] += rows
         hour.squares[index] += rows**2
         hour.scores[index] += rows * score
@@ -155,10 +155,6 @@ class LiveScores:
             return
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
             log.warning("cannot read the saved score distribution: starting a new one", file=str(file), reason=str(e))
-
-
-def _bin(score: float) -> int:
-    return min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
 
 
 def _shares_above(threshold: float) -> Floats:

@@ -1,6 +1,5 @@
 """Computes the dashboard's counters: payments, alerts, lag, rate and latency."""
 
-import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +11,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from fraudstream import metrics
-from fraudstream.dashboard.services.charts import MinuteTally
+from fraudstream.dashboard.services.charts import MinuteTally, percentile
 from fraudstream.dashboard.services.columns import ColumnWatch
 from fraudstream.dashboard.services.ledger_report import ledger_partitions, ledger_summary
 from fraudstream.dashboard.services.live_scores import LiveScores
@@ -227,7 +226,7 @@ class Statistics:
         values = to_page if watched else to_store
         if not values:
             return None, None, None
-        return _percentile(values, 0.50), _percentile(values, 0.99), "page" if watched else "store"
+        return percentile(values, 0.50), percentile(values, 0.99), "page" if watched else "store"
 
     def _model(self) -> tuple[str | None, float | None, DeployedModel | None]:
         deployment = self._read_deployment()
@@ -246,11 +245,6 @@ class Statistics:
             # Alerts stay visible all the same.
             log.warning("cannot read the active deployment", reason=e.what, where=e.where)
             return None
-
-
-def _percentile(values: Sequence[float], share: float) -> float:
-    """Return the nearest rank, in milliseconds: a measured value, never an interpolated one."""
-    return round(values[math.ceil(share * len(values)) - 1] * 1000, 3)
 
 
 def _progress(positions: dict[TopicPartition, Position]) -> tuple[int, int, int]:

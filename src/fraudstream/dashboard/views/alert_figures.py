@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-import orjson
-
+from fraudstream.dashboard.web.presentation import value_text
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import Explanation, Step
 from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
@@ -94,23 +93,13 @@ def signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'}{f'{size:.2f}' if size < 1e5 else f'{size:.3g}'}"
 
 
-def value_text(value: object) -> str:
-    """Format a value, in at most 60 characters."""
-    if value is None or value == "":
-        return "missing"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number_text(value)
-    text = value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= _VALUE_CHARS else f"{text[: _VALUE_CHARS - 1]}…"
-
-
 def _bar(step: Step, most: float) -> Bar:
     reason = step.reason
     half = min(abs(reason.contribution) / most, 1.0) * 50
     is_for = reason.contribution > 0
     return Bar(
         reason.feature,
-        value_text(reason.value),
+        value_text(reason.value, _VALUE_CHARS, number_text),
         signed(reason.contribution),
         "for" if is_for else "against",
         round(50 if is_for else 50 - half, 2),
@@ -123,7 +112,7 @@ def _strip(step: Step) -> Strip:
     feature, cell = step.cell.feature, step.cell
     imputation = _imputation_text(feature) if cell.is_imputed else ""
     quantiles = _quantiles(feature)
-    value = value_text(plain(cell.raw_value))
+    value = value_text(plain(cell.raw_value), _VALUE_CHARS, number_text)
     if quantiles is None:
         position = "imputed with the typical value" if cell.is_imputed else _category_position(feature, cell.components)
         is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.components[-1] == 1.0

@@ -122,11 +122,7 @@ def _values(steps: tuple[Step, ...]) -> dict[str, float]:
     largest = sorted(steps, key=lambda step: -abs(step.reason.contribution))
     read = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
     values = {step.cell.column: plain(step.cell.raw_value) for step in read[:TOP_REASONS]}
-    return {
-        name: float(value)
-        for name, value in values.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    return {name: float(value) for name, value in values.items() if presentation.is_number(value)}
 
 
 def _columns(

@@ -2,9 +2,9 @@
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 import orjson
@@ -87,6 +87,20 @@ def shortened(text: str, chars: int) -> str:
     return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a value of a transaction is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def value_text(value: object, chars: int, of_number: Callable[[float], str] = number) -> str:
+    """Format a value, in at most so many characters."""
+    if value is None or value == "":
+        return "missing"
+    if is_number(value):
+        return of_number(value)
+    return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), chars)
+
+
 VALUES_PER_ROW: Final = 3
 TEXT_CHARS: Final = 40
 REASON_CHARS: Final = 18
@@ -157,6 +171,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
     source_row = alert.get(AlertField.SOURCE_ROW)
     score = alert.get(AlertField.SCORE)
     transaction = alert[AlertField.TRANSACTION]
+    amount = amount_of(transaction)
     return AlertRow(
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
@@ -165,7 +180,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         score=score,
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",
-        amount=_amount(transaction),
+        amount=NOTHING if amount is None else f"{amount:,.2f}",
         values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
         source_row=NOTHING if source_row is None else f"{source_row:,}",
@@ -200,7 +215,7 @@ def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
     return [
         ReasonBar(
             reason["feature"],
-            _reason_value(reason["value"]),
+            value_text(reason["value"], REASON_CHARS),
             reason["text"],
             f"{abs(reason['contribution']) / most * 100:.1f}%",
             reason["contribution"] > 0,
@@ -212,7 +227,7 @@ def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
 def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
     """Return the largest numbers of a transaction; the first texts if there are none."""
     candidates = [(name, value) for name, value in transaction.items() if not _UNINFORMATIVE.match(name)]
-    numbers = [(name, value) for name, value in candidates if _is_number(value)]
+    numbers = [(name, value) for name, value in candidates if is_number(value)]
     if numbers:
         numbers.sort(key=lambda pair: -abs(pair[1]))
         return [LabelledValue(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
@@ -220,25 +235,8 @@ def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
     return [LabelledValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
 
 
-def _amount(transaction: Mapping[str, Any]) -> str:
-    amount = amount_of(transaction)
-    return NOTHING if amount is None else f"{amount:,.2f}"
-
-
 def _novelty(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
     unseen_from = stats["unseen_from_row"]
     if source_row is None or unseen_from is None or model_id != stats["model_id"]:
         return ""
     return "new" if source_row >= unseen_from else "seen"
-
-
-def _reason_value(value: object) -> str:
-    if value is None or value == "":
-        return "missing"
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return number(value)
-    return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), REASON_CHARS)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
