@@ -118,6 +118,7 @@ def test_two_relays_share_the_topics_and_each_record_is_posted_once(broker: Runn
             assert second.names("alone") == []
 
 
+@pytest.mark.nightly
 def test_partitions_that_are_assigned_later_too_are_relayed_from_the_beginning(broker: RunningBroker) -> None:
     bootstrap, first, second, assignments = broker.bootstrap_servers, Api(), Api(), list[None]()
     with relaying(bootstrap, first), relaying(bootstrap, second, SECOND):
@@ -199,6 +200,7 @@ def test_a_relay_that_is_killed_for_good_loses_and_doubles_nothing(
             stop_process(process, grace=10)
 
 
+@pytest.mark.nightly
 def test_a_relay_without_partitions_is_ready_and_takes_over(broker: RunningBroker) -> None:
     bootstrap, last, count = broker.bootstrap_servers, Api(), len(RELAYED_TOPICS)
     ready = [threading.Event() for _ in range(count + 1)]

@@ -1,3 +1,6 @@
 """The tests of `test_alerts_api.py`, on PostgreSQL."""
 
+import pytest
 from tests.integration.test_alerts_api import *  # noqa: F403
+
+pytestmark = pytest.mark.nightly

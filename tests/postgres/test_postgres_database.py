@@ -11,7 +11,7 @@ import pytest
 
 from dashboards import Clock, alert
 from fraudstream.errors import StoreError
-from fraudstream.store import postgresql
+from fraudstream.store.backends import postgresql
 from fraudstream.store.changes import Actor
 from fraudstream.store.database import read_store
 from fraudstream.store.filters import AlertFilter

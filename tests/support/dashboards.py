@@ -17,7 +17,7 @@ from sqlalchemy import create_engine
 from werkzeug.test import TestResponse
 
 from fraudstream.runtime.processes import free_port, stop, wait_until
-from fraudstream.store.sqlite import SqliteBackend
+from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.store import AlertStore
 from serving import ServingProcess
 

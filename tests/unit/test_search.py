@@ -18,10 +18,10 @@ from sqlalchemy import event, text, update
 
 from dashboards import Clock, file_of, take_back
 from fraudstream.store import search, tables
+from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.filters import AlertFilter, Op, SearchPosition, Sort, Where
 from fraudstream.store.full_text import Text, alert_tokens, columns_of, fold
 from fraudstream.store.search import AlertSearch
-from fraudstream.store.sqlite import SqliteBackend
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.wire import AlertField, Outcome

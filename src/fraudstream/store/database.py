@@ -25,9 +25,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fraudstream.errors import StoreError
-from fraudstream.store.backend import RELAXED, WRITE, Backend
-from fraudstream.store.postgresql import PostgresqlBackend
-from fraudstream.store.sqlite import SqliteBackend
+from fraudstream.store.backends.backend import RELAXED, WRITE, Backend
+from fraudstream.store.backends.postgresql import PostgresqlBackend
+from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.tables import metadata
 from fraudstream.transactions.masking import DataMask
 

@@ -11,12 +11,12 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, f
 
 from fraudstream.errors import StoreError
 from fraudstream.store import tables
+from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.changes import BrokenLink, broken_links
 from fraudstream.store.database import ROWS_AT_ONCE, Database, backend_of, insert, read_store, upsert
 from fraudstream.store.minutes import MINUTE_US, MinuteStore
 from fraudstream.store.reading import AlertReader, Total
 from fraudstream.store.rows import count, indexed_tokens
-from fraudstream.store.sqlite import SqliteBackend
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.store.word_index import index_tokens, remove_tokens
 from fraudstream.transactions.wire import EventType, Outcome

@@ -17,7 +17,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file, tighten
-from fraudstream.store.backend import (
+from fraudstream.store.backends.backend import (
     APPEND_ONLY,
     BUSY_TIMEOUT_MS,
     PROBE_REMEDY,

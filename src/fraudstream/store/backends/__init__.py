@@ -1,0 +1,1 @@
+"""The database engines that can hold the alert store: SQLite and PostgreSQL."""
