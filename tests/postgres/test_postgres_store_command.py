@@ -57,6 +57,14 @@ def revision(url: str) -> object:
     return execute(url, "SELECT version_num FROM alembic_version")[0][0]
 
 
+def test_a_backup_finds_the_server_among_several_hosts(
+    postgres: PostgresServer, filled: AlertStore, url: str, tmp_path: Path
+) -> None:
+    hosts = f"host=127.0.0.1:1&host=127.0.0.1:{postgres.port}"
+    several = f"postgresql+psycopg://postgres@/{url.rpartition('/')[2]}?{hosts}&target_session_attrs=read-write"
+    assert "10 alerts" in run("backup", tmp_path / "backup.dump", "--database", several).output
+
+
 def test_a_backup_is_restored_into_an_empty_store_and_into_a_new_database(
     filled: AlertStore, url: str, new_url: str, postgres: PostgresServer, tmp_path: Path
 ) -> None:

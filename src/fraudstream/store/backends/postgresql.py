@@ -153,8 +153,8 @@ class PostgresqlBackend(Backend):
 
     def _run(self, program: str, *arguments: str | Path) -> None:
         """Run one of PostgreSQL's own programs; raises StoreError if it is missing or fails."""
-        parts: dict[str, Any] = self._url.translate_connect_args(database="dbname", username="user")
-        parts |= self._url.query
+        # As SQLAlchemy connects: an address may name several hosts.
+        _, parts = self._url.get_dialect()().create_connect_args(self._url)
         environment = os.environ | {"LC_ALL": "C"}
         if (password := parts.pop("password", None)) is not None:
             environment["PGPASSWORD"] = password
