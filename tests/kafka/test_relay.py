@@ -19,8 +19,9 @@ from dashboards import RunningDashboard
 from fraudstream.audit.gather import OUTCOME_TOPICS
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.reading import committed_offsets, open_reader
-from fraudstream.relay.carrier import GROUP, REFUSED_RECORD, post_positions
+from fraudstream.relay.carrier import GROUP, REFUSED_RECORD
 from fraudstream.relay.records import Route
+from fraudstream.relay.service import post_positions
 from fraudstream.runtime.processes import stop as stop_process
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final
 
 import structlog
@@ -14,16 +13,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import open_reader
-from fraudstream.messages.base import Object
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
-from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import (
     REJECTED_BECAUSE,
     RELAYED_TOPICS,
-    EventField,
-    EventType,
     Topic,
     output_limit,
 )
@@ -41,7 +36,6 @@ POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
-POSITION_SECONDS: Final = 1.0
 FIRST_BACKOFF_SECONDS: Final = 0.1
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 REFUSED_RECORD: Final = "refused_record"
@@ -234,33 +228,6 @@ class Relay:
             return
         self._is_committed = True
         self._committed_at = time.monotonic()
-
-
-def post_positions(
-    api: DashboardClient,
-    ends: Callable[[], Mapping[int, tuple[int, int]]],
-    now: Callable[[], datetime],
-    stop: threading.Event,
-) -> None:
-    """Post the watermarks of the input topic every second until `stop`: they count payments without reading them.
-
-    If Kafka does not respond, the error is posted, so that the dashboard can tell Kafka's failure from the relay's.
-    """
-    while not stop.wait(POSITION_SECONDS):
-        try:
-            positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
-            content: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
-        except (KafkaException, KafkaFailure) as e:
-            reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
-            content = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
-        at = iso(now())
-        event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
-        try:
-            api.post_records(Route.EVENTS, [encode(event | content)])
-        except (ApiUnavailable, ApiRefused) as e:
-            log.debug("position not posted", reason=str(e))
-        except Exception as e:  # or the thread would end, and the counters freeze without an error
-            log.error("position not posted", reason=f"{type(e).__name__}: {e}")
 
 
 @dataclass(frozen=True, slots=True)

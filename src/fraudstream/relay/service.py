@@ -20,8 +20,9 @@ from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
-from fraudstream.relay.api_client import DashboardClient
-from fraudstream.relay.carrier import Relay, open_consumer, post_positions
+from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
+from fraudstream.relay.carrier import Relay, open_consumer
+from fraudstream.relay.records import Route, encode
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
@@ -101,6 +102,7 @@ DAY_SECONDS: Final = 24 * 3600.0
 RETRY_SECONDS: Final = 10.0
 SEND_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.5
+POSITION_SECONDS: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -145,6 +147,33 @@ def replay_sender(settings: Settings) -> ReplaySender:
     """Return a sender of replays, which connects when it has one to send."""
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
     return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
+
+
+def post_positions(
+    api: DashboardClient,
+    ends: Callable[[], Mapping[int, tuple[int, int]]],
+    now: Callable[[], datetime],
+    stop: threading.Event,
+) -> None:
+    """Post the watermarks of the input topic every second until `stop`: they count payments without reading them.
+
+    If Kafka does not respond, the error is posted, so that the dashboard can tell Kafka's failure from the relay's.
+    """
+    while not stop.wait(POSITION_SECONDS):
+        try:
+            positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
+            content: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+        except (KafkaException, KafkaFailure) as e:
+            reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
+            content = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
+        at = iso(now())
+        event = {EventField.EVENT_ID: f"position/{at}", EventField.TYPE: EventType.POSITION.value, EventField.AT: at}
+        try:
+            api.post_records(Route.EVENTS, [encode(event | content)])
+        except (ApiUnavailable, ApiRefused) as e:
+            log.debug("position not posted", reason=str(e))
+        except Exception as e:  # or the thread would end, and the counters freeze without an error
+            log.error("position not posted", reason=f"{type(e).__name__}: {e}")
 
 
 def publish_heads(

@@ -180,7 +180,8 @@ def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Sea
     of_assignee, few = None, FEW
     if connection.dialect.name == "postgresql":
         # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
-        of_assignee, few = None if query.assignee is None else _of_assignee(query.assignee), NARROW
+        few = NARROW
+        of_assignee = None if query.assignee is None else select(_ALERT.seq).where(_ALERT.assignee == query.assignee)
     for matches in (text_matches, of_time, of_assignee):
         if matches is not None and (is_one := _is_one_of(connection, matches, few)) is not None:
             # An expression, which keeps SQLite from using an index instead.
@@ -228,10 +229,6 @@ def _of_time(query: AlertFilter) -> Select[Any] | None:
     """Select the `seq` of all alerts in the time range of the query."""
     conditions = AlertFilter(outcome=None, since_us=query.since_us, until_us=query.until_us).conditions()
     return select(_ALERT.seq).where(*conditions) if conditions else None
-
-
-def _of_assignee(name: str) -> Select[Any]:
-    return select(_ALERT.seq).where(_ALERT.assignee == name)
 
 
 def _is_narrow(
