@@ -21,6 +21,7 @@ END_OF_PARTITION: Final = "_PARTITION_EOF"
 """The error name with which the client reports the end of a partition."""
 
 _SECONDS = 5.0
+_NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
@@ -60,9 +61,19 @@ def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Produ
 
 
 def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
-    """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException."""
-    begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
-    return begin, end
+    """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException.
+
+    A broker that has just started, or just became leader, names itself the leader before it is ready to be one.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
+            return begin, end
+        except KafkaException as e:
+            if e.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
 
 
 def read_partition(
