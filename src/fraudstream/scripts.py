@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, ParamSpec
@@ -141,26 +142,15 @@ def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Run the relay in a thread for the length of a `with` block; when either ends, `stop` ends the other."""
     from fraudstream.relay.service import run_relay
 
-    failures: list[Exception] = []
-
-    def relay() -> None:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="relay") as pool:
+        # The detector reports readiness; the relay waits for a dashboard for as long as it takes.
+        relay = pool.submit(run_relay, settings.model_copy(update={"ready_file": None}), stop)
+        relay.add_done_callback(lambda _: stop.set())
         try:
-            # The detector reports readiness; the relay waits for a dashboard for as long as it takes.
-            run_relay(settings.model_copy(update={"ready_file": None}), stop)
-        except Exception as e:  # raised again in the main thread
-            failures.append(e)
+            yield
         finally:
             stop.set()
-
-    thread = threading.Thread(target=relay, name="relay")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
+    relay.result()
 
 
 @contextmanager
