@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring
-from operator import itemgetter
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -269,10 +268,7 @@ class ChangingSource:
     def _encoded(self, rows: Iterator[list[str]], first: int) -> Iterator[bytes]:
         source, indexes = self.source, self.spans.columns_at(first, self.source.columns)
         encode = encoder([source.columns[at] for at in indexes], [source.numeric[at] for at in indexes])
-        if len(indexes) == len(source.columns):
-            return map(encode, rows)
-        pick = itemgetter(*indexes) if len(indexes) > 1 else lambda row: tuple(row[at] for at in indexes)
-        return (encode(list(pick(row))) for row in rows)
+        return (encode([row[at] for at in indexes]) for row in rows)
 
 
 def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSource:
