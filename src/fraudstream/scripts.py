@@ -27,8 +27,6 @@ from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import Topic
 
 DATA: Final = "creditcard.csv"
-TEMPLATES: Final = "templates"
-TERMINATED: Final = 128 + signal.SIGTERM
 JVM_END_SECONDS: Final = 10.0
 
 _Arguments = ParamSpec("_Arguments")
@@ -95,7 +93,7 @@ def serve_dashboard(script: str) -> None:
     """Run `dashboard.py`: serve the API and the page, with a templates/dashboard.html beside the script if any."""
     folder = _folder(script)
     settings = script_settings(folder)
-    templates = folder / TEMPLATES
+    templates = folder / "templates"
     _command(
         "dashboard", "--database", settings.database, "--model", settings.model,
         *(("--templates", templates) if templates.is_dir() else ()),
@@ -115,7 +113,7 @@ def script_settings(folder: Path) -> Settings:
 def _exit(*_: object) -> None:
     """Exit cleanly: partial files are removed first, whatever signals follow."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(TERMINATED)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _command(*arguments: object) -> None:

@@ -48,7 +48,7 @@ class JarSet:
 
     name: str
     coordinates: tuple[str, ...]
-    excluded: tuple[str, ...] = ()
+    excluded: tuple[str, ...]
 
     def directory(self, cache: Path) -> Path:
         """The folder of its jars; other coordinates have another folder, so a new release fetches again."""
@@ -187,7 +187,7 @@ def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: s
         f"-Duser.home={ivy / 'home'}",
         *("-cp", str(spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
         *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(jar_set.coordinates)),
-        *(("--exclude-packages", ",".join(jar_set.excluded)) if jar_set.excluded else ()),
+        *("--exclude-packages", ",".join(jar_set.excluded)),
         # SparkSubmit resolves and then runs a program; the shortest one on its class path prints Ivy's version.
         *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
     ]

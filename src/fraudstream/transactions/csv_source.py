@@ -28,8 +28,6 @@ LONGEST_CELL: Final = 16 * 1024 * 1024
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
-Encoder = Callable[[list[str]], bytes]
-
 
 @dataclass(frozen=True)
 class CsvSource:
@@ -115,7 +113,7 @@ def _width(path: Path, delimiter: str) -> int:
     return len(header)
 
 
-def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
+def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Callable[[list[str]], bytes]:
     """Return a function from the cells of a row to its JSON, built once per file: 40,000 rows/s of 31 columns.
 
     It modifies the list of cells, which is in the order of `columns`; `numeric` is as in `CsvSource`.
