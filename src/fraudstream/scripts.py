@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, ParamSpec
@@ -26,8 +27,6 @@ from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import Topic
 
 DATA: Final = "creditcard.csv"
-TEMPLATES: Final = "templates"
-TERMINATED: Final = 128 + signal.SIGTERM
 JVM_END_SECONDS: Final = 10.0
 
 _Arguments = ParamSpec("_Arguments")
@@ -94,7 +93,7 @@ def serve_dashboard(script: str) -> None:
     """Run `dashboard.py`: serve the API and the page, with a templates/dashboard.html beside the script if any."""
     folder = _folder(script)
     settings = script_settings(folder)
-    templates = folder / TEMPLATES
+    templates = folder / "templates"
     _command(
         "dashboard", "--database", settings.database, "--model", settings.model,
         *(("--templates", templates) if templates.is_dir() else ()),
@@ -114,7 +113,7 @@ def script_settings(folder: Path) -> Settings:
 def _exit(*_: object) -> None:
     """Exit cleanly: partial files are removed first, whatever signals follow."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    sys.exit(TERMINATED)
+    sys.exit(128 + signal.SIGTERM)
 
 
 def _command(*arguments: object) -> None:
@@ -141,26 +140,15 @@ def _relaying(settings: Settings, stop: threading.Event) -> Iterator[None]:
     """Run the relay in a thread for the length of a `with` block; when either ends, `stop` ends the other."""
     from fraudstream.relay.service import run_relay
 
-    failures: list[Exception] = []
-
-    def relay() -> None:
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="relay") as pool:
+        # The detector reports readiness; the relay waits for a dashboard for as long as it takes.
+        relay = pool.submit(run_relay, settings.model_copy(update={"ready_file": None}), stop)
+        relay.add_done_callback(lambda _: stop.set())
         try:
-            # The detector reports readiness; the relay waits for a dashboard for as long as it takes.
-            run_relay(settings.model_copy(update={"ready_file": None}), stop)
-        except Exception as e:  # raised again in the main thread
-            failures.append(e)
+            yield
         finally:
             stop.set()
-
-    thread = threading.Thread(target=relay, name="relay")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
+    relay.result()
 
 
 @contextmanager

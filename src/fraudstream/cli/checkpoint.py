@@ -56,10 +56,8 @@ def rebuild(**flags: object) -> None:
 
     settings = Settings.load(**flags)
     topic = Topic.TRANSACTIONS.value
-    current_id, begins = (
-        topic_id(settings.bootstrap_servers, topic),
-        Watermarks(settings.bootstrap_servers, topic).begins(),
-    )
+    current_id = topic_id(settings.bootstrap_servers, topic)
+    begins = Watermarks(settings.bootstrap_servers, topic).begins()
     with lock_checkpoint(settings.checkpoint):
         offsets = accounted_until(KafkaLedger(settings.bootstrap_servers).read(), current_id, begins)
         aside = rebuild(settings.checkpoint, Marker(topic, current_id, start=offsets), datetime.now(UTC))

@@ -121,15 +121,11 @@ def _rendered(result: _Result) -> RenderableType:
     steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
     largest = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading, justify in (
-        ("column", "left"),
-        ("value", "left"),
-        ("read as", "left"),
-        ("for the model", "right"),
-        (f"contribution ({unit})", "right"),
-        ("", "left"),
-    ):
-        table.add_column(heading, overflow="fold", justify=justify)  # type: ignore[arg-type]
+    for heading in ("column", "value", "read as"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("for the model", f"contribution ({unit})"):
+        table.add_column(heading, overflow="fold", justify="right")
+    table.add_column("", overflow="fold")
     for step in steps:
         contribution = step.reason.contribution
         bar = "█" * round(abs(contribution) / largest * _BAR_CHARS)
@@ -144,8 +140,8 @@ def _rendered(result: _Result) -> RenderableType:
     sums = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     sums.add_column(style="dim")
     sums.add_column(overflow="fold")
-    for name, value in _sums(result, unit):
-        sums.add_row(name, value)
+    for row in _sums(result, unit):
+        sums.add_row(*row)
     reasons = "\n".join(f"  {reason.text}" for reason in explanation.top())
     return Group(
         Text(f"{result.about}, by {explanation.model_id}\n", style="bold"),
@@ -161,10 +157,7 @@ def _sums(result: _Result, unit: str) -> Iterator[tuple[str, str]]:
     yield "base", f"{explanation.base:+.6f} {unit}: {explanation.background}"
     yield "contributions", f"{explanation.margin - explanation.base:+.6f} {unit} together"
     yield "margin", f"{explanation.margin:+.6f} {unit}"
-    yield (
-        "probability",
-        f"{explanation.probability!r}" + (" (the margin)" if unit == "probability" else ""),
-    )
+    yield "probability", repr(explanation.probability) + (" (the margin)" if unit == "probability" else "")
     yield "score", repr(explanation.score) + (" (calibrated)" if explanation.score != explanation.probability else "")
     yield "threshold", repr(result.threshold)
     if outcome is Outcome.UNSCORABLE:

@@ -11,7 +11,6 @@ from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import batch_spark
 
-ALGORITHMS = ("auto", "logistic-regression", "random-forest", "gbt")
 DEFAULT_SEED = 42
 
 
@@ -25,23 +24,16 @@ DEFAULT_SEED = 42
     help="Learn from these columns and no others, however suspicious they look; repeatable.",
 )
 @click.option("--exclude", multiple=True, metavar="A,B", help="Leave these columns out; repeatable.")
-@click.option(
-    "--algorithm",
-    type=click.Choice(ALGORITHMS),
-    default=ALGORITHMS[0],
-    show_default=True,
-    help="The classifier; auto tries several on a validation period and selects the best.",
+@options.algorithm(
+    default="auto", help="The classifier; auto tries several on a validation period and selects the best."
 )
-@click.option(
-    "--legitimate-share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="Share of the legitimate rows in the CSV; each is weighted by 1/share, in training and in every metric.",
+@options.legitimate_share(
+    help="Share of the legitimate rows in the CSV; each is weighted by 1/share, in training and in every metric."
 )
 @click.option(
     "--label-delay",
-    type=options.Duration(),
+    type=options.duration,
+    metavar="TIME",
     default="0s",
     show_default=True,
     help="How long after a payment its label arrives, as in 7d or 12h: labels not known in time are not used.",
@@ -51,11 +43,7 @@ DEFAULT_SEED = 42
     type=click.FloatRange(0),
     help="Cost of reviewing a false alarm, in the unit of the amounts.  [default: 2.5]",
 )
-@click.option(
-    "--max-alerts-per-day",
-    type=click.FloatRange(0, min_open=True),
-    help="Upper limit of the average number of alerts a day at the threshold.",
-)
+@options.max_alerts_per_day(help="Upper limit of the average number of alerts a day at the threshold.")
 @setting("models")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json

@@ -1,11 +1,11 @@
-"""Options shared by commands, and factories for Java, jars, Spark sessions and the dashboard client."""
+"""Options shared by commands, parsers of their values, and a factory for the dashboard client."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -45,57 +45,45 @@ def dashboard(settings: Settings) -> DashboardClient:
     return DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
 
 
-class NamedRow(click.ParamType[tuple[str, int]]):
-    """`NAME=ROW`: a column and a row number from 0; the name may contain an equals sign."""
-
-    name = "NAME=ROW"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """Parse the text."""
-        if isinstance(value, tuple):
-            return value
-        name, _, row = str(value).rpartition("=")
-        if not name or not row.isascii() or not row.isdecimal():
-            self.fail(f"{value!r} is not NAME=ROW, as in V26=30000", param, ctx)
-        return name, int(row)
+def named_row(text: str) -> tuple[str, int]:
+    """Parse `NAME=ROW`: a column and a row number from 0; the name may contain an equals sign."""
+    name, _, row = text.rpartition("=")
+    if not name or not row.isascii() or not row.isdecimal():
+        raise click.BadParameter(f"{text!r} is not NAME=ROW, as in V26=30000")
+    return name, int(row)
 
 
-class ListenerPorts(click.ParamType[tuple[int, int]]):
-    """`PORT:ADVERTISED`: a port to listen on, and the one that is advertised to clients."""
-
-    name = "PORT:ADVERTISED"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Parse the text."""
-        if isinstance(value, tuple):
-            return value
-        ports = [int(part) if part.isascii() and part.isdecimal() else 0 for part in str(value).split(":")]
-        if len(ports) != 2 or not all(0 < port < 65536 for port in ports):
-            self.fail(f"{value!r} is not PORT:ADVERTISED, as in 9093:19093", param, ctx)
-        return ports[0], ports[1]
+def listener_ports(text: str) -> tuple[int, int]:
+    """Parse `PORT:ADVERTISED`: a port to listen on, and the one that is advertised to clients."""
+    ports = [int(part) if part.isascii() and part.isdecimal() else 0 for part in text.split(":")]
+    if len(ports) != 2 or not all(0 < port < 65536 for port in ports):
+        raise click.BadParameter(f"{text!r} is not PORT:ADVERTISED, as in 9093:19093")
+    return ports[0], ports[1]
 
 
-class Duration(click.ParamType[float]):
-    """A number of seconds, or a number with a unit: `90`, `30m`, `12h`, `7d`."""
-
-    name = "TIME"
-    _SECONDS: Final = MappingProxyType({"s": 1, "m": 60, "h": 3_600, "d": 86_400})
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse the text."""
-        if isinstance(value, (int, float)):
-            return float(value)
-        text = str(value).strip().lower()
-        unit = self._SECONDS.get(text[-1:])
-        try:
-            seconds = float(text[:-1]) * unit if unit is not None else float(text)
-        except ValueError:
-            seconds = -1.0
-        if not 0.0 <= seconds < math.inf:
-            self.fail(f"{value!r} is not a time, as in 90s, 12h or 7d", param, ctx)
-        return seconds
+def duration(text: str) -> float:
+    """Parse a number of seconds, or a number with a unit: `90`, `30m`, `12h`, `7d`."""
+    number = text.strip().lower()
+    unit = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}.get(number[-1:])
+    try:
+        seconds = float(number) if unit is None else float(number[:-1]) * unit
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < math.inf:
+        raise click.BadParameter(f"{text!r} is not a time, as in 90s, 12h or 7d")
+    return seconds
 
 
 kafka = setting("bootstrap_servers")
 data = click.option("--data", type=PATH, required=True, help="A CSV (also .gz) with a header.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+algorithm = partial(
+    click.option,
+    "--algorithm",
+    type=click.Choice(("auto", "logistic-regression", "random-forest", "gbt")),
+    show_default=True,
+)
+legitimate_share = partial(
+    click.option, "--legitimate-share", type=click.FloatRange(0, 1, min_open=True), default=1.0, show_default=True
+)
+max_alerts_per_day = partial(click.option, "--max-alerts-per-day", type=click.FloatRange(0, min_open=True))

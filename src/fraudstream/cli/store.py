@@ -59,7 +59,9 @@ def migrate(backup: Path | None, **flags: object) -> None:
 
 
 @store.command()
-@click.option("--older-than", type=options.Duration(), required=True, help="The age in the store, as in 90d.")
+@click.option(
+    "--older-than", type=options.duration, metavar="TIME", required=True, help="The age in the store, as in 90d."
+)
 @click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @setting("database")

@@ -1,19 +1,23 @@
 """The commands `broker`, `produce`, `detect`, `relay`, `dashboard` and `demo`."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import click
 
 from fraudstream.cli import options
-from fraudstream.cli.models import ALGORITHMS
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.transactions.wire import Topic
 
 DATA_CANDIDATES = (Path("data/creditcard.csv"), Path("fraud_detection_project/creditcard.csv"))
-TRIGGERS = ("realtime", "micro-batch")
+
+_trigger = partial(
+    click.option, "--trigger", type=click.Choice(("realtime", "micro-batch")), default="realtime", show_default=True
+)
+_changing_column = partial(click.option, type=options.named_row, metavar="NAME=ROW", multiple=True)
 
 
 @click.command()
@@ -22,7 +26,8 @@ TRIGGERS = ("realtime", "micro-batch")
 @click.option(
     "--listener",
     "listeners",
-    type=options.ListenerPorts(),
+    type=options.listener_ports,
+    metavar="PORT:ADVERTISED",
     multiple=True,
     help="Listen on another port too, and advertise the port ADVERTISED to its clients, for a proxy or a tunnel."
     " Repeatable.",
@@ -58,18 +63,8 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
 @click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
 @click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
 @click.option("--progress-file", type=options.PATH, help="The progress file  [.produce/...]")
-@click.option(
-    "--column-from",
-    type=options.NamedRow(),
-    multiple=True,
-    help="Omit a column before a row (from 0), so that it appears there. Repeatable.",
-)
-@click.option(
-    "--column-until",
-    type=options.NamedRow(),
-    multiple=True,
-    help="Omit a column from a row on, so that it disappears there. Repeatable.",
-)
+@_changing_column("--column-from", help="Omit a column before a row (from 0), so that it appears there. Repeatable.")
+@_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
 @setting("partitions")
 def produce(
     data: Path,
@@ -116,13 +111,7 @@ def produce(
 @click.command()
 @options.kafka
 @setting("model")
-@click.option(
-    "--trigger",
-    type=click.Choice(TRIGGERS),
-    default=TRIGGERS[0],
-    show_default=True,
-    help="Spark's Real-time Mode, or micro-batches.",
-)
+@_trigger(help="Spark's Real-time Mode, or micro-batches.")
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
 @setting("batch_interval")
@@ -194,31 +183,18 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
 
 
 @click.command()
-@click.option("--data", type=click.Path(path_type=Path), default=None, help="A CSV  [data/creditcard.csv, if present]")
+@click.option("--data", type=options.PATH, help="A CSV  [data/creditcard.csv, if present]")
 @click.option("--rate", type=click.FloatRange(0), default=200.0, show_default=True, help="Rows a second; 0: no limit.")
 @click.option(
     "--duration",
     type=click.FloatRange(0, min_open=True),
-    default=None,
     help="Stop this many seconds after the first row was sent.",
 )
 @setting("port")
-@click.option("--workdir", type=click.Path(path_type=Path), default=Path("demo"), show_default=True, help="A folder.")
-@click.option(
-    "--algorithm",
-    type=click.Choice(ALGORITHMS),
-    default="logistic-regression",
-    show_default=True,
-    help="As for train; the default trains fastest.",
-)
-@click.option(
-    "--legitimate-share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=1.0,
-    show_default=True,
-    help="As for train.",
-)
-@click.option("--trigger", type=click.Choice(TRIGGERS), default=TRIGGERS[0], show_default=True, help="As for detect.")
+@click.option("--workdir", type=options.PATH, default=Path("demo"), show_default=True, help="A folder.")
+@options.algorithm(default="logistic-regression", help="As for train; the default trains fastest.")
+@options.legitimate_share(help="As for train.")
+@_trigger(help="As for detect.")
 @click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
 @options.kafka

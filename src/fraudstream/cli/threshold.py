@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("value", type=click.FloatRange(0, 1), required=False)
 @click.option("--review-cost", type=click.FloatRange(0), help="Set the cheapest at this cost of a false alarm.")
-@click.option(
-    "--max-alerts-per-day",
-    type=click.FloatRange(0, min_open=True),
-    help="Set the cheapest with at most this many alerts a day on average.",
-)
+@options.max_alerts_per_day(help="Set the cheapest with at most this many alerts a day on average.")
 @click.option("--who", help="Who makes the change; the user of this machine by default.")
 @click.option("--why", default="set on the command line", show_default=True, help="The reason.")
 @setting("model")

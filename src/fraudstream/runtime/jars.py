@@ -48,7 +48,7 @@ class JarSet:
 
     name: str
     coordinates: tuple[str, ...]
-    excluded: tuple[str, ...] = ()
+    excluded: tuple[str, ...]
 
     def directory(self, cache: Path) -> Path:
         """The folder of its jars; other coordinates have another folder, so a new release fetches again."""
@@ -91,30 +91,22 @@ class Jars:
     broker: tuple[Path, ...]
 
 
-def find_jars(cache: Path, pins: Path = PINS) -> Jars:
+def find_jars(cache: Path, pins: Path = PINS, *, reread: bool = False) -> Jars:
     """Find the jars in the cache; a file that has changed since it was last read is verified against its pinned sha256.
+
+    `reread` verifies every file (50 MB; for `fraudstream doctor`).
 
     Raises:
         JarsMissing: A set was never fetched completely, or one of its files is missing or has another size.
         JarsChanged: The sha256 of a file is not the pinned one.
     """
-    by_set = {jar_set.name: _present(jar_set, cache, pins) for jar_set in (CONNECTOR, BROKER)}
+    by_set = {jar_set.name: _present(jar_set, cache, pins, reread=reread) for jar_set in (CONNECTOR, BROKER)}
     connector, broker = by_set[CONNECTOR.name], by_set[BROKER.name]
     if connector is None or broker is None:
         missing = ", ".join(name for name, jars in by_set.items() if jars is None)
         raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
     # The resolver omits Scala's library because Spark ships it; Kafka 4 needs it too.
     return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
-
-
-def damaged_jars(cache: Path, pins: Path = PINS) -> list[Path]:
-    """List the jars whose sha256 is not the pinned one (reads 50 MB; for `fraudstream doctor`)."""
-    return [
-        jar_set.directory(cache) / name
-        for jar_set in (CONNECTOR, BROKER)
-        for name, pinned in _pinned(jar_set, pins).items()
-        if _sha256(jar_set.directory(cache) / name) != pinned
-    ]
 
 
 def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
@@ -195,7 +187,7 @@ def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: s
         f"-Duser.home={ivy / 'home'}",
         *("-cp", str(spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
         *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(jar_set.coordinates)),
-        *(("--exclude-packages", ",".join(jar_set.excluded)) if jar_set.excluded else ()),
+        *("--exclude-packages", ",".join(jar_set.excluded)),
         # SparkSubmit resolves and then runs a program; the shortest one on its class path prints Ivy's version.
         *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
     ]
@@ -252,7 +244,7 @@ def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _present(jar_set: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | None:
+def _present(jar_set: JarSet, cache: Path, pins: Path, *, reread: bool = False) -> tuple[Path, ...] | None:
     directory, pinned = jar_set.directory(cache.absolute()), _pinned(jar_set, pins)
     try:
         recorded = orjson.loads((directory / _LIST).read_bytes())["jars"]
@@ -263,7 +255,7 @@ def _present(jar_set: JarSet, cache: Path, pins: Path) -> tuple[Path, ...] | Non
     if not entries or any(sizes.get(each["name"], each["bytes"]) != each["bytes"] for each in entries):
         return None
     jars = tuple(directory / each["name"] for each in entries)
-    if recorded == entries:
+    if recorded == entries and not reread:
         return jars
     for jar in jars:
         if _sha256(jar) != pinned[jar.name]:

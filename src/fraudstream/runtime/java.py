@@ -9,7 +9,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -118,32 +118,28 @@ def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[
 
 def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJava:
     # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
-    properties, error = _properties(executable, f"--add-modules={_VECTOR_MODULE}")
-    has_module = properties is not None
-    if properties is None:
-        properties, error = _properties(executable)
-    if properties is None:
-        return SkippedJava(executable, source, error)
-    home, version, build = properties
-    if version < OLDEST_JAVA:
-        return SkippedJava(executable, source, f"it is Java {version}")
-    if not has_module:
-        home = _write_shim(home / "bin" / "java", cache)
-    return Java(home, version, source, build)
+    java = _query(executable, source, f"--add-modules={_VECTOR_MODULE}")
+    if isinstance(java, SkippedJava):
+        java = _query(executable, source)
+        if isinstance(java, Java):
+            return replace(java, home=_write_shim(java.executable, cache))
+    return java
 
 
-def _properties(executable: Path, *options: str) -> tuple[tuple[Path, int, str] | None, str]:
+def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJava:
     command = [str(executable), *options, "-XshowSettings:properties", "-version"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as e:
-        return None, getattr(e, "strerror", None) or "it does not answer"
-    home = re.search(r"^\s*java\.home = (.+)$", answer.stderr, re.MULTILINE)
-    version = re.search(r"^\s*java\.specification\.version = (?:1\.)?(\d+)", answer.stderr, re.MULTILINE)
-    build = re.search(r"^\s*java\.vm\.version = (.+)$", answer.stderr, re.MULTILINE)
-    if answer.returncode or home is None or version is None:
-        return None, (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"exit code {answer.returncode}"
-    return (Path(home.group(1).strip()), int(version.group(1)), build.group(1).strip() if build else ""), ""
+        return SkippedJava(executable, source, getattr(e, "strerror", None) or "it does not answer")
+    properties = dict(re.findall(r"^\s*(java\.[a-z.]+) = (.+?)\s*$", answer.stderr, re.MULTILINE))
+    version = properties.get("java.specification.version", "").removeprefix("1.")
+    if answer.returncode or "java.home" not in properties or not version.isdecimal():
+        reason = (answer.stderr or answer.stdout).strip().partition("\n")[0] or f"exit code {answer.returncode}"
+        return SkippedJava(executable, source, reason)
+    if int(version) < OLDEST_JAVA:
+        return SkippedJava(executable, source, f"it is Java {version}")
+    return Java(Path(properties["java.home"]), int(version), source, properties.get("java.vm.version", ""))
 
 
 def _write_shim(java: Path, cache: Path) -> Path:

@@ -195,25 +195,22 @@ def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
         "_PYSPARK_DRIVER_CONN_INFO_PATH": str(folder / "connection"),
     }
     command = _own_command(plan) if _is_plain(plan) else submit_command(plan, settings)
-    output = plan.log.open("ab") if plan.log is not None else subprocess.DEVNULL
     try:
         # stdin stays open: the gateway in the JVM exits when it is closed. Spark's scripts `exec` into java, so the
         # parent-death signal set here applies to the JVM.
-        process = subprocess.Popen(  # noqa: S603 - the command is the package's own
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            env=environment,
-            preexec_fn=functools.partial(die_with_parent, os.getpid()),
-            start_new_session=True,
-        )
+        with (plan.log or Path(os.devnull)).open("ab") as output:
+            process = subprocess.Popen(  # noqa: S603 - the command is the package's own
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                preexec_fn=functools.partial(die_with_parent, os.getpid()),
+                start_new_session=True,
+            )
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    finally:
-        if plan.log is not None:
-            output.close()  # type: ignore[union-attr]
     return Jvm(process, folder, plan)
 
 

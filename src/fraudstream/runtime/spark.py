@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, cast
 
@@ -52,6 +52,10 @@ _OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.s
 # These affect results; for all others, the user's settings take precedence.
 _AFFECTS_RESULTS: Final = "spark.sql."
 
+# Through these, `spark-submit` passes its JVM to pyspark.
+_GATEWAY_PORT: Final = "PYSPARK_GATEWAY_PORT"
+_GATEWAY_SECRET: Final = "PYSPARK_GATEWAY_SECRET"  # noqa: S105 - the name of a variable
+
 
 @contextmanager
 def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSession]:
@@ -69,7 +73,7 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         yield _session_beside(active)
         return
     if is_submitted():
-        with submitted_session(plan.app, plan.master, _FIXED) as session, _converted_errors(plan):
+        with _submitted_session(plan) as session, _converted_errors(plan):
             yield session
         return
     _require_master(plan.master)
@@ -132,15 +136,19 @@ def _session_beside(context: SparkContext) -> SparkSession:
     """Open a session with its own settings on an existing context; the user's session is unchanged."""
     session = SparkSession(context).newSession()
     for key, value in _FIXED.items():
-        if key.startswith("spark.sql."):
+        if key.startswith(_AFFECTS_RESULTS):
             session.conf.set(key, value)
     return session
 
 
 def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     port, secret = jvm.connection()
-    with _environment({"PYSPARK_GATEWAY_PORT": str(port), "PYSPARK_GATEWAY_SECRET": secret}):
+    os.environ |= {_GATEWAY_PORT: str(port), _GATEWAY_SECRET: secret}
+    try:
         gateway = launch_gateway()
+    finally:
+        # A child that inherited them would take itself for one of `spark-submit`.
+        del os.environ[_GATEWAY_PORT], os.environ[_GATEWAY_SECRET]
     conf = SparkConf(_jvm=gateway.jvm).setAll(list(jvm_settings(plan).items()))
     return _session(conf, gateway)
 
@@ -163,10 +171,6 @@ def _disconnect(session: SparkSession) -> None:
     if active is not None:
         with suppress(Exception):
             active.stop()
-    _reset_gateway()
-
-
-def _reset_gateway() -> None:
     gateway = SparkContext._gateway  # noqa: SLF001  pyspark caches it for the process; a new session needs a new one
     if gateway is not None:
         with suppress(Exception):
@@ -186,43 +190,25 @@ def jvm_settings(plan: SparkPlan) -> dict[str, str]:
     }
 
 
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def is_submitted() -> bool:
     """Check whether `spark-submit` started this process, from a JVM that waits for it."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ
+    return _GATEWAY_PORT in os.environ
 
 
 @contextmanager
-def submitted_session(app: str, master: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
-    """Open a session on the JVM of `spark-submit` for the length of a `with` block; the JVM keeps running.
-
-    `app` is its name in Spark's logs; `master` is the one used without `spark-submit`, whose task slots are the
-    minimum. Those of the `settings` that do not affect results are overridden by the ones passed to `spark-submit`.
-    """
+def _submitted_session(plan: SparkPlan) -> Iterator[SparkSession]:
+    """Open a session on the JVM of `spark-submit`, which keeps running; it has at least the plan's task slots."""
     # With a gateway in the environment this starts nothing and only connects.
     gateway = launch_gateway()
     _leave_interrupts_to_python(gateway)
     conf = SparkConf(_jvm=gateway.jvm)
-    for key, value in settings.items():
+    for key, value in _FIXED.items():
         if key.startswith(_AFFECTS_RESULTS):
             conf.set(key, value)
         else:
             conf.setIfMissing(key, value)
-    conf.setAppName(app)
-    conf.setMaster(with_enough_slots(conf.get("spark.master", None) or master, master, os.cpu_count() or 1))
+    conf.setAppName(plan.app)
+    conf.setMaster(with_enough_slots(conf.get("spark.master", None) or plan.master, plan.master, os.cpu_count() or 1))
     session = _session(conf, gateway)
     parent = os.getppid()
     try:

@@ -19,8 +19,6 @@ BLOCK_ROWS: Final = 8192
 MOST_VALUES: Final = 1000
 """A text column with more distinct values is an identifier; its values are dropped unless a user includes it."""
 _MOST_MIXED_VALUES: Final = 100
-_LEAST_ROWS: Final = 20
-_LEAST_SHARE: Final = 0.001
 _MESSAGE_CHARS: Final = 40
 _NUMBERS_ONLY: Final = frozenset({int, float})
 _NOTHING: Final = np.empty(0)
@@ -28,7 +26,7 @@ _NOTHING: Final = np.empty(0)
 
 def least_rows(rows: int) -> int:
     """Return the minimum number of rows with a text for it to be learned from: 20, or a thousandth of the rows."""
-    return max(_LEAST_ROWS, math.ceil(rows * _LEAST_SHARE))
+    return max(20, math.ceil(rows * 0.001))
 
 
 class ColumnKind(StrEnum):

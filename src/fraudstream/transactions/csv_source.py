@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring
-from operator import itemgetter
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -28,8 +27,6 @@ LONGEST_CELL: Final = 16 * 1024 * 1024
 """In characters: a longer cell means an unclosed quote."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
-
-Encoder = Callable[[list[str]], bytes]
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def _width(path: Path, delimiter: str) -> int:
     return len(header)
 
 
-def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Encoder:
+def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Callable[[list[str]], bytes]:
     """Return a function from the cells of a row to its JSON, built once per file: 40,000 rows/s of 31 columns.
 
     It modifies the list of cells, which is in the order of `columns`; `numeric` is as in `CsvSource`.
@@ -269,10 +266,7 @@ class ChangingSource:
     def _encoded(self, rows: Iterator[list[str]], first: int) -> Iterator[bytes]:
         source, indexes = self.source, self.spans.columns_at(first, self.source.columns)
         encode = encoder([source.columns[at] for at in indexes], [source.numeric[at] for at in indexes])
-        if len(indexes) == len(source.columns):
-            return map(encode, rows)
-        pick = itemgetter(*indexes) if len(indexes) > 1 else lambda row: tuple(row[at] for at in indexes)
-        return (encode(list(pick(row))) for row in rows)
+        return (encode([row[at] for at in indexes]) for row in rows)
 
 
 def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSource:

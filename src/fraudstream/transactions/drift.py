@@ -1,7 +1,7 @@
 """Detects schema drift: determines a transaction's schema and its differences from the model's contract."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -35,7 +35,18 @@ _LONGEST_PREFIX: Final = 1_000
 
 def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
     """Return each column's type by name; columns of a nested object have dotted names."""
-    return dict(_flattened(transaction))
+    columns = {}
+    # A stack instead of recursion: a transaction may be nested deeper than Python's recursion limit.
+    pending = list(transaction.items())
+    while pending:
+        name, value = pending.pop()
+        if isinstance(value, dict) and value:
+            within = bounded_name(name)
+            pending.extend((f"{within}.{inner}", each) for inner, each in value.items())
+        else:
+            is_finite = not isinstance(value, str) or value not in _NOT_FINITE_TEXTS
+            columns[name] = _NAMES[type(value)] if is_finite else NOT_FINITE
+    return columns
 
 
 def schema_id(transaction: Mapping[str, Any]) -> str:
@@ -69,19 +80,6 @@ def bounded_name(name: str) -> str:
     if len(name) <= _LONGEST_PREFIX:
         return name
     return f"{name[:_LONGEST_PREFIX]}…{hashlib.blake2b(name.encode(errors='surrogatepass'), digest_size=6).hexdigest()}"
-
-
-def _flattened(transaction: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    # A stack instead of recursion: a transaction may be nested deeper than Python's recursion limit.
-    pending = list(transaction.items())
-    while pending:
-        name, value = pending.pop()
-        if isinstance(value, dict) and value:
-            within = bounded_name(name)
-            pending.extend((f"{within}.{inner}", each) for inner, each in value.items())
-        else:
-            is_finite = not isinstance(value, str) or value not in _NOT_FINITE_TEXTS
-            yield name, _NAMES[type(value)] if is_finite else NOT_FINITE
 
 
 _MOST_NAMES: Final = 5

@@ -90,11 +90,8 @@ _Member = tuple[str | int, Any, str, Sensitivity | None]
 """Key, value, dotted name and the name's sensitivity."""
 
 
-class _Removed:
-    """Marks a removed member."""
-
-
-_REMOVED: Final = _Removed()
+_REMOVED: Final = object()
+"""In the place of a removed member."""
 
 
 class _Walk:

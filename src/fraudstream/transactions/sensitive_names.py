@@ -133,8 +133,7 @@ def sensitivity(path: str, *, beside_a_card: bool = False) -> Sensitivity | None
     `path` is the dotted name including enclosing objects: `card.securityCode`. `beside_a_card` is whether a card number
     is in the same object.
     """
-    if len(path) > LONGEST_NAME:
-        path = path[-LONGEST_NAME:]
+    path = path[-LONGEST_NAME:]
     kind = _sensitivity(path)
     if kind is None and beside_a_card:
         return _BESIDE_A_CARD.get(fold(path.rpartition(".")[2]).strip())
