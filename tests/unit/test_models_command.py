@@ -83,7 +83,11 @@ def test_after_going_back_a_new_change_is_what_is_undone_next(models: Path) -> N
     assert back(models) == ONE
     use(models, THREE)
     assert back(models) == ONE
-    assert aliases_at(models, 99) is None
+
+
+def test_an_unknown_revision_has_the_active_aliases(models: Path) -> None:
+    use(models, ONE, aliases={"v": "V1"})
+    assert aliases_at(models, 99) == {"v": "V1"}
 
 
 def test_an_alias_is_a_change_that_can_be_gone_back_on(models: Path) -> None:
