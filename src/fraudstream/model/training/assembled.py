@@ -48,20 +48,18 @@ CLASSIFIERS: Final[dict[str, Any]] = {
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
     """Load the StandardScalerModel saved at `path`."""
     mean, std = read_moments(path)
-    java = _ml(spark).feature.StandardScalerModel(
-        _uid(spark, path), _to_java(spark, Vectors.dense(std)), _to_java(spark, Vectors.dense(mean))
-    )
-    return cast(StandardScalerModel, _from_java(spark, StandardScalerModel, java, path))
+    java_class = _ml(spark).feature.StandardScalerModel
+    model = _construct(spark, StandardScalerModel, java_class, path, Vectors.dense(std), Vectors.dense(mean))
+    return cast(StandardScalerModel, model)
 
 
 def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
     """Load the LogisticRegressionModel saved at `path`; raises ModelCorrupt if it is not binary."""
     coefficients, intercept = read_linear(path)
     matrix = DenseMatrix(1, len(coefficients), coefficients.tolist(), isTransposed=True)
-    java = _ml(spark).classification.LogisticRegressionModel(
-        _uid(spark, path), _to_java(spark, matrix), _to_java(spark, Vectors.dense([intercept])), 2, False
-    )
-    return cast(LogisticRegressionModel, _from_java(spark, LogisticRegressionModel, java, path))
+    java_class = _ml(spark).classification.LogisticRegressionModel
+    arguments = (matrix, Vectors.dense([intercept]), 2, False)
+    return cast(LogisticRegressionModel, _construct(spark, LogisticRegressionModel, java_class, path, *arguments))
 
 
 def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
@@ -79,15 +77,12 @@ def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
             is_local.set(previous)
 
 
-def _from_java(spark: SparkSession, kind: Any, java: Any, path: Path) -> Any:
-    """Wrap a JVM object, with the saved parameters set as the loader sets them."""
-    metadata = _metadata(spark, path)
+def _construct(spark: SparkSession, kind: Any, java_class: Any, path: Path, *arguments: Any) -> Any:
+    """Construct a model from its uid and the arguments, with the saved parameters set as the loader sets them."""
+    metadata = _ml(spark).util.DefaultParamsReader.parseMetadata(_metadata_text(path), "")
+    java = java_class(metadata.uid(), *(_py2java(spark.sparkContext, argument) for argument in arguments))
     metadata.getAndSetParams(java, getattr(metadata, "getAndSetParams$default$2")())
     return kind._from_java(java)  # noqa: SLF001  as in pyspark's own loader
-
-
-def _metadata(spark: SparkSession, path: Path) -> Any:
-    return _ml(spark).util.DefaultParamsReader.parseMetadata(_metadata_text(path), "")
 
 
 def _metadata_text(path: Path) -> str:
@@ -96,14 +91,6 @@ def _metadata_text(path: Path) -> str:
         return read_regular(file, MOST_MANIFEST_BYTES).decode()
     except (OSError, ValueError) as e:
         raise ModelCorrupt("the saved model has no metadata", where=str(path), remedy=TRAIN_REMEDY) from e
-
-
-def _uid(spark: SparkSession, path: Path) -> str:
-    return str(_metadata(spark, path).uid())
-
-
-def _to_java(spark: SparkSession, value: Any) -> Any:
-    return _py2java(spark.sparkContext, value)
 
 
 def _ml(spark: SparkSession) -> Any:
