@@ -83,11 +83,6 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
     return [_read(row, feature, new_names) for feature in by_component(features)]
 
 
-def vector_of(cells: Sequence[ReadCell]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Concatenate the components of all cells."""
-    return np.array([value for cell in cells for value in cell.components], dtype=np.float64)
-
-
 def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]) -> ReadCell:
     names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
     if feature.type is FeatureType.NUMBER:

@@ -13,7 +13,7 @@ from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.deployment.registry import aliases_at
-from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
+from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
 from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
@@ -86,7 +86,7 @@ class Explainer:
     def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
         """Explain a payment."""
         cells = read_cells(row, self.manifest.features, aliases)
-        vector = vector_of(cells)
+        vector = np.array([value for cell in cells for value in cell.components], dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             parts = self._classifier.parts(vector)
         scaled = iter(self._classifier.scaler.scaled(vector).tolist())

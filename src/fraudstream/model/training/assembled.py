@@ -11,7 +11,7 @@ Every reading function raises ModelCorrupt if the file is not what Spark saves.
 import os
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -31,13 +31,6 @@ METADATA: Final = "metadata"
 TREES: Final = "treesMetadata"
 NODES: Final = "data"
 
-_NODE: Final = struct.Struct(">iidd")  # tree, node, prediction, impurity
-
-_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, component
-
-_SHORT: Final = struct.Struct(">H")
-_INT: Final = struct.Struct(">i")
-_DOUBLE: Final = struct.Struct(">d")
 CLASSIFIERS: Final[dict[str, Any]] = {
     "logistic-regression": LogisticRegressionModel,
     "random-forest": RandomForestClassificationModel,
@@ -102,33 +95,29 @@ def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
     # The metadata columns of trees differ in name between versions, but not in order: id, text, weight.
     trees = [tuple(row.values()) for row in read_rows(saved / TREES)]
     (folder / METADATA).write_text(metadata)
-    (folder / TREES).write_bytes(_INT.pack(len(trees)) + b"".join(_tree(*tree) for tree in sorted(trees)))
+    (folder / TREES).write_bytes(struct.pack(">i", len(trees)) + b"".join(_tree(*tree) for tree in sorted(trees)))
     nodes = read_rows(saved / NODES)
     nodes.sort(key=lambda row: (row["treeID"], row["nodeData"]["id"]))
-    (folder / NODES).write_bytes(
-        _INT.pack(len(nodes)) + b"".join(_node(row["treeID"], row["nodeData"]) for row in nodes)
-    )
+    records = b"".join(_node(row["treeID"], row["nodeData"]) for row in nodes)
+    (folder / NODES).write_bytes(struct.pack(">i", len(nodes)) + records)
 
 
 def _tree(tree: int, metadata: str, weight: float) -> bytes:
     text = metadata.encode()  # as in Java's writeUTF: the parameters of a tree, which are ASCII
-    return _INT.pack(tree) + _SHORT.pack(len(text)) + text + _DOUBLE.pack(weight)
+    return struct.pack(f">iH{len(text)}sd", tree, len(text), text, weight)
 
 
 def _node(tree: int, node: Mapping[str, Any]) -> bytes:
-    split = node["split"]
-    branch = (node["rawCount"], node["gain"], node["leftChild"], node["rightChild"], split["featureIndex"])
-    return (
-        _NODE.pack(tree, node["id"], node["prediction"], node["impurity"])
-        + _doubles(node["impurityStats"])
-        + _BRANCH.pack(*branch)
-        + _doubles(split["leftCategoriesOrThreshold"])
-        + _INT.pack(split["numCategories"])
+    split, stats = node["split"], node["impurityStats"]
+    thresholds = split["leftCategoriesOrThreshold"]
+    return struct.pack(
+        f">iidd i{len(stats)}d qdiii i{len(thresholds)}d i",
+        *(tree, node["id"], node["prediction"], node["impurity"]),
+        *(len(stats), *stats),
+        *(node["rawCount"], node["gain"], node["leftChild"], node["rightChild"], split["featureIndex"]),
+        *(len(thresholds), *thresholds),
+        split["numCategories"],
     )
-
-
-def _doubles(values: Sequence[float]) -> bytes:
-    return struct.pack(f">i{len(values)}d", len(values), *values)
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:
