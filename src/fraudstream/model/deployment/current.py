@@ -143,17 +143,8 @@ def deployment_or_none(models_dir: Path) -> Deployment | None:
     return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).exists() else None
 
 
-def deploy(
-    models_dir: Path,
-    model_id: str,
-    threshold: float,
-    *,
-    who: str,
-    why: str,
-    now: datetime,
-    aliases: Mapping[str, str] | None = None,
-) -> Deployment:
-    """Deploy a model: replace `models_dir/current` atomically, under a lock; `aliases` None keeps the current ones.
+def deploy(models_dir: Path, model_id: str, threshold: float, *, who: str, why: str, now: datetime) -> Deployment:
+    """Deploy a model with the current aliases: replace `models_dir/current` atomically, under a lock.
 
     Raises ModelNotFound if there is no such artifact, else as `write_deployment` and `deployment_lock`.
     """
@@ -161,9 +152,8 @@ def deploy(
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
     with deployment_lock(models_dir):
         before = deployment_or_none(models_dir)
-        if aliases is None:
-            aliases = before.aliases if before else {}
-        return write_deployment(models_dir, Deployment(model_id, threshold, dict(aliases)), who=who, why=why, now=now)
+        after = Deployment(model_id, threshold, before.aliases if before else {})
+        return write_deployment(models_dir, after, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -250,13 +240,13 @@ def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
         ModelNotFound: Nothing is there, or the artifact that `current` names is missing.
         ModelCorrupt: As `load_artifact` and `read_current`.
     """
-    if is_artifact(path):
+    current = current_file(path)
+    if current is None:
         artifact = load_artifact(path)
         manifest = artifact.manifest
         return artifact, Deployment(manifest.model_id, manifest.threshold, why="named directly")
-    if path.is_dir() and not (path / CURRENT_FILE).is_file():
+    if path.is_dir() and not current.is_file():
         raise ModelNotFound("there is no model artifact and no `current`", where=str(path), remedy=TRAIN_REMEDY)
-    current = path / CURRENT_FILE if path.is_dir() else path
     deployment = read_current(current)
     artifact = load_artifact(current.parent / deployment.model_id)
     if artifact.manifest.model_id != deployment.model_id:
