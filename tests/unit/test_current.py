@@ -10,7 +10,7 @@ import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import Deployment, deploy, read_current, resolve
+from fraudstream.model.deployment.current import Deployment, deploy, read_current, resolve, write_deployment
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Period, SplitRecord, TrainingData
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -50,15 +50,15 @@ def models(tmp_path: Path) -> Path:
 
 
 def test_a_deployment_is_read_again(models: Path) -> None:
-    put = deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
+    put = write_deployment(models, Deployment("gbt-1", 0.5, {"sum": "Amount"}), who="ann", why="first", now=NOW)
     assert put == Deployment("gbt-1", 0.5, {"sum": "Amount"}, 1, "ann", "2026-01-02T03:04:05.000+00:00", "first")
     assert read_current(models / "current") == put
 
 
 def test_each_change_is_the_next_revision_and_keeps_the_aliases(models: Path) -> None:
-    deploy(models, "gbt-1", 0.5, who="ann", why="first", now=NOW, aliases={"sum": "Amount"})
+    write_deployment(models, Deployment("gbt-1", 0.5, {"sum": "Amount"}), who="ann", why="first", now=NOW)
     second = deploy(models, "gbt-2", 0.6, who="ben", why="better", now=NOW)
-    third = deploy(models, "gbt-2", 0.6, who="ben", why="no aliases", now=NOW, aliases={})
+    third = write_deployment(models, Deployment("gbt-2", 0.6), who="ben", why="no aliases", now=NOW)
     assert (second.revision, dict(second.aliases)) == (2, {"sum": "Amount"})
     assert (third.revision, dict(third.aliases)) == (3, {})
 

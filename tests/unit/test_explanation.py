@@ -11,7 +11,7 @@ import pytest
 from columns import NOW, SPREADS, feature
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.artifact import load_artifact
-from fraudstream.model.deployment.current import deploy
+from fraudstream.model.deployment.current import Deployment, write_deployment
 from fraudstream.model.explanation.cells import parse_transaction, plain, read_cells
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.model.explanation.reasons import number_text, quantile_of
@@ -106,8 +106,8 @@ def test_an_alert_is_explained_by_its_own_model_and_the_aliases_of_its_revision(
     current = deployed_linear_model(tmp_path)
     other = "logistic-regression-ba9876543210"
     linear_model(tmp_path, other, linear_manifest(other))
-    deploy(tmp_path, LINEAR_ID, 0.5, who="test", why="", now=NOW, aliases={"v1": "V1"})
-    deploy(tmp_path, other, 0.5, who="test", why="", now=NOW, aliases={})
+    write_deployment(tmp_path, Deployment(LINEAR_ID, 0.5, {"v1": "V1"}), who="test", why="", now=NOW)
+    write_deployment(tmp_path, Deployment(other, 0.5), who="test", why="", now=NOW)
     library = ExplainerLibrary(current)
     assert [dict(library.of(LINEAR_ID, revision)[1]) for revision in (0, 1, 2, 3)] == [{}, {}, {"v1": "V1"}, {}]
     assert library.of(LINEAR_ID, 2)[0].manifest.model_id == LINEAR_ID

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from columns import NOW
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
-from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, deploy, read_current
+from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, deploy, read_current, write_deployment
 from fraudstream.model.deployment.registry import aliases_at, history, roll_back
 from saved_models import linear_manifest, linear_model
 
@@ -32,8 +32,11 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def use(models: Path, model_id: str, threshold: float = 0.5, **changes: Any) -> Deployment:
-    return deploy(models, model_id, threshold, who="ann", why=f"use {model_id[-1]}", now=NOW, **changes)
+def use(models: Path, model_id: str, threshold: float = 0.5, aliases: Mapping[str, str] | None = None) -> Deployment:
+    why = f"use {model_id[-1]}"
+    if aliases is None:
+        return deploy(models, model_id, threshold, who="ann", why=why, now=NOW)
+    return write_deployment(models, Deployment(model_id, threshold, aliases), who="ann", why=why, now=NOW)
 
 
 def back(models: Path) -> str:
@@ -83,7 +86,11 @@ def test_after_going_back_a_new_change_is_what_is_undone_next(models: Path) -> N
     assert back(models) == ONE
     use(models, THREE)
     assert back(models) == ONE
-    assert aliases_at(models, 99) is None
+
+
+def test_an_unknown_revision_has_the_active_aliases(models: Path) -> None:
+    use(models, ONE, aliases={"v": "V1"})
+    assert aliases_at(models, 99) == {"v": "V1"}
 
 
 def test_an_alias_is_a_change_that_can_be_gone_back_on(models: Path) -> None:

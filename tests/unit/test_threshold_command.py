@@ -14,7 +14,7 @@ from columns import MODEL_ID, NOW, manifest
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelError, ModelNamedDirectly, SettingsError
 from fraudstream.model.artifact import write_artifact
-from fraudstream.model.deployment.current import deploy, read_current
+from fraudstream.model.deployment.current import Deployment, deploy, read_current, write_deployment
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
@@ -58,7 +58,7 @@ EVALUATION = Evaluation(
 def current(tmp_path: Path) -> Path:
     beside = {EVALUATION_FILE: evaluation_to_json(EVALUATION)}
     write_artifact(tmp_path / "models", manifest(), lambda scaler, classifier: None, beside)
-    deploy(tmp_path / "models", MODEL_ID, 0.4, who="test", why="", now=NOW, aliases={"new": "V1"})
+    write_deployment(tmp_path / "models", Deployment(MODEL_ID, 0.4, {"new": "V1"}), who="test", why="", now=NOW)
     return tmp_path / "models" / "current"
 
 

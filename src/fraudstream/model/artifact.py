@@ -47,7 +47,9 @@ def is_artifact(path: Path) -> bool:
     try:
         return (path / MANIFEST_FILE).is_file()
     except PermissionError as e:
-        raise unreadable(path, e) from e
+        raise ModelError(
+            f"the model cannot be read: {e.strerror}", where=str(path), remedy="grant this user read access"
+        ) from e
 
 
 def read_manifest(artifact: Path) -> Manifest:
@@ -80,13 +82,6 @@ def load_artifact(path: Path) -> ModelArtifact:
         ) from e
     _verify(path, manifest.files)
     return ModelArtifact(path, manifest)
-
-
-def unreadable(path: Path, error: OSError) -> ModelError:
-    """Build the error for a models directory that this user may not read."""
-    return ModelError(
-        f"the model cannot be read: {error.strerror}", where=str(path), remedy="grant this user read access"
-    )
 
 
 def write_artifact(

@@ -163,14 +163,9 @@ def calibrated(raw: Column, calibration: Calibration) -> Column:
 def load_scorer(artifact: ModelArtifact, deployment: Deployment) -> Scorer:
     """Load a verified artifact into the active Spark session; ModelCorrupt if its algorithm is unknown."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
-    _set(fitted.scaler, inputCol=Projected.FEATURES, outputCol=ScoreColumn.SCALED)
-    _set(
-        fitted.classifier,
-        featuresCol=ScoreColumn.SCALED,
-        rawPredictionCol=ScoreColumn.RAW,
-        probabilityCol=ScoreColumn.PROBABILITY,
-        predictionCol=ScoreColumn.PREDICTION,
-    )
+    fitted.scaler.setInputCol(Projected.FEATURES).setOutputCol(ScoreColumn.SCALED)
+    fitted.classifier.setFeaturesCol(ScoreColumn.SCALED).setRawPredictionCol(ScoreColumn.RAW)
+    fitted.classifier.setProbabilityCol(ScoreColumn.PROBABILITY).setPredictionCol(ScoreColumn.PREDICTION)
     return Scorer(
         model_id=deployment.model_id,
         revision=deployment.revision,
@@ -182,11 +177,6 @@ def load_scorer(artifact: ModelArtifact, deployment: Deployment) -> Scorer:
         classifier=fitted.classifier,
         calibration=manifest.calibration,
     )
-
-
-def _set(model: Model, **columns: str) -> None:
-    for name, column in columns.items():
-        model.set(model.getParam(name), column)
 
 
 ROWS_PER_GROUP: Final = 20_000

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.simulator.arrays import HOURLY_WEIGHT, Floats, Ints
+from fraudstream.simulator.arrays import DURATION_S, HOURLY_WEIGHT, Floats, Ints
 
 ROWS_PER_CARD: Final = 6
 FEWEST_CARDS: Final = 300
@@ -101,13 +101,13 @@ class Population:
     """How many times faster than real time the cards pay, so that a long stream fits into two days."""
 
 
-def populate(rows: int, duration_s: float, rng: np.random.Generator) -> Population:
+def populate(rows: int, rng: np.random.Generator) -> Population:
     """Draw the cards and terminals for a stream of `rows` payments."""
     count = int(np.clip(rows // ROWS_PER_CARD, FEWEST_CARDS, MOST_CARDS))
     city = rng.uniform(20, 380, (2, 14))
     city_share = rng.dirichlet(np.full(14, 1.5))
-    terminals = _terminals(count // CARDS_PER_TERMINAL, rows / duration_s, city, city_share, rng)
-    cards = _cards(count, rows / duration_s, terminals, city, city_share, rng)
+    terminals = _terminals(count // CARDS_PER_TERMINAL, rows / DURATION_S, city, city_share, rng)
+    cards = _cards(count, rows / DURATION_S, terminals, city, city_share, rng)
     return Population(cards, terminals, pace=rows / (count * ROWS_PER_CARD))
 
 

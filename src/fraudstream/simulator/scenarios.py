@@ -147,30 +147,18 @@ _BURST_ROWS: Final = 1_500
 _BURST_BOLDNESS: Final = 1.3
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Every fraud of a stream in order of time: 0.17 % of the rows, so it fits in memory."""
-
-    payments: Payments
-    scenario: Ints
-    """A `Scenario` for each."""
-
-
-def plan(population: Population, rows: int, burst_at: float | None, rng: np.random.Generator) -> Plan:
-    """Plan all frauds of a stream of `rows` payments."""
+def plan(population: Population, rows: int, burst_at: float | None, rng: np.random.Generator) -> Payments:
+    """Plan all frauds of a stream of `rows` payments: 0.17 % of them, so they fit in memory."""
     frauds = max(1, round(FRAUD_SHARE * rows))
     fewest, most = _BURST_FEWEST_MOST
     burst = 0 if burst_at is None else min(frauds, max(fewest, min(most, round(_BURST_SHARE * frauds))))
-    incidents = _schedule(_deal_incidents(frauds - burst, population.pace, rng), rows, rng)
+    incidents = _schedule(deal_incidents(frauds - burst, population.pace, rng), rows, rng)
     if burst_at is not None:
         incidents.append(_burst(burst, burst_at, rows))
-    committed = [commit(population, incident, rng) for incident in incidents]
-    scenario = np.repeat([int(incident.scenario) for incident in incidents], [len(payments) for payments in committed])
-    order = np.argsort(np.concatenate([payments.time for payments in committed]), kind="stable")
-    return Plan(Payments.joined(committed), scenario[order].astype(np.int64))
+    return Payments.joined([commit(population, incident, rng) for incident in incidents])
 
 
-def _deal_incidents(frauds: int, pace: float, rng: np.random.Generator) -> list[Incident]:
+def deal_incidents(frauds: int, pace: float, rng: np.random.Generator) -> list[Incident]:
     """Deal scenarios and boldness from shuffled decks; the first is a conspicuous test with small amounts."""
     whole_deck = [scenario for scenario, manner in MANNERS.items() for _ in range(manner.deck_share)]
     incidents: list[Incident] = []

@@ -2,21 +2,21 @@
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
 from fraudstream.errors import SettingsError
-from fraudstream.simulator.arrays import DURATION_S, Floats, Ints, Payments, share_at, time_at
+from fraudstream.simulator.arrays import Floats, Payments, share_at, time_at
 from fraudstream.simulator.behaviour import Behaviour
-from fraudstream.simulator.payments import SizeScale, legitimate, rushes, size_scale
-from fraudstream.simulator.population import Population, populate
-from fraudstream.simulator.scenarios import Plan, Scenario, plan
+from fraudstream.simulator.payments import legitimate, rushes, size_scale
+from fraudstream.simulator.population import populate
+from fraudstream.simulator.scenarios import plan
 
 COMPONENTS: Final = 28
 DECIMALS: Final = 6
@@ -49,68 +49,9 @@ class Components:
 COLUMNS: Final = ("Time", *(f"V{i}" for i in range(1, COMPONENTS + 1)), "Amount", "Class")
 TERMINAL_COLUMN: Final = "TerminalId"
 ID_COLUMNS: Final = ("CardId", TERMINAL_COLUMN)
-
-
-class CsvWriter:
-    """Writes a CSV that appears under its name only when complete; use as a context manager."""
-
-    def __init__(self, output: Path, *, with_ids: bool) -> None:
-        self._output = output
-        self._part = output.with_name(f".{output.name}.{os.getpid()}.part")
-        numbers = [(name, pa.float64()) for name in COLUMNS[1:-1]]
-        ids = [(name, pa.string()) for name in ID_COLUMNS if with_ids]
-        self._schema = pa.schema([(COLUMNS[0], pa.int64()), *numbers, (COLUMNS[-1], pa.string()), *ids])
-        self._with_ids = with_ids
-        self._writer: Any = None
-        self.rows = 0
-
-    def __enter__(self) -> Self:
-        """Open the file under a temporary name."""
-        self._writer = csv.CSVWriter(str(self._part), self._schema)
-        return self
-
-    def write(self, payments: Payments, components: Floats) -> None:
-        """Append a block of rows."""
-        columns = [
-            pa.array(payments.time.astype(np.int64)),
-            *(pa.array(np.ascontiguousarray(components[:, i])) for i in range(COMPONENTS)),
-            pa.array(payments.amount),
-            pa.array(np.where(payments.fraud, "1", "0")),
-        ]
-        if self._with_ids:
-            columns += [pa.array(_ids("C", payments.card)), pa.array(_ids("T", payments.terminal))]
-        self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        self.rows += len(payments)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Rename the file to its name, or remove it on error."""
-        self._writer.close()
-        if kind is None:
-            self._part.replace(self._output)
-        else:
-            self._part.unlink(missing_ok=True)
-
-
-def _ids(prefix: str, numbers: Ints) -> list[str]:
-    return [f"{prefix}{number:06d}" for number in numbers.tolist()]
-
-
 FEWEST_ROWS: Final = 100
 _BLOCK_ROWS: Final = 8_192
 _PILOT_ROWS: Final = 24_000
-
-
-@dataclass(frozen=True)
-class Block:
-    """Some rows of the stream, in order of time."""
-
-    payments: Payments
-    components: Floats
-    """[row, 28]: V1 to V28."""
-    scenario: Ints
-    """The `Scenario` of each fraud of the block, in order; never written to the CSV."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +60,6 @@ class SimulationSummary:
 
     rows: int
     frauds: int
-    by_scenario: dict[str, int]
-    """Frauds of each scenario."""
 
 
 class Simulation:
@@ -132,27 +71,29 @@ class Simulation:
     def __init__(self, rows: int, seed: int, *, burst_at: float | None = None) -> None:
         self.rows = rows
         self._seed = seed
-        self.population: Population = populate(rows, DURATION_S, self._rng(0))
-        self._scale: SizeScale = size_scale(self.population, self._rng(1))
+        self.population = populate(rows, self._rng(0))
+        self._scale = size_scale(self.population, self._rng(1))
         self._components = self._pilot()
-        self.plan: Plan = plan(self.population, rows, burst_at, self._rng(2))
+        self.frauds = plan(self.population, rows, burst_at, self._rng(2))
 
     def _rng(self, part: int) -> np.random.Generator:
         return np.random.default_rng([self._seed, part])
 
     def _pilot(self) -> Components:
         """Fit the components on a separate stream of legitimate payments by similar cards."""
-        population = populate(_PILOT_ROWS, DURATION_S, self._rng(3))
+        population = populate(_PILOT_ROWS, self._rng(3))
         rng = self._rng(4)
         scale = size_scale(population, rng)
         time = time_at(np.sort(rng.random(_PILOT_ROWS)))
         payments = legitimate(population, scale, rushes(population, rng), time, rng)
         return Components.fit(Behaviour(population, rng).features(payments))
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield the stream in blocks of about 8,192 rows; memory does not grow with the number of rows."""
-        rng = self._rng(5)
-        frauds = self.plan.payments
+    def blocks(self) -> Iterator[tuple[Payments, Floats]]:
+        """Yield payments in order of time with their components, V1 to V28, in blocks of about 8,192 rows.
+
+        Memory does not grow with the number of rows.
+        """
+        rng, frauds = self._rng(5), self.frauds
         behaviour = Behaviour(self.population, rng)
         rush = rushes(self.population, rng)
         ordinary = self.rows - len(frauds)
@@ -165,8 +106,7 @@ class Simulation:
             usual = legitimate(self.population, self._scale, rush, time_at(share), rng)
             among = np.arange(fraud_edges[i], fraud_edges[i + 1])
             payments = Payments.joined([usual, frauds.at(among)])
-            components = self._components.project(behaviour.features(payments))
-            yield Block(payments, components, self.plan.scenario[among])
+            yield payments, self._components.project(behaviour.features(payments))
 
 
 def simulate(
@@ -187,24 +127,42 @@ def simulate(
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)
+    numbers = [(name, pa.float64()) for name in COLUMNS[1:-1]]
+    ids = [(name, pa.string()) for name in ID_COLUMNS if with_ids]
+    schema = pa.schema([(COLUMNS[0], pa.int64()), *numbers, (COLUMNS[-1], pa.string()), *ids])
+    unfinished, written = output.with_name(f".{output.name}.{os.getpid()}.part"), 0
     try:
-        with CsvWriter(output, with_ids=with_ids) as writer:
-            for block in simulation.blocks():
-                writer.write(block.payments, block.components)
+        with csv.CSVWriter(str(unfinished), schema) as writer:
+            for payments, components in simulation.blocks():
+                columns = _columns(payments, components, with_ids=with_ids)
+                writer.write_batch(pa.record_batch(columns, schema=schema))
+                written += len(payments)
                 if report is not None:
-                    report(writer.rows)
+                    report(written)
+        unfinished.replace(output)
     except OSError as e:
         raise SettingsError(
             f"the simulated payments cannot be written: {e.strerror or e}",
             where=str(output),
             remedy="choose a file in an existing directory with enough space",
         ) from e
-    counts = np.bincount(simulation.plan.scenario, minlength=len(Scenario))
-    return SimulationSummary(
-        rows=writer.rows,
-        frauds=len(simulation.plan.payments),
-        by_scenario={which.name.lower(): int(counts[which]) for which in Scenario},
-    )
+    finally:
+        with suppress(OSError):
+            unfinished.unlink()
+    return SimulationSummary(rows=written, frauds=len(simulation.frauds))
+
+
+def _columns(payments: Payments, components: Floats, *, with_ids: bool) -> list[pa.Array]:
+    columns = [
+        payments.time.astype(np.int64),
+        *np.ascontiguousarray(components.T),
+        payments.amount,
+        np.where(payments.fraud, "1", "0"),
+    ]
+    if with_ids:
+        columns.append([f"C{number:06d}" for number in payments.card.tolist()])
+        columns.append([f"T{number:06d}" for number in payments.terminal.tolist()])
+    return [pa.array(column) for column in columns]
 
 
 def _check(rows: int, seed: int, burst_at: float | None) -> None:

@@ -44,11 +44,6 @@ class DeploymentChange:
         return int(self.after["revision"])
 
 
-def change_between(before: State | None, after: State, restores: int | None = None) -> DeploymentChange:
-    """Build the change from one state to the next, which records who made it, when and why."""
-    return DeploymentChange(after["when"], after["who"], after["why"], before, after, restores)
-
-
 def append_changes(models_dir: Path, changes: Sequence[DeploymentChange]) -> None:
     """Append changes to the history, with fsync; the caller holds the lock of `current`.
 
@@ -67,9 +62,13 @@ def append_changes(models_dir: Path, changes: Sequence[DeploymentChange]) -> Non
 def read_changes(models_dir: Path, deployment: State | None) -> list[DeploymentChange]:
     """Return every known change, oldest first: the history, and the current state if it is not in the history.
 
-    Raises OSError if the file exists but cannot be read.
+    Lines that are not a change (cut off by a crash) are skipped. Raises OSError if the file exists but cannot be read.
     """
-    written = _written(models_dir)
+    try:
+        lines = read_regular(models_dir / HISTORY_FILE, MOST_BYTES).splitlines()
+    except FileNotFoundError:
+        lines = []
+    written = [change for change in map(_read, lines) if change is not None]
     return written + missing_changes(written, deployment)
 
 
@@ -77,16 +76,8 @@ def missing_changes(written: Sequence[DeploymentChange], deployment: State | Non
     """Return the deployment as a change if the history does not end with it, as after a crash or an old version."""
     if deployment is None or (written and written[-1].revision >= deployment["revision"]):
         return []
-    return [change_between(written[-1].after if written else None, deployment)]
-
-
-def _written(models_dir: Path) -> list[DeploymentChange]:
-    """Read the history, skipping lines that are not a change (cut off by a crash)."""
-    try:
-        lines = read_regular(models_dir / HISTORY_FILE, MOST_BYTES).splitlines()
-    except FileNotFoundError:
-        return []
-    return [change for change in map(_read, lines) if change is not None]
+    before = written[-1].after if written else None
+    return [DeploymentChange(deployment["when"], deployment["who"], deployment["why"], before, deployment)]
 
 
 def _read(line: bytes) -> DeploymentChange | None:
@@ -152,17 +143,8 @@ def deployment_or_none(models_dir: Path) -> Deployment | None:
     return read_current(models_dir / CURRENT_FILE) if (models_dir / CURRENT_FILE).exists() else None
 
 
-def deploy(
-    models_dir: Path,
-    model_id: str,
-    threshold: float,
-    *,
-    who: str,
-    why: str,
-    now: datetime,
-    aliases: Mapping[str, str] | None = None,
-) -> Deployment:
-    """Deploy a model: replace `models_dir/current` atomically, under a lock; `aliases` None keeps the current ones.
+def deploy(models_dir: Path, model_id: str, threshold: float, *, who: str, why: str, now: datetime) -> Deployment:
+    """Deploy a model with the current aliases: replace `models_dir/current` atomically, under a lock.
 
     Raises ModelNotFound if there is no such artifact, else as `write_deployment` and `deployment_lock`.
     """
@@ -170,9 +152,8 @@ def deploy(
         raise ModelNotFound("there is no such model", where=str(models_dir / model_id), remedy=TRAIN_REMEDY)
     with deployment_lock(models_dir):
         before = deployment_or_none(models_dir)
-        if aliases is None:
-            aliases = before.aliases if before else {}
-        return write_deployment(models_dir, Deployment(model_id, threshold, dict(aliases)), who=who, why=why, now=now)
+        after = Deployment(model_id, threshold, before.aliases if before else {})
+        return write_deployment(models_dir, after, who=who, why=why, now=now)
 
 
 def current_file(model: Path) -> Path | None:
@@ -237,7 +218,8 @@ def write_deployment(
     # `current` is authoritative: a change that a crash kept out of the history is recorded with the next one.
     replace_json(models_dir / CURRENT_FILE, current)
     restores = after.revision if is_rollback else None
-    append_changes(models_dir, [*unrecorded, change_between(former, current, restores)])
+    change = DeploymentChange(deployment.when, who, why, former, current, restores)
+    append_changes(models_dir, [*unrecorded, change])
     return deployment
 
 
@@ -258,13 +240,13 @@ def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
         ModelNotFound: Nothing is there, or the artifact that `current` names is missing.
         ModelCorrupt: As `load_artifact` and `read_current`.
     """
-    if is_artifact(path):
+    current = current_file(path)
+    if current is None:
         artifact = load_artifact(path)
         manifest = artifact.manifest
         return artifact, Deployment(manifest.model_id, manifest.threshold, why="named directly")
-    if path.is_dir() and not (path / CURRENT_FILE).is_file():
+    if path.is_dir() and not current.is_file():
         raise ModelNotFound("there is no model artifact and no `current`", where=str(path), remedy=TRAIN_REMEDY)
-    current = path / CURRENT_FILE if path.is_dir() else path
     deployment = read_current(current)
     artifact = load_artifact(current.parent / deployment.model_id)
     if artifact.manifest.model_id != deployment.model_id:

@@ -17,6 +17,7 @@ from fraudstream.model.deployment.current import (
     deployment_lock,
     deployment_or_none,
     read_changes,
+    read_current,
     write_deployment,
 )
 from fraudstream.model.manifest import Manifest
@@ -201,10 +202,11 @@ def history(models_dir: Path) -> list[DeploymentChange]:
         raise ModelError(f"the history cannot be read: {e.strerror}", where=str(models_dir)) from e
 
 
-def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str] | None:
-    """Return the aliases of a revision, None if it is unknown; ModelError if the history cannot be read."""
+def aliases_at(models_dir: Path, revision: int) -> Mapping[str, str]:
+    """Return the aliases of a revision, the active ones if it is unknown; ModelError if they cannot be read."""
     state = next((change.after for change in reversed(history(models_dir)) if change.revision == revision), None)
-    return None if state is None else deployment_from(state, models_dir).aliases
+    deployment = read_current(models_dir / CURRENT_FILE) if state is None else deployment_from(state, models_dir)
+    return deployment.aliases
 
 
 def _state_before_last(changes: Sequence[DeploymentChange]) -> State | None:

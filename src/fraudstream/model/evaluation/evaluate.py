@@ -177,11 +177,3 @@ def metrics_of(
         precision=at.precision,
         calibration_error=figures.calibration.error_after,
     )
-
-
-def span_in_days(moments: NDArray[np.float64], units_per_second: float) -> float | None:
-    """Return the days from the first to the last of some times; None if there are none, or all are equal."""
-    if not len(moments):
-        return None
-    days = float(moments.max() - moments.min()) / units_per_second / 86_400
-    return days or None

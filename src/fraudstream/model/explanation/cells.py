@@ -34,10 +34,6 @@ class NumberText(str):
     __slots__ = ()
 
 
-_ABSENT: Final = object()
-"""Marks a column that is absent, as opposed to null."""
-
-
 @dataclass(frozen=True)
 class ReadCell:
     """A feature of one transaction.
@@ -87,11 +83,6 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
     return [_read(row, feature, new_names) for feature in by_component(features)]
 
 
-def vector_of(cells: Sequence[ReadCell]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Concatenate the components of all cells."""
-    return np.array([value for cell in cells for value in cell.components], dtype=np.float64)
-
-
 def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]) -> ReadCell:
     names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
     if feature.type is FeatureType.NUMBER:
@@ -120,11 +111,10 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
 
 
 def _cell(feature: Feature, column: str, value: Any, components: tuple[float, ...] | None, how: str) -> ReadCell:
-    raw_value = None if value is _ABSENT else value
     if components is not None:
-        return ReadCell(feature, column, raw_value, components, False, how)
-    why = "missing" if value is _ABSENT or value is None or value == "" else "cannot be read"
-    return ReadCell(feature, column, raw_value, feature.imputation, True, f"{why}: the typical value is used")
+        return ReadCell(feature, column, value, components, False, how)
+    why = "missing" if value is None or value == "" else "cannot be read"
+    return ReadCell(feature, column, value, feature.imputation, True, f"{why}: the typical value is used")
 
 
 def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any, float | None]:
@@ -140,30 +130,31 @@ def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, An
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any]:
     for name in names:
         value = _value(row, name)
-        if value is not _ABSENT and value is not None:
+        if value is not None:
             return name, value
-    return names[-1], _value(row, names[-1])
+    return names[-1], None
 
 
 def _value(row: Mapping[str, Any], name: str) -> Any:
-    """Return the value of a name; for a dotted one also that in a nested object, as in `reading.with_dotted_names`."""
+    """Return the value of a name, None if it is absent; a dotted one is also looked up in a nested object.
+
+    As in `reading.with_dotted_names`.
+    """
     if name in row or "." not in name or set("'\\") & set(name):
-        return row.get(name, _ABSENT)
+        return row.get(name)
     outer, *inner = name.split(".")
-    value = row.get(outer, _ABSENT)
+    value = row.get(outer)
     if isinstance(value, str) and not isinstance(value, NumberText):
         with contextlib.suppress(ValueError):
             value = parse_transaction(value)
     for part in inner:
-        value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
+        value = value.get(part) if isinstance(value, dict) else None
     return value
 
 
 def _text(value: Any) -> str | None:
     """Convert a value to text, as Spark reads it into a string."""
-    if value is _ABSENT or value is None:
-        return None
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):
         return "true" if value else "false"

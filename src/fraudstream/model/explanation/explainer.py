@@ -1,9 +1,9 @@
 """Explains payments with models on disk: cells, vector, margin, contributions and score."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,9 +12,8 @@ import numpy as np
 from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
-from fraudstream.model.deployment.current import read_current
 from fraudstream.model.deployment.registry import aliases_at
-from fraudstream.model.explanation.cells import ReadCell, plain, read_cells, vector_of
+from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
 from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
@@ -87,7 +86,7 @@ class Explainer:
     def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
         """Explain a payment."""
         cells = read_cells(row, self.manifest.features, aliases)
-        vector = vector_of(cells)
+        vector = np.array([value for cell in cells for value in cell.components], dtype=np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
             parts = self._classifier.parts(vector)
         scaled = iter(self._classifier.scaler.scaled(vector).tolist())
@@ -161,7 +160,6 @@ def _sum(explanation: Explanation) -> Object:
 MOST_EXPLAINERS: Final = 4
 """Explainers cached at once: a forest takes tens of megabytes, and most alerts come from one model."""
 
-_NO_ALIASES: Final[Mapping[str, str]] = {}
 _MOST_ALIASES: Final = 256
 
 
@@ -172,8 +170,8 @@ class ExplainerLibrary:
         """Open a model path: an artifact, a `current` file, or a directory with one."""
         self._model = model
         self._lock = threading.Lock()
-        self._explainers: OrderedDict[str, Explainer] = OrderedDict()
-        self._aliases: dict[int, Mapping[str, str]] = {}
+        self._explainer = lru_cache(MOST_EXPLAINERS)(self._load)
+        self._aliases = lru_cache(_MOST_ALIASES)(lambda revision: aliases_at(self.models_dir, revision))
 
     @property
     def models_dir(self) -> Path:
@@ -187,25 +185,13 @@ class ExplainerLibrary:
         Raises ModelError if the artifact is missing, was changed, or has an algorithm unknown to this version.
         """
         with self._lock:
-            explainer = self._explainers.get(model_id)
-            if explainer is None:
-                explainer = self._explainers[model_id] = Explainer(load_artifact(self.models_dir / Path(model_id).name))
-                while len(self._explainers) > MOST_EXPLAINERS:
-                    self._explainers.popitem(last=False)
-            self._explainers.move_to_end(model_id)
-            return explainer, self._aliases_of(revision)
-
-    def _aliases_of(self, revision: int | None) -> Mapping[str, str]:
-        if not revision:  # an artifact that was named directly has no aliases
-            return _NO_ALIASES
-        if revision not in self._aliases:
+            explainer = self._explainer(model_id)
+            if not revision:  # an artifact that was named directly has no aliases
+                return explainer, {}
             try:
-                aliases = aliases_at(self.models_dir, revision)
-                if aliases is None:
-                    aliases = read_current(self.models_dir / "current").aliases
+                return explainer, self._aliases(revision)
             except ModelError:
-                return _NO_ALIASES
-            if len(self._aliases) >= _MOST_ALIASES:
-                self._aliases.clear()
-            self._aliases[revision] = aliases
-        return self._aliases[revision]
+                return explainer, {}
+
+    def _load(self, model_id: str) -> Explainer:
+        return Explainer(load_artifact(self.models_dir / Path(model_id).name))

@@ -218,14 +218,13 @@ def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list
 
 def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
     """Return the time columns, with the units per second of those that are numbers."""
-    clocks: dict[tuple[str, int | None], None] = {}
+    clocks: list[tuple[str, int | None]] = []
     for feature in features:
         if feature.type is FeatureType.TIME:
-            clocks[feature.name, feature.clock] = None
+            clocks.append((feature.name, feature.clock))
         elif feature.type is FeatureType.ELAPSED:
-            clocks[feature.name, None] = None
-            clocks[str(feature.reference), feature.clock] = None
-    return list(clocks)
+            clocks += [(feature.name, None), (str(feature.reference), feature.clock)]
+    return list(dict.fromkeys(clocks))
 
 
 def _seconds(text: Column, clock: int | None) -> Column:

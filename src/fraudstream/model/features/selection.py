@@ -38,11 +38,6 @@ class FeatureChoice:
     excluded: dict[str, str]
     leaks: tuple[LeakSuspicion, ...]
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return one line per suspected leak."""
-        return tuple(leak.message for leak in self.leaks)
-
 
 class _NoFeature(Exception):
     """A column is left out; the message is the reason."""

@@ -4,105 +4,26 @@ The same evaluation and manifest give the same bytes. Values from a CSV are esca
 The page fetches nothing: its content security policy forbids it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fraudstream.model.evaluation.record import Evaluation
+from fraudstream.charts.plot import Figure
+from fraudstream.model.evaluation.record import Evaluation, TestFigures
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import words
-from fraudstream.model.report.sections import sections
-from fraudstream.model.report.words import count, percent, plain
-
-
-def meaning(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Explain the figures, as a name and a sentence or two."""
-    test = evaluation.test
-    if test is not None:
-        yield (
-            "Average precision",
-            "the mean share of frauds among the alerts while the threshold is lowered until every fraud is caught. "
-            f"1 is perfect; a random ranking gives {plain(test.fraud_share)}.",
-        )
-        yield (
-            "The interval",
-            "the range of the figure in 95 of 100 resamples of these test rows (bootstrap, 1,000 rounds, frauds and "
-            "legitimate rows resampled separately). It covers sampling error, not changes over time.",
-        )
-    yield (
-        "Score",
-        "the probability of fraud, for payments like those used in calibration: of 100 payments with a score of 0.3, "
-        "about 30 are frauds.",
-    )
-    yield (
-        "Later rows only",
-        f"the rows are ordered by {evaluation.timeline.ordered_by}; nothing was fitted, tuned or calibrated on a row "
-        "that a figure is measured on. Random splits give higher figures and are not comparable.",
-    )
-
-
-def limits(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    """Explain the limits of the figures."""
-    test, choice = evaluation.test, evaluation.threshold
-    if test is not None:
-        few = "" if test.reliable else " That is too few for meaningful figures."
-        yield (
-            "Few frauds",
-            f"all figures are based on {count(test.frauds)} frauds: one more or less is {percent(1 / test.frauds)} of "
-            f"recall. The intervals reflect this, and a difference within them may be due to chance.{few}",
-        )
-        last = evaluation.timeline.stages[-1]
-        yield (
-            "Another period",
-            f"the test period is {last.start} to {last.end}"
-            + (f", {test.days:.2f} days" if test.days is not None else "")
-            + ", directly after the training period. Fraud changes: the interval does not cover next month, another "
-            "bank's data, or the period of a published figure.",
-        )
-    if evaluation.legitimate_share < 1:
-        weight = 1 / evaluation.legitimate_share
-        rare = ""
-        if choice.row is not None and choice.row.test is not None:
-            rows = choice.row.test.false_alarms * evaluation.legitimate_share
-            rare = f" The {count(choice.row.test.false_alarms)} false alarms above are {count(rows)} rows of the file."
-        yield (
-            "Weights",
-            f"the file holds {percent(evaluation.legitimate_share)} of the legitimate payments (--legitimate-share), "
-            f"so that each represents {weight:.2f} of them. False alarms and alerts per day are estimates for "
-            f"all data, correct only if that share is, and if the rows were sampled at random.{rare}",
-        )
-    delay = evaluation.timeline.label_delay_seconds
-    if delay:
-        yield (
-            "Label delay",
-            f"{delay / 86_400:g} days after the payment (--label-delay). Rows whose labels would not have arrived "
-            "when the next period begins are left out of the fit, as they would be in production.",
-        )
-    else:
-        yield (
-            "Label delay",
-            "every label was assumed to be known at once. In production a fraud is known days or weeks later, when the "
-            "cardholder complains: an active model is older than this one was. --label-delay simulates this.",
-        )
-    yield (
-        "Expectations",
-        "the figures at a threshold are averages over a period, not a forecast for a day: some days have twice the "
-        "alerts. The costs depend on their assumptions: every review costs the same, a missed fraud is lost in full, "
-        "a caught one saved in full.",
-    )
-    if evaluation.timeline.ordered_by == "file order":
-        yield "Order", "there is no time column: the rows were assumed to be in order of time."
-    elif evaluation.timeline.unit_note:
-        yield "Unit of time", f"{evaluation.timeline.unit_note}. Days, and figures per day, depend on it."
-    yield "Importance", "what the model uses, not what causes fraud. Correlated features share their importance."
-    yield (
-        "Labels",
-        f"a fraud is a row with {manifest.label_values.fraud} in the column {manifest.label}: undetected frauds count "
-        "as legitimate.",
-    )
-
+from fraudstream.model.report.catching import (
+    alerts_by_threshold,
+    cost_by_threshold,
+    precision_recall,
+    reliability,
+    score_distribution,
+)
+from fraudstream.model.report.making import against_previous, candidates, importances, split_in_time
+from fraudstream.model.report.words import count, percent, score
 
 REPORT_FILE: Final = "report.html"
 
@@ -123,9 +44,9 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         headline=words.headline(evaluation),
         facts=list(words.facts(evaluation)),
         warnings=_warnings(evaluation, manifest),
-        sections=list(sections(evaluation, manifest)),
-        meaning=list(meaning(evaluation)),
-        limits=list(limits(evaluation, manifest)),
+        sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
+        meaning=list(words.meaning(evaluation)),
+        limits=list(words.limits(evaluation, manifest)),
         made=list(_made(evaluation, manifest)),
     )
     return page.encode()
@@ -158,3 +79,144 @@ def _made(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, str
     yield "measured on", evaluation.measured_on
     yield "seed", str(evaluation.seed)
     yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is always open; the first cell of a row is its name."""
+
+    caption: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    `anchor` is its id, `lead` what it shows and how to read it, `lines` the results of its charts.
+    """
+
+    anchor: str
+    title: str
+    lead: str
+    figures: Sequence[Figure] = ()
+    lines: Sequence[str] = ()
+    table: Table | None = None
+
+
+def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
+    """Yield the sections on the results; those that need a test period are left out without one."""
+    test = evaluation.test
+    if test is not None:
+        yield Section(
+            "precision-recall",
+            "Precision and recall",
+            "Further right more frauds are caught; higher up more of the alerts are frauds. The band is the range of "
+            "the curve for other samples of payments in this period.",
+            [precision_recall(evaluation, test)],
+            words.catching(test),
+            _workload(test),
+        )
+    yield Section(
+        "threshold",
+        "Cost by threshold",
+        "A lower threshold misses fewer frauds and raises more false alarms. The recommended one has the lowest total "
+        "cost on the validation period; the test period shows the result.",
+        [cost_by_threshold(evaluation), alerts_by_threshold(evaluation)] if evaluation.thresholds else [],
+        words.threshold(evaluation),
+    )
+    if test is not None:
+        yield Section(
+            "calibration",
+            "Calibration",
+            "Each point is a group of payments with similar scores. On the dashed line the fraud share equals the "
+            "score; below it scores are too high. Both axes are logarithmic: nearly all payments have tiny scores.",
+            [reliability(test)],
+            words.calibration(test),
+        )
+        yield Section(
+            "scores",
+            "Score distribution",
+            "Frauds upwards, legitimate payments downwards, each as shares of its class. Scores right of the threshold "
+            "are alerts.",
+            [score_distribution(evaluation, test)],
+        )
+
+
+def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[Section]:
+    yield Section(
+        "importance",
+        "Feature importance",
+        f"{evaluation.importance_note[:1].upper()}{evaluation.importance_note[1:]}.",
+        [importances(evaluation)] if evaluation.importances else [],
+    )
+    yield Section(
+        "split",
+        "Training and test periods",
+        f"In order of {evaluation.timeline.ordered_by}: the test period follows the training period. Bars are the "
+        "frauds of each part.",
+        [split_in_time(evaluation)],
+        [words.not_evaluated_on(evaluation)],
+    )
+    yield Section(
+        "candidates",
+        "Candidates",
+        f"Chosen: {evaluation.choice}.",
+        [candidates(evaluation)] if evaluation.candidates else [],
+        [
+            "No test row was used for the choice. Overlapping intervals do not make two candidates equal: the table "
+            "has the paired difference."
+        ]
+        if len(evaluation.candidates) > 1
+        else [],
+    )
+    test, comparison = evaluation.test, evaluation.previous
+    chart = against_previous(test, comparison) if test is not None and comparison is not None else None
+    yield Section(
+        "previous",
+        "Comparison with the previous model",
+        words.previous(comparison, is_scored=test is not None),
+        [chart] if chart is not None else [],
+    )
+    yield Section(
+        "columns",
+        "Leaks and excluded columns",
+        "A feature that alone predicts the label may have been filled in after the fraud was known."
+        if evaluation.leaks
+        else "No feature alone predicts the label in the training rows.",
+        table=_columns(evaluation, manifest),
+    )
+
+
+def _workload(test: TestFigures) -> Table | None:
+    rows = test.at_alerts_per_day
+    if not rows:
+        return None
+    return Table(
+        "By alerts per day, on average over the test period",
+        ("alerts per day", "threshold", "precision", "recall", "frauds caught"),
+        [
+            (
+                count(at.alerts_per_day),
+                score(at.threshold),
+                percent(at.precision),
+                percent(at.recall),
+                count(at.frauds_caught),
+            )
+            for at in rows
+        ],
+    )
+
+
+def _columns(evaluation: Evaluation, manifest: Manifest) -> Table | None:
+    leaks = [
+        (
+            leak.feature,
+            f"used, but alone it reaches an average precision of {leak.average_precision:.3f} and a ROC AUC of "
+            f"{leak.roc_auc:.3f}",
+        )
+        for leak in evaluation.leaks
+    ]
+    left_out = [(name, f"left out: {why}") for name, why in manifest.excluded.items()]
+    return Table("Columns", ("column", "treatment"), [*leaks, *left_out]) if leaks or left_out else None

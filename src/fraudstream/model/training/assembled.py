@@ -11,7 +11,7 @@ Every reading function raises ModelCorrupt if the file is not what Spark saves.
 import os
 import struct
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -31,13 +31,6 @@ METADATA: Final = "metadata"
 TREES: Final = "treesMetadata"
 NODES: Final = "data"
 
-_NODE: Final = struct.Struct(">iidd")  # tree, node, prediction, impurity
-
-_BRANCH: Final = struct.Struct(">qdiii")  # rows, gain, left, right, component
-
-_SHORT: Final = struct.Struct(">H")
-_INT: Final = struct.Struct(">i")
-_DOUBLE: Final = struct.Struct(">d")
 CLASSIFIERS: Final[dict[str, Any]] = {
     "logistic-regression": LogisticRegressionModel,
     "random-forest": RandomForestClassificationModel,
@@ -48,20 +41,18 @@ CLASSIFIERS: Final[dict[str, Any]] = {
 def assemble_scaler(spark: SparkSession, path: Path) -> StandardScalerModel:
     """Load the StandardScalerModel saved at `path`."""
     mean, std = read_moments(path)
-    java = _ml(spark).feature.StandardScalerModel(
-        _uid(spark, path), _to_java(spark, Vectors.dense(std)), _to_java(spark, Vectors.dense(mean))
-    )
-    return cast(StandardScalerModel, _from_java(spark, StandardScalerModel, java, path))
+    java_class = _ml(spark).feature.StandardScalerModel
+    model = _construct(spark, StandardScalerModel, java_class, path, Vectors.dense(std), Vectors.dense(mean))
+    return cast(StandardScalerModel, model)
 
 
 def assemble_linear(spark: SparkSession, path: Path) -> LogisticRegressionModel:
     """Load the LogisticRegressionModel saved at `path`; raises ModelCorrupt if it is not binary."""
     coefficients, intercept = read_linear(path)
     matrix = DenseMatrix(1, len(coefficients), coefficients.tolist(), isTransposed=True)
-    java = _ml(spark).classification.LogisticRegressionModel(
-        _uid(spark, path), _to_java(spark, matrix), _to_java(spark, Vectors.dense([intercept])), 2, False
-    )
-    return cast(LogisticRegressionModel, _from_java(spark, LogisticRegressionModel, java, path))
+    java_class = _ml(spark).classification.LogisticRegressionModel
+    arguments = (matrix, Vectors.dense([intercept]), 2, False)
+    return cast(LogisticRegressionModel, _construct(spark, LogisticRegressionModel, java_class, path, *arguments))
 
 
 def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
@@ -79,15 +70,12 @@ def assemble_trees(spark: SparkSession, kind: Any, path: Path) -> Any:
             is_local.set(previous)
 
 
-def _from_java(spark: SparkSession, kind: Any, java: Any, path: Path) -> Any:
-    """Wrap a JVM object, with the saved parameters set as the loader sets them."""
-    metadata = _metadata(spark, path)
+def _construct(spark: SparkSession, kind: Any, java_class: Any, path: Path, *arguments: Any) -> Any:
+    """Construct a model from its uid and the arguments, with the saved parameters set as the loader sets them."""
+    metadata = _ml(spark).util.DefaultParamsReader.parseMetadata(_metadata_text(path), "")
+    java = java_class(metadata.uid(), *(_py2java(spark.sparkContext, argument) for argument in arguments))
     metadata.getAndSetParams(java, getattr(metadata, "getAndSetParams$default$2")())
     return kind._from_java(java)  # noqa: SLF001  as in pyspark's own loader
-
-
-def _metadata(spark: SparkSession, path: Path) -> Any:
-    return _ml(spark).util.DefaultParamsReader.parseMetadata(_metadata_text(path), "")
 
 
 def _metadata_text(path: Path) -> str:
@@ -96,14 +84,6 @@ def _metadata_text(path: Path) -> str:
         return read_regular(file, MOST_MANIFEST_BYTES).decode()
     except (OSError, ValueError) as e:
         raise ModelCorrupt("the saved model has no metadata", where=str(path), remedy=TRAIN_REMEDY) from e
-
-
-def _uid(spark: SparkSession, path: Path) -> str:
-    return str(_metadata(spark, path).uid())
-
-
-def _to_java(spark: SparkSession, value: Any) -> Any:
-    return _py2java(spark.sparkContext, value)
 
 
 def _ml(spark: SparkSession) -> Any:
@@ -115,33 +95,29 @@ def write_local_form(saved: Path, metadata: str, folder: Path) -> None:
     # The metadata columns of trees differ in name between versions, but not in order: id, text, weight.
     trees = [tuple(row.values()) for row in read_rows(saved / TREES)]
     (folder / METADATA).write_text(metadata)
-    (folder / TREES).write_bytes(_INT.pack(len(trees)) + b"".join(_tree(*tree) for tree in sorted(trees)))
+    (folder / TREES).write_bytes(struct.pack(">i", len(trees)) + b"".join(_tree(*tree) for tree in sorted(trees)))
     nodes = read_rows(saved / NODES)
     nodes.sort(key=lambda row: (row["treeID"], row["nodeData"]["id"]))
-    (folder / NODES).write_bytes(
-        _INT.pack(len(nodes)) + b"".join(_node(row["treeID"], row["nodeData"]) for row in nodes)
-    )
+    records = b"".join(_node(row["treeID"], row["nodeData"]) for row in nodes)
+    (folder / NODES).write_bytes(struct.pack(">i", len(nodes)) + records)
 
 
 def _tree(tree: int, metadata: str, weight: float) -> bytes:
     text = metadata.encode()  # as in Java's writeUTF: the parameters of a tree, which are ASCII
-    return _INT.pack(tree) + _SHORT.pack(len(text)) + text + _DOUBLE.pack(weight)
+    return struct.pack(f">iH{len(text)}sd", tree, len(text), text, weight)
 
 
 def _node(tree: int, node: Mapping[str, Any]) -> bytes:
-    split = node["split"]
-    branch = (node["rawCount"], node["gain"], node["leftChild"], node["rightChild"], split["featureIndex"])
-    return (
-        _NODE.pack(tree, node["id"], node["prediction"], node["impurity"])
-        + _doubles(node["impurityStats"])
-        + _BRANCH.pack(*branch)
-        + _doubles(split["leftCategoriesOrThreshold"])
-        + _INT.pack(split["numCategories"])
+    split, stats = node["split"], node["impurityStats"]
+    thresholds = split["leftCategoriesOrThreshold"]
+    return struct.pack(
+        f">iidd i{len(stats)}d qdiii i{len(thresholds)}d i",
+        *(tree, node["id"], node["prediction"], node["impurity"]),
+        *(len(stats), *stats),
+        *(node["rawCount"], node["gain"], node["leftChild"], node["rightChild"], split["featureIndex"]),
+        *(len(thresholds), *thresholds),
+        split["numCategories"],
     )
-
-
-def _doubles(values: Sequence[float]) -> bytes:
-    return struct.pack(f">i{len(values)}d", len(values), *values)
 
 
 def load_fitted(artifact: ModelArtifact) -> FittedModel:

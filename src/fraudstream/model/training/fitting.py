@@ -74,8 +74,9 @@ class Training:
             model = fit(learned, best.algorithm, seed)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
-            data = _Data(learned, frame.filter(is_test), texts.filter(is_test), duplicates)
-            evaluation, metrics, calibration = self._evaluate(best, model, data)
+            evaluation, metrics, calibration = self._evaluate(
+                best, model, learned, frame.filter(is_test), texts.filter(is_test), duplicates
+            )
         finally:
             frame.unpersist()
         self.report(f"writing the model ({self.stopwatch})")
@@ -100,13 +101,21 @@ class Training:
         scored = ScoredRows(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
         return ScoredPeriod(rows, scored, plan.losses.by_row[rows], plan.days(rows))
 
-    def _evaluate(self, best: Winner, model: FittedModel, data: _Data) -> tuple[Evaluation, Metrics, Calibration]:
+    def _evaluate(
+        self,
+        best: Winner,
+        model: FittedModel,
+        learned: DataFrame,
+        test_vectors: DataFrame,
+        test_texts: DataFrame,
+        duplicates: Duplicates,
+    ) -> tuple[Evaluation, Metrics, Calibration]:
         """Evaluate the model on rows that nothing was fitted, tuned or calibrated on."""
         plan, seed = self.plan, self.plan.settings.seed
-        chosen_on = best.validated or self._score_period(model.scores(data.learned))
+        chosen_on = best.validated or self._score_period(model.scores(learned))
         calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
-        test = self._score_period(model.scores(data.test), data.duplicates.rows) if has_test else None
+        test = self._score_period(model.scores(test_vectors), duplicates.rows) if has_test else None
         choice, rows = choose_threshold(
             chosen_on,
             test,
@@ -116,7 +125,10 @@ class Training:
             is_validated=best.validated is not None,
         )
         measured_on = self._measured_on(test)
-        figures = measure(test, calibration, method, seed) if test is not None and test.raw.has_both_classes else None
+        figures = previous = None
+        if test is not None and test.raw.has_both_classes:
+            figures = measure(test, calibration, method, seed)
+            previous = self._compare(test, calibration, test_texts)
         ranked, note = importances(model.classifier, plan.components)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",
@@ -128,9 +140,9 @@ class Training:
             timeline=Timeline(
                 ordered_by=plan.split.record.ordered_by,
                 stages=plan.stages(),
-                label_delay_seconds=plan.split.label_delay_seconds,
-                duplicates_removed=data.duplicates.count,
-                duplicates_note=data.duplicates.note,
+                label_delay_seconds=plan.settings.label_delay_seconds,
+                duplicates_removed=duplicates.count,
+                duplicates_note=duplicates.note,
                 unit_note=plan.profile.time.unit_note if plan.profile.time is not None else "",
             ),
             candidates=best.candidates,
@@ -141,7 +153,7 @@ class Training:
             importances=tuple(Importance(component, share) for component, share in ranked),
             importance_note=note,
             leaks=plan.choice.leaks,
-            previous=self._compare(test, calibration, data.texts) if figures is not None else None,
+            previous=previous,
         )
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
@@ -154,18 +166,18 @@ class Training:
         ordered_by = self.plan.split.record.ordered_by
         return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not used in training"
 
-    def _compare(self, test: ScoredPeriod | None, calibration: Calibration, texts: DataFrame) -> Comparison | None:
-        """Compare with the active model, if there is another one."""
-        active = active_model(self.models_dir)
-        if active is None or test is None:
+    def _compare(self, test: ScoredPeriod, calibration: Calibration, texts: DataFrame) -> Comparison | None:
+        """Compare with the active model, if there is one that can be read."""
+        try:
+            artifact, deployment = resolve(self.models_dir / CURRENT_FILE)
+        except ModelError:
             return None
-        artifact, aliases = active
         former = artifact.manifest
-        reason = incomparable_reason(former, self.plan.source.columns, aliases)
+        reason = incomparable_reason(former, self.plan.source.columns, deployment.aliases)
         if reason:
             return Comparison(former.model_id, None, None, 0, reason)
         self.report(f"comparing it with the active model {former.model_id} ({self.stopwatch})")
-        rows, score = scores_of(self.spark, artifact, aliases, texts)
+        rows, score = scores_of(artifact, deployment.aliases, texts)
         _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
         new = test.calibrated(calibration).of(mine)
         if not new.has_both_classes:
@@ -201,7 +213,7 @@ class Training:
             seed=plan.settings.seed,
             parameters=best.algorithm.all_parameters,
             excluded=choice.excluded,
-            warnings=(*split.warnings, *choice.warnings),
+            warnings=(*split.warnings, *(leak.message for leak in choice.leaks)),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
             files={},
             columns=plan.source.columns,
@@ -209,16 +221,6 @@ class Training:
             calibration=calibration,
             requested=plan.settings.algorithm,
         )
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Spark frames: training and test rows with their vectors, and test rows with their JSON."""
-
-    learned: DataFrame
-    test: DataFrame
-    texts: DataFrame
-    duplicates: Duplicates
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
@@ -232,16 +234,7 @@ def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
     return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
 
 
-def active_model(models_dir: Path) -> tuple[ModelArtifact, Mapping[str, str]] | None:
-    """Return the active artifact and its aliases; None if there is none that can be read."""
-    try:
-        artifact, deployment = resolve(models_dir / CURRENT_FILE)
-    except ModelError:
-        return None
-    return artifact, deployment.aliases
-
-
-def scores_of(spark: SparkSession, artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
+def scores_of(artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
     """Return the rows that a model could score, in ascending order, and their calibrated scores."""
     manifest, fitted = artifact.manifest, load_fitted(artifact)
     vectors = project(texts, manifest.features, aliases=aliases)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, span_in_days
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints
 from fraudstream.model.evaluation.record import Stage
 from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
@@ -79,9 +79,11 @@ class TrainingPlan:
         return tuple(name for feature in self.choice.features for name in feature.components)
 
     def days(self, rows: NDArray[np.int64]) -> float | None:
-        """Return the span of some rows in days; None without a time column."""
+        """Return the span of some rows in days; None without a time column, or if all times are equal."""
         time = self.profile.time
-        return None if time is None else span_in_days(time.values[rows], time.units_per_second)
+        if time is None or not len(rows):
+            return None
+        return float(np.ptp(time.values[rows])) / time.units_per_second / 86_400 or None
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the parts of the split, the earliest first."""

@@ -48,7 +48,6 @@ class Split:
         unseen_from_row: First row of the test period, if the file is sorted by time.
         unseen_from_time: First time of the test period, if it is not.
         warnings: What had to be dropped, and why.
-        label_delay_seconds: How long after the payment a label arrives.
     """
 
     part: NDArray[np.int8]
@@ -56,7 +55,6 @@ class Split:
     unseen_from_row: int | None
     unseen_from_time: str | None
     warnings: tuple[str, ...]
-    label_delay_seconds: float = 0.0
 
     @property
     def is_train(self) -> NDArray[np.bool_]:
@@ -92,30 +90,25 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     part = np.empty(rows, np.int8)
     part[order] = np.searchsorted(begins, np.arange(rows), side="right")
 
-    def period(start: int, end: int) -> Period | None:
-        if start >= end:
-            return None
+    def period(start: int, end: int) -> Period:
         ends = [moments[start], moments[end - 1]]
         first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
         return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
 
-    train = period(0, begins.late_for_test)
-    test = period(begins.test, rows)
-    if train is None:
-        raise ValueError("a split needs rows")
+    validation = period(begins.validation, begins.late_for_test) if begins.validation < begins.late_for_test else None
+    test = period(begins.test, rows) if begins.test < rows else None
     is_file_order = time is None or time.is_file_order
     return Split(
         part=part,
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
-            train=train,
-            validation=period(begins.validation, begins.late_for_test),
+            train=period(0, begins.late_for_test),
+            validation=validation,
             test=test,
         ),
         unseen_from_row=begins.test if test is not None and is_file_order else None,
         unseen_from_time=test.start if test is not None and not is_file_order else None,
         warnings=tuple(warnings),
-        label_delay_seconds=label_delay_seconds,
     )
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-from fraudstream.errors import ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
-from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, deploy, read_current
+from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.model.training.recipe import ALGORITHMS
@@ -72,10 +71,7 @@ def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
 
 def _deploy(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> Deployment:
     manifest = artifact.manifest
-    try:
-        deployment = read_current(models_dir / CURRENT_FILE)
-    except ModelNotFound:
-        deployment = None
+    deployment = deployment_or_none(models_dir)
     if deployment is not None and deployment.model_id == manifest.model_id:
         return deployment
     why = f"trained on {manifest.training_data.name}"
