@@ -13,7 +13,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
 from fraudstream.store.database import Database
-from fraudstream.store.expressions import member_text
+from fraudstream.store.reading import member_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 PAGE_SIZE: Final = 200
