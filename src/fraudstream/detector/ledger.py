@@ -15,15 +15,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.checkpoint import (
-    Marker,
-    ends_after,
-    first_offsets,
-    inspect,
-    put_aside,
-    sweep,
-    write_marker,
-)
+from fraudstream.detector.checkpoint import Marker, ends_after, first_offsets, inspect, put_aside, sweep, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.query import (
     OUTCOMES_OBSERVED,

@@ -1,13 +1,11 @@
 """Converts records of the output topics into the objects that the API accepts."""
 
-from __future__ import annotations
-
 import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 from confluent_kafka import Message
@@ -91,7 +89,7 @@ class PostedRecord:
     headers: Sequence[tuple[str, bytes | None]]
 
     @classmethod
-    def of(cls, message: Message) -> PostedRecord:
+    def of(cls, message: Message) -> Self:
         """Build the record from a consumed message; ValueError if the name of a header is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(

@@ -3,8 +3,6 @@
 It is append-only: nothing here alters or deletes an entry, and database triggers refuse it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from sqlalchemy import Connection, func, select
@@ -54,7 +52,7 @@ class PublishedHead(NamedTuple):
     at: str
 
     @classmethod
-    def of(cls, event: object) -> PublishedHead | None:
+    def of(cls, event: object) -> Self | None:
         """Parse the head from an `audit_head` event; None if it is not valid."""
         if not isinstance(event, dict):
             return None

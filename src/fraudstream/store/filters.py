@@ -1,14 +1,12 @@
 """Defines the filters, orders and cursors of the alert search."""
 
-from __future__ import annotations
-
 import base64
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from sqlalchemy import Column, ColumnElement
@@ -79,7 +77,7 @@ class Where:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> Where | None:
+    def parse(cls, text: str) -> Self | None:
         """Parse `NAME:OP:VALUE`; None if it is something else."""
         match = _WHERE.fullmatch(text)
         return None if match is None else cls(match[1], Op(match[2]), masked_text(match[3]))
