@@ -43,7 +43,10 @@ class Sort(StrEnum):
 
 
 class Op(StrEnum):
-    """The operators on column values; two numbers are compared as numbers, anything else as text."""
+    """The operators on column values; two numbers are compared as numbers, anything else as text.
+
+    All but the last are named as in the module `operator`.
+    """
 
     EQ = "eq"
     NE = "ne"
@@ -53,13 +56,6 @@ class Op(StrEnum):
     GE = "ge"
     HAS = "has"
 
-
-COMPARE: Final[dict[Op, Callable[[Any, Any], Any]]] = {
-    Op.LT: operator.lt,
-    Op.LE: operator.le,
-    Op.GT: operator.gt,
-    Op.GE: operator.ge,
-}
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
@@ -101,7 +97,7 @@ class Where:
             is_same = as_text == self.value or (as_number is not None and as_number == number)
             return is_same == (self.op is Op.EQ)
         side, other = (as_text, self.value) if number is None else (as_number, number)
-        return side is not None and bool(COMPARE[self.op](side, other))
+        return side is not None and bool(getattr(operator, self.op)(side, other))
 
 
 def _value(transaction: Mapping[str, Any], name: str) -> Any:
