@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, func, select
 
 from fraudstream.store import tables
-from fraudstream.store.database import ROWS_AT_ONCE, Database, insert
+from fraudstream.store.database import ROWS_AT_ONCE, Repository, insert
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.wire import EventField, EventType
@@ -224,11 +224,8 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
     return change_id
 
 
-class ChangeLog:
+class ChangeLog(Repository):
     """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def record(
         self,

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
-from fraudstream.store.database import Database
+from fraudstream.store.database import Repository
 from fraudstream.store.reading import member_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
@@ -94,11 +94,8 @@ class StoredDeadLetter:
         return size if isinstance(size, int) else len(self.payload or b"")
 
 
-class DeadLetterReader:
+class DeadLetterReader(Repository):
     """Reads dead letters from the alert store, newest first."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def page(
         self, query: DeadLetterFilter, *, after: Cursor | None, limit: int

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal_column, select, types
 
 from fraudstream.store import tables
-from fraudstream.store.database import ROWS_AT_ONCE, Database, upsert
+from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -86,11 +86,8 @@ class VerdictCounts(NamedTuple):
     false_alarms: int
 
 
-class MinuteStore:
+class MinuteStore(Repository):
     """Reads and writes the minutes of one store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
