@@ -14,8 +14,6 @@ LONGEST_REPLAY_OF = 300
 LONGEST_SAMPLED_TEXT = 16_384
 """A sample contains its transaction up to this length in bytes, above that only its column names."""
 
-TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
-
 _HEADERS = T.ArrayType(
     T.StructType([T.StructField("key", T.StringType()), T.StructField("value", T.BinaryType())]), containsNull=True
 )
@@ -61,7 +59,7 @@ def _record(topic: Column, value: Column, headers: Column) -> Column:
 
 def time_text(timestamp: Column) -> Column:
     """Format a timestamp as ISO 8601 with milliseconds and zone; null for a year outside 1 to 9999."""
-    return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, TIME_FORMAT))
+    return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"))
 
 
 def _alert_json(scorer: Scorer) -> Column:

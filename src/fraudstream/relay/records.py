@@ -1,6 +1,7 @@
 """Converts records of the output topics into the objects that the API accepts."""
 
 import base64
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -214,13 +215,8 @@ def _whole(value: bytes | None, otherwise: int) -> int:
 def _numbers(transaction: Mapping[str, Any]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in transaction.items():
-        if len(numbers) == MOST_VALUES:
-            break
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except OverflowError:
-                continue
-            if math.isfinite(number):
-                numbers[name] = number
+        if isinstance(value, int | float) and not isinstance(value, bool) and len(numbers) < MOST_VALUES:
+            with contextlib.suppress(OverflowError):
+                if math.isfinite(number := float(value)):
+                    numbers[name] = number
     return numbers
