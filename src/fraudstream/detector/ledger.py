@@ -193,8 +193,7 @@ class LedgerKeeper:
             self._save(note)
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
-        unknown = [p for p in after if p not in before]
-        begins = self.watermarks.begins() if unknown else {}
+        begins = self.watermarks.begins() if after.keys() - before.keys() else {}
         spans = {p: (before.get(p, begins.get(p, 0)), end) for p, end in after.items()}
         return {p: (start, end) for p, (start, end) in spans.items() if end > start}
 

@@ -101,14 +101,12 @@ class DeliveryTracker:
         if error is None:
             self._acknowledged += 1
             self._trouble = ""
+            self._settle(number)
         elif error.code() in REFUSALS:
             self.add_refusal(number, error, (message.value() if message is not None else None) or b"")
-            return
         else:
             # Not settled: the mark stays before it.
             self.fatal = self.fatal or error
-            return
-        self._settle(number)
 
     def add_refusal(self, number: int, error: KafkaError, payload: bytes) -> None:
         """Spool and settle a row that Kafka refused permanently; ProgressFailed if the spool cannot be written."""

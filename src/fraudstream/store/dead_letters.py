@@ -148,11 +148,7 @@ def _queries(query: DeadLetterFilter) -> Sequence[tuple[Outcome, Select[Any], Co
 
 
 def _query(
-    query: DeadLetterFilter,
-    kind: Outcome,
-    table: Table,
-    condition: ColumnElement[bool],
-    record_id: ColumnElement[str],
+    query: DeadLetterFilter, kind: Outcome, table: Table, condition: ColumnElement[bool], record_id: ColumnElement[str]
 ) -> Select[Any]:
     body, replays = table.c.body, tables.replays.c
     conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, "all") else false()]
