@@ -69,10 +69,6 @@ def test_a_progress_file_that_is_none_is_said_so(tmp_path: Path, text: str) -> N
     assert "--resume" in error.value.remedy
 
 
-def test_each_fresh_run_has_its_own_id() -> None:
-    assert RunProgress.fresh("f").run_id != RunProgress.fresh("f").run_id
-
-
 @pytest.mark.parametrize(
     ("text", "limit", "loop", "rows"),
     [

@@ -13,7 +13,7 @@ from pyspark.errors import PySparkException
 from fraudstream.detector import supervisor
 from fraudstream.detector.checkpoint import lock_checkpoint
 from fraudstream.detector.ledger import LedgerKeeper
-from fraudstream.detector.partitions import PartitionWatch
+from fraudstream.detector.partitions import PartitionWatch, QueryProbe
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import (
     CheckpointDamaged,
@@ -26,6 +26,7 @@ from fraudstream.errors import (
 )
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.processes import wait_until
+from fraudstream.transactions.wire import DetectorState
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +62,10 @@ class Events:
 
     def __init__(self) -> None:
         self.reports: list[tuple[str, str]] = []
+        self.states: list[tuple[str, str]] = []
+
+    def set_state(self, state: DetectorState, why: str, deployment: Deployment | None) -> None:
+        self.states.append((state.value, why))
 
     def write(self, kind: str, message: str, **details: Any) -> None:
         self.reports.append((kind, message))
@@ -97,6 +102,25 @@ class Partitions(PartitionWatch):
         return needs_query
 
 
+class Probe(QueryProbe):
+    """A query that reads and a Kafka that answers, as they are set."""
+
+    def __init__(self) -> None:
+        self.reading = threading.Event()
+        self.reading.set()
+        self.kafka = threading.Event()
+        self.kafka.set()
+
+    def is_reading(self, query: Any) -> bool:
+        return self.reading.is_set()
+
+    def positions(self, query: Any) -> dict[int, int]:
+        return {}
+
+    def kafka_answers(self) -> bool:
+        return self.kafka.is_set()
+
+
 class World:
     """An active model and the queries that were started with it."""
 
@@ -108,14 +132,10 @@ class World:
         self.events = Events()
         self.keeper = Keeper()
         self.partitions = Partitions()
-        self.kafka = threading.Event()
-        self.kafka.set()
-        self.states: list[tuple[str, str]] = []
+        self.probe = Probe()
         self.ready = threading.Event()
         self.stop = threading.Event()
         self.ready_count = 0
-        self.reading = threading.Event()
-        self.reading.set()
 
     def start(self, artifact: Any, deployment: Deployment) -> Any:
         self.started.append(deployment)
@@ -135,13 +155,10 @@ class World:
             start=self.start,
             resolve=self.resolve,
             revision=lambda: self.deployment,
-            is_reading=lambda query: self.reading.is_set(),
-            positions=lambda query: {},
+            probe=self.probe,
             keeper=self.keeper,
             partitions=self.partitions,
-            kafka_answers=self.kafka.is_set,
-            on_state=lambda state, why, deployment: self.states.append((state.value, why)),
-            events=self.events,  # type: ignore[arg-type]  # the one method that is used
+            events=self.events,  # type: ignore[arg-type]  # the two methods that are used
             on_ready=self.on_ready,
         )
 
@@ -165,11 +182,11 @@ def test_a_failed_query_is_started_again_and_the_failure_is_reported() -> None:
 
 def test_a_query_counts_as_running_once_it_reads() -> None:
     world = World(Query())
-    world.reading.clear()
+    world.probe.reading.clear()
     thread = world.run()
     assert not world.ready.wait(0.5)
     assert world.events.reports == []
-    world.reading.set()
+    world.probe.reading.set()
     assert world.ready.wait(60)
     assert ("query", "the query is running") in world.events.reports
     world.stop.set()
@@ -178,11 +195,11 @@ def test_a_query_counts_as_running_once_it_reads() -> None:
 
 def test_a_query_that_fails_before_it_reads_is_started_again() -> None:
     world = World(Query(PySparkException("a task failed")), Query())
-    world.reading.clear()
+    world.probe.reading.clear()
     thread = world.run()
     while len(world.started) < 2:
         world.stop.wait(0.01)
-    world.reading.set()
+    world.probe.reading.set()
     assert world.ready.wait(60)
     world.stop.set()
     thread.join()
@@ -244,14 +261,14 @@ def test_a_second_detector_on_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_a_query_waits_for_kafka_and_starts_when_it_is_back() -> None:
     world = World(Query())
-    world.kafka.clear()
+    world.probe.kafka.clear()
     thread = world.run()
     assert not world.ready.wait(1.5)
     assert world.started == []
-    assert ("failing", "Kafka does not answer") in world.states
-    world.kafka.set()
+    assert ("failing", "Kafka does not answer") in world.events.states
+    world.probe.kafka.set()
     assert world.ready.wait(60)
-    assert world.states[-1] == ("running", "")
+    assert world.events.states[-1] == ("running", "")
     world.stop.set()
     thread.join()
 
@@ -260,7 +277,7 @@ def test_failures_while_kafka_is_away_do_not_end_the_detector() -> None:
     world = World(Query())
     supervisor = world.supervisor()
     away = iter([True, False] * 20)
-    supervisor.kafka_answers = lambda: next(away)
+    world.probe.kafka_answers = lambda: next(away)  # type: ignore[method-assign]
     world.keeper.error = KafkaFailure("Kafka does not tell its first offsets")
     thread = threading.Thread(target=supervisor.run, args=(world.stop,))
     thread.start()
@@ -314,15 +331,15 @@ def test_a_query_that_needs_another_session_is_stopped_and_accounted_for() -> No
 
 
 def test_a_detector_that_awaits_a_model_goes_on_once_there_is_one() -> None:
-    states: list[str] = []
+    events = Events()
     missing = iter([True, True, False])
 
     def resolve() -> None:
         if next(missing):
             raise ModelNotFound("no model", where="models/current", remedy="train one")
 
-    wait_for_model(resolve, lambda state, why, deployment: states.append(f"{state}: {why}"), threading.Event())
-    assert states == ["starting: waiting for a model", "starting: starting the query"]
+    wait_for_model(resolve, events, threading.Event())  # type: ignore[arg-type]
+    assert events.states == [("starting", "waiting for a model"), ("starting", "starting the query")]
     assert list(missing) == []
 
 
@@ -333,7 +350,7 @@ def test_a_stop_ends_the_wait_for_a_model() -> None:
         stop.set()
         raise ModelNotFound("no model", where="models/current", remedy="train one")
 
-    wait_for_model(resolve, lambda state, why, deployment: None, stop)
+    wait_for_model(resolve, Events(), stop)  # type: ignore[arg-type]
 
 
 def test_an_unusable_model_ends_the_wait_with_its_error() -> None:
@@ -341,4 +358,4 @@ def test_an_unusable_model_ends_the_wait_with_its_error() -> None:
         raise ModelCorrupt("damaged", where="models/m-1", remedy="train again")
 
     with pytest.raises(ModelCorrupt):
-        wait_for_model(resolve, lambda state, why, deployment: None, threading.Event())
+        wait_for_model(resolve, Events(), threading.Event())  # type: ignore[arg-type]

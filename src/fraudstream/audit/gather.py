@@ -5,8 +5,6 @@ already on the output topics. Then the relay's offsets and the store: what is co
 in the store is on a topic. Then the output topics and the end of the input.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
@@ -35,8 +33,7 @@ from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.store import tables
 from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
 from fraudstream.store.database import read_store
-from fraudstream.store.expressions import member_text
-from fraudstream.store.reading import Total
+from fraudstream.store.reading import Total, member_text
 from fraudstream.store.rows import SUPERSEDED, SUPERSEDED_ID
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import AlertField, EventType, Outcome, RecordId, Topic, output_limit

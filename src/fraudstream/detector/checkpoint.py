@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -170,8 +170,7 @@ def put_aside(path: Path, why: str, now: datetime) -> Path | None:
 
 def offsets_text(topic: str, offsets: Offsets, partitions: int) -> str:
     """Format offsets for Spark's option `startingOffsets`; a partition without one starts at its earliest."""
-    earliest: Any = -2
-    named = {str(p): offsets.get(p, earliest) for p in range(partitions)}
+    named = {str(p): offsets.get(p, -2) for p in range(partitions)}
     return orjson.dumps({topic: named}).decode()
 
 

@@ -15,15 +15,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.checkpoint import (
-    Marker,
-    ends_after,
-    first_offsets,
-    inspect,
-    put_aside,
-    sweep,
-    write_marker,
-)
+from fraudstream.detector.checkpoint import Marker, ends_after, first_offsets, inspect, put_aside, sweep, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.query import (
     OUTCOMES_OBSERVED,
@@ -50,9 +42,6 @@ NOTE: Final = "ledger.json"
 MAX_PROGRESS_POLLS: Final = 3
 """How often we wait for Spark's report on a new batch before we count its records another way."""
 
-CountAgain = Callable[[Deployment, Mapping[int, Span]], Counts]
-"""Counts the outcomes of ranges of the topic, by partition, by scoring them with the deployment of that time."""
-
 
 @dataclass(frozen=True)
 class Note:
@@ -77,7 +66,7 @@ class LedgerKeeper:
     Args:
         read_topic_id: Returns Kafka's id of the topic.
         watermarks: Those of the topic; may raise.
-        count_again: Counts what the query did not report.
+        count_again: Counts what the query did not report, by scoring the ranges with the deployment of that time.
         events: Receives an event for each loss, and if a new checkpoint meets an old ledger.
     """
 
@@ -86,7 +75,7 @@ class LedgerKeeper:
     read_topic_id: Callable[[], str]
     ledger: KafkaLedger
     watermarks: Watermarks
-    count_again: CountAgain
+    count_again: Callable[[Deployment, Mapping[int, Span]], Counts]
     events: EventWriter
     now: Callable[[], datetime]
     start: Offsets | None = field(default=None, init=False)
@@ -204,8 +193,7 @@ class LedgerKeeper:
             self._save(note)
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
-        unknown = [p for p in after if p not in before]
-        begins = self.watermarks.begins() if unknown else {}
+        begins = self.watermarks.begins() if after.keys() - before.keys() else {}
         spans = {p: (before.get(p, begins.get(p, 0)), end) for p, end in after.items()}
         return {p: (start, end) for p, (start, end) in spans.items() if end > start}
 

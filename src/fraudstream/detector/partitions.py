@@ -33,9 +33,6 @@ Marks = Mapping[int, tuple[int, int]]
 """First and end offset by partition."""
 
 _BEAN = "kafka.consumer:type=consumer-fetch-manager-metrics,client-id=*,topic={topic},partition=*"
-_LAG = "records-lag"
-_NO_QUERY = ("javax.management.QueryExp", None)
-_TEXT_LAG = ("java.lang.String", _LAG)
 
 
 class Unread(NamedTuple):
@@ -227,7 +224,8 @@ class ConsumerLag:
         # The newest consumer of a partition last: that of an earlier query remains for minutes, with its old lag.
         for name in sorted(self._names(), key=_number):
             try:
-                lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), _TEXT_LAG))
+                attribute = ("java.lang.String", "records-lag")
+                lag = float(self._call("getAttribute", ("javax.management.ObjectName", name), attribute))
                 partition = int(name.getKeyProperty("partition"))
             except (Py4JError, ValueError):
                 continue  # a consumer that is closing removes its bean between the two calls
@@ -236,7 +234,8 @@ class ConsumerLag:
         return positions
 
     def _names(self) -> list[Any]:
-        return list(self._call("queryNames", ("javax.management.ObjectName", self._pattern), _NO_QUERY))
+        no_query = ("javax.management.QueryExp", None)
+        return list(self._call("queryNames", ("javax.management.ObjectName", self._pattern), no_query))
 
     def _call(self, method: str, *arguments: tuple[str, object]) -> Any:
         """Call a method of the interface MBeanServer: the module system hides the server's own class from py4j."""

@@ -18,8 +18,6 @@ from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, record_text
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
-SAMPLE_PROPERTY = "fraudstream.sampled."
-
 OUTCOMES_OBSERVED = "outcomes"
 """The observed metric that counts a batch's `REMARKABLE` outcomes by partition; clear ones cost nothing."""
 
@@ -32,15 +30,11 @@ MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
 LEAST_BATCH_SECONDS: Final = 5.0
 """Spark's own limit for Real-time Mode (`spark.sql.streaming.realTimeMode.minBatchDuration`)."""
 
-_SETTINGS: Final = {
-    # Spark's default uses Hadoop's FileContext, which runs `chmod` for each file and each checksum if Hadoop's native
-    # library is missing: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with checksums,
-    # and renames them too. Its one weakness, two queries on one checkpoint, does not affect us:
-    # `checkpoint.lock_checkpoint` locks it for one process. See docs/decisions/0022-latency.md.
-    "spark.sql.streaming.checkpointFileManagerClass": (
-        "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
-    ),
-}
+# Spark's default uses Hadoop's FileContext, which runs `chmod` for each file and each checksum if Hadoop's native
+# library is missing: 43 to 84 ms of each pause at a batch's end. This one writes the same files, with checksums,
+# and renames them too. Its one weakness, two queries on one checkpoint, does not affect us:
+# `checkpoint.lock_checkpoint` locks it for one process. See docs/decisions/0022-latency.md.
+_FILE_MANAGER: Final = "org.apache.spark.sql.execution.streaming.checkpointing.FileSystemBasedCheckpointFileManager"
 
 _UNITS: Final = {"millisecond": 0.001, "second": 1.0, "minute": 60.0, "hour": 3600.0}
 _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNORECASE)
@@ -111,7 +105,7 @@ def is_sampled(sample_every: int) -> Column:
         "reflect",
         F.lit("java.lang.System"),
         F.lit("setProperty"),
-        F.concat(F.lit(SAMPLE_PROPERTY), TopicColumn.TOPIC, F.lit("."), F.col(TopicColumn.PARTITION)),
+        F.concat(F.lit("fraudstream.sampled."), TopicColumn.TOPIC, F.lit("."), F.col(TopicColumn.PARTITION)),
         second,
     )
     return (F.col(TopicColumn.OFFSET) % sample_every == 0) | (last != second)
@@ -163,8 +157,7 @@ def check_interval(interval: str, trigger: Trigger) -> None:
 
 def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) -> StreamingQuery:
     """Start the query from its checkpoint; a new checkpoint starts at `settings.start`."""
-    for name, value in _SETTINGS.items():
-        spark.conf.set(name, value)
+    spark.conf.set("spark.sql.streaming.checkpointFileManagerClass", _FILE_MANAGER)
     source = (
         spark.readStream.format("kafka")
         .option("kafka.bootstrap.servers", settings.bootstrap_servers)

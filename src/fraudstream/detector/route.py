@@ -14,8 +14,6 @@ LONGEST_REPLAY_OF = 300
 LONGEST_SAMPLED_TEXT = 16_384
 """A sample contains its transaction up to this length in bytes, above that only its column names."""
 
-TIME_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"
-
 _HEADERS = T.ArrayType(
     T.StructType([T.StructField("key", T.StringType()), T.StructField("value", T.BinaryType())]), containsNull=True
 )
@@ -31,32 +29,28 @@ def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
     dead_letter = _record(
-        Topic.DEAD_LETTERS, _capped(TopicColumn.VALUE, max_record_bytes), _dead_letter_headers(max_record_bytes)
+        F.lit(Topic.DEAD_LETTERS.value),
+        _capped(TopicColumn.VALUE, max_record_bytes),
+        _dead_letter_headers(max_record_bytes),
     )
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
         _alert_json(scorer).cast("binary"),
         F.array(_header(Header.EVENT_ID, alert_id())),
     )
-    sample = _record(Topic.EVENTS, _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
+    sample = _record(F.lit(Topic.EVENTS.value), _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
     records = F.array_compact(
         F.array(
             F.when(outcome == Outcome.DEAD_LETTER.value, dead_letter).when(is_alert, alert),
             F.when(F.col(TopicColumn.SAMPLED), sample),
         )
     )
-    return scored.select(F.explode(records).alias("record")).select(
-        F.col("record.topic").alias("topic"),
-        F.col("record.key").alias("key"),
-        F.col("record.value").alias("value"),
-        F.col("record.headers").alias("headers"),
-    )
+    return scored.select(F.explode(records).alias("record")).select("record.*")
 
 
-def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
-    name = F.lit(topic.value) if isinstance(topic, Topic) else topic
+def _record(topic: Column, value: Column, headers: Column) -> Column:
     return F.struct(
-        name.alias("topic"),
+        topic.alias("topic"),
         _capped(TopicColumn.KEY, LONGEST_KEY).alias("key"),
         value.alias("value"),
         headers.cast(_HEADERS).alias("headers"),
@@ -65,7 +59,7 @@ def _record(topic: Topic | Column, value: Column, headers: Column) -> Column:
 
 def time_text(timestamp: Column) -> Column:
     """Format a timestamp as ISO 8601 with milliseconds and zone; null for a year outside 1 to 9999."""
-    return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, TIME_FORMAT))
+    return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"))
 
 
 def _alert_json(scorer: Scorer) -> Column:

@@ -152,7 +152,7 @@ def run_detector(
                     f"{Topic.TRANSACTIONS.value}: using {plan.master}",
                 )
             if await_model:
-                wait_for_model(lambda: resolve(settings.model), events.set_state, stop)
+                wait_for_model(lambda: resolve(settings.model), events, stop)
             while True:
                 supervisor = _supervisor(spark, settings, mode, events, partitions, ready)
                 supervisor.run(stop)
@@ -227,15 +227,12 @@ def _supervisor(
     current = current_file(settings.model)
     return Supervisor(
         start=start,
-        is_reading=probe.is_reading,
         resolve=lambda: resolve(settings.model),
         revision=None if current is None else (lambda: read_current(current)),
-        positions=probe.positions,
+        probe=probe,
         keeper=keeper,
         partitions=watch,
-        kafka_answers=probe.kafka_answers,
         events=events,
-        on_state=events.set_state,
         on_ready=report_ready,
         on_stop=lambda: _silence_logging(spark),
     )

@@ -18,10 +18,9 @@ _CRC_MAGIC: Final = b"crc\0"
 
 
 class LogReader:
-    """Reads and validates the files of one checkpoint."""
+    """Reads and validates the files of one checkpoint, of a query on one topic."""
 
     def __init__(self, path: Path, topic: str) -> None:
-        """Read the checkpoint at `path`, of a query on `topic`."""
         self._path = path
         self._topic = topic
 
@@ -35,10 +34,7 @@ class LogReader:
 
     def batches(self, log: str) -> set[int]:
         """List the batches for which a log has a file."""
-        folder = self._path / log
-        if not folder.is_dir():
-            return set()
-        return {int(file.name) for file in folder.iterdir() if file.name.isdecimal()}
+        return {int(file.name) for file in (self._path / log).glob("*") if file.name.isdecimal()}
 
     def query_id(self) -> str:
         """Read the id that Spark gave the query."""

@@ -13,7 +13,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
-from fraudstream.detector.partitions import PartitionWatch
+from fraudstream.detector.partitions import PartitionWatch, QueryProbe
 from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
@@ -31,8 +31,6 @@ MOST_FAILURES_IN_A_ROW: Final = 5
 READING_SECONDS: Final = 15.0
 """How long to wait until a started query is reading; after that it counts as running anyway."""
 
-OnState = Callable[[DetectorState, str, Deployment | None], None]
-
 
 class QueryEnded(Exception):
     """Raised when the query is no longer active but reports no cause."""
@@ -46,9 +44,7 @@ class Supervisor:
         start: Loads the model and starts the query from its checkpoint.
         resolve: Reads the deployment and verifies its artifact.
         revision: Reads only the deployment, cheaply; None for a model named directly, which never changes.
-        is_reading: Whether a started query is already reading.
-        positions: The current position of the running query, by partition.
-        on_state: Called with its state, and the reason if it is not running.
+        events: Receives the state of the query, and what happens to it.
         on_ready: Called after each start, once the query is reading.
         on_stop: Called on shutdown, before the query is stopped.
     """
@@ -56,14 +52,11 @@ class Supervisor:
     start: Callable[[ModelArtifact, Deployment], StreamingQuery]
     resolve: Callable[[], tuple[ModelArtifact, Deployment]]
     revision: Callable[[], Deployment] | None
-    is_reading: Callable[[StreamingQuery], bool]
-    positions: Callable[[StreamingQuery], dict[int, int]]
+    probe: QueryProbe
     keeper: LedgerKeeper
     partitions: PartitionWatch
-    kafka_answers: Callable[[], bool]
     events: EventWriter
     on_ready: Callable[[], None]
-    on_state: OnState = lambda state, why, deployment: None
     on_stop: Callable[[], None] = lambda: None
     _failures: int = field(default=0, init=False)
     _refused: Deployment | None = field(default=None, init=False)
@@ -107,12 +100,12 @@ class Supervisor:
         """
         is_reported = False
         while not stop.is_set():
-            if self.kafka_answers():
+            if self.probe.kafka_answers():
                 return True
             if not is_reported:
                 is_reported = True
                 log.warning("Kafka does not answer; waiting for it")
-                self.on_state(DetectorState.FAILING, "Kafka does not answer", None)
+                self.events.set_state(DetectorState.FAILING, "Kafka does not answer", None)
             stop.wait(POLL_SECONDS)
         return False
 
@@ -126,7 +119,7 @@ class Supervisor:
 
     def _await_reading(self, query: StreamingQuery, stop: threading.Event) -> None:
         deadline = time.monotonic() + READING_SECONDS
-        while query.isActive and not self.is_reading(query) and time.monotonic() < deadline:
+        while query.isActive and not self.probe.is_reading(query) and time.monotonic() < deadline:
             if stop.wait(READING_POLL_SECONDS):
                 return
 
@@ -141,7 +134,7 @@ class Supervisor:
                 return
             if self._has_changed(deployment) or self.partitions.poll(query):
                 return
-            positions = self.positions(query)
+            positions = self.probe.positions(query)
             if positions and positions != last:
                 last = positions
                 by_partition = {str(partition): {"position": at} for partition, at in positions.items()}
@@ -173,13 +166,9 @@ class Supervisor:
         return True
 
     def _report_started(self, query: StreamingQuery, deployment: Deployment) -> None:
-        self.events.write(
-            EventType.QUERY,
-            "the query is running",
-            **_deployed(deployment),
-            **{EventField.RUN_ID: str(query.runId)},
-        )
-        self.on_state(DetectorState.RUNNING, "", deployment)
+        run = {EventField.RUN_ID: str(query.runId)}
+        self.events.write(EventType.QUERY, "the query is running", **_deployed(deployment), **run)
+        self.events.set_state(DetectorState.RUNNING, "", deployment)
         self.on_ready()
 
     def _failed(self, error: Exception, started: float, stop: threading.Event) -> None:
@@ -187,8 +176,8 @@ class Supervisor:
         self._failures = 1 if steady else self._failures + 1
         reason = str(error).strip().splitlines()[0]
         self.events.write(EventType.QUERY, f"the query failed and is restarted from its checkpoint: {reason}")
-        self.on_state(DetectorState.FAILING, reason, None)
-        if not self.kafka_answers():
+        self.events.set_state(DetectorState.FAILING, reason, None)
+        if not self.probe.kafka_answers():
             self._failures = 0
         if self._failures >= MOST_FAILURES_IN_A_ROW:
             raise DetectorError(
@@ -199,16 +188,16 @@ class Supervisor:
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))
 
 
-def wait_for_model(resolve: Callable[[], object], on_state: OnState, stop: threading.Event) -> None:
+def wait_for_model(resolve: Callable[[], object], events: EventWriter, stop: threading.Event) -> None:
     """Return once a model is deployed, or `stop` is set; raises ModelError if it is unusable."""
-    on_state(DetectorState.STARTING, "waiting for a model", None)
+    events.set_state(DetectorState.STARTING, "waiting for a model", None)
     while not stop.is_set():
         try:
             resolve()
             break
         except ModelNotFound:
             stop.wait(READING_POLL_SECONDS)
-    on_state(DetectorState.STARTING, "starting the query", None)
+    events.set_state(DetectorState.STARTING, "starting the query", None)
 
 
 def _deployed(deployment: Deployment) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import functools
 import itertools
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def produce(
     partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
     with own_progress(plan.progress), closing(Spool(spool_path(plan.progress))) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
-        run = run or RunProgress.fresh(source.fingerprint)
+        run = run or RunProgress(uuid.uuid4().hex, source.fingerprint)
         # Before the first row is sent: a run that is killed at once is resumed with the same id.
         write_progress(plan.progress, run)
         tracker = DeliveryTracker(run, spool)

@@ -13,12 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from fraudstream.kafka.progress import RunProgress, Spool
+from fraudstream.kafka.topics import REFUSALS
 from fraudstream.transactions.wire import event_id
 
 LISTED_REFUSALS: Final = 20
-
-# Errors about a single record; any other concerns the topic or the cluster and ends the run.
-_REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,12 @@ class DeliveryTracker:
         if error is None:
             self._acknowledged += 1
             self._trouble = ""
-        elif error.code() in _REFUSED:
+            self._settle(number)
+        elif error.code() in REFUSALS:
             self.add_refusal(number, error, (message.value() if message is not None else None) or b"")
-            return
         else:
             # Not settled: the mark stays before it.
             self.fatal = self.fatal or error
-            return
-        self._settle(number)
 
     def add_refusal(self, number: int, error: KafkaError, payload: bytes) -> None:
         """Spool and settle a row that Kafka refused permanently; ProgressFailed if the spool cannot be written."""

@@ -1,11 +1,8 @@
 """Stores the progress of a producer's run, and the rows that the broker refused permanently."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import os
-import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +34,6 @@ class RunProgress:
     sent: int = 0
     acknowledged: int = 0
     failed: int = 0
-
-    @classmethod
-    def fresh(cls, fingerprint: str) -> RunProgress:
-        """Start a new run."""
-        return cls(uuid.uuid4().hex, fingerprint)
 
 
 def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:

@@ -205,22 +205,18 @@ class KafkaLedger:
         """Write entries, keyed by id; returns whether Kafka acknowledged all of them within ten seconds."""
         if self._producer is None:
             self._producer = open_writer(self._bootstrap_servers, SEND_SECONDS)
-        failed: list[KafkaError] = []
-
-        def delivered(error: KafkaError | None, message: Message) -> None:
-            if error is not None:
-                failed.append(error)
-
+        errors: list[KafkaError | None] = []
         try:
             for entry in entries:
+                key = entry.entry_id.encode()
                 self._producer.produce(
-                    Topic.LEDGER.value, entry.to_json(), key=entry.entry_id.encode(), on_delivery=delivered
+                    Topic.LEDGER.value, entry.to_json(), key=key, on_delivery=lambda error, _: errors.append(error)
                 )
             remaining = self._producer.flush(SEND_SECONDS + 1)
         except (BufferError, KafkaException) as e:
             log.debug("ledger entries not sent", reason=str(e))
             return False
-        return not remaining and not failed
+        return not remaining and all(error is None for error in errors)
 
     def read(self) -> list[LedgerEntry]:
         """Return the newest entry of each id, in the order in which the ids were first written; raises KafkaFailure."""

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import READ_SECONDS, headers_of, open_reader, open_writer, read_partition
-from fraudstream.kafka.topics import topic_layout
+from fraudstream.kafka.topics import REFUSALS, topic_layout
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID, LONGEST_KEY, Header, RecordId, Topic
 
 log = structlog.get_logger(__name__)
@@ -24,9 +24,6 @@ READ_AT_ONCE: Final = 500
 """Records no farther apart than this are read in one pass."""
 SEND_SECONDS: Final = 10.0
 """The delivery timeout; a record that times out is sent again later."""
-
-_REFUSED: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
-"""Errors that refuse a single record for certain; after any other, Kafka may have accepted the record."""
 
 _MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
@@ -96,7 +93,7 @@ class ReplayTopic:
         def delivered(replay_id: str, error: KafkaError | None, message: Message) -> None:
             if error is None:
                 results[replay_id] = _record_id(message)
-            elif error.code() in _REFUSED:
+            elif error.code() in REFUSALS:
                 results[replay_id] = ReplayRefused(f"Kafka refused it: {error.str()}")
             else:
                 log.warning("Kafka has not acknowledged a replay", replay=replay_id, reason=error.str())

@@ -9,6 +9,10 @@ from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.runtime.processes import wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPICS, Topic, output_limit
 
+REFUSALS: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
+"""Errors that refuse a single record for certain; any other concerns the topic or the cluster, and Kafka may have
+accepted the record."""
+
 _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
 _CHECK_LOG: Final = "check the broker's log"

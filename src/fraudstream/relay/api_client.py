@@ -55,12 +55,9 @@ class DashboardClient:
             ApiUnavailable: There was no response, or one that may change later.
             ApiRefused: The request as a whole will never be accepted.
         """
-        headers = {"Content-Type": "application/json"} | _headers(self._ingest_token)
         body = b"[%s]" % b",".join(records)
         try:
-            response = self._pool.request(
-                "POST", self._url + route, body=body, headers=headers, timeout=RECORDS_TIMEOUT, retries=False
-            )
+            response = self._send("POST", route, self._ingest_token, body=body, timeout=RECORDS_TIMEOUT)
         except HTTPError as e:
             raise ApiUnavailable(f"{self._url}: {type(e).__name__}") from e
         if not 200 <= response.status < 300:
@@ -69,35 +66,32 @@ class DashboardClient:
 
     def stream(self, route: str) -> Iterator[bytes]:
         """Yield the body of a route in chunks; also raises DashboardFailed if it is incomplete."""
-        where = self._url + route
-        headers = _headers(self._read_token)
         try:
-            response = self._pool.request(
-                "GET", where, headers=headers, timeout=TIMEOUT_SECONDS, retries=False, preload_content=False
-            )
+            response = self._send("GET", route, self._read_token, preload_content=False)
             if not 200 <= response.status < 300:
-                raise _refused(response.status, response.read(), where, "FRAUDSTREAM_READ_TOKEN")
+                raise _refused(response.status, response.read(), self._url + route, "FRAUDSTREAM_READ_TOKEN")
             yield from response.stream(CHUNK_BYTES)
         except HTTPError as e:
             raise _unavailable(self._url) from e
 
     def _request(self, method: str, route: str, body: bytes | None, token: SecretStr | None, variable: str) -> Object:
-        headers = {"Content-Type": "application/json"} | _headers(token)
-        where = self._url + route
         try:
-            response = self._pool.request(
-                method, where, body=body, headers=headers, timeout=TIMEOUT_SECONDS, retries=False
-            )
+            response = self._send(method, route, token, body=body)
         except HTTPError as e:
             raise _unavailable(self._url) from e
         content = _object(response.data)
         if not 200 <= response.status < 300 or content is None:
-            raise _refused(response.status, response.data, where, variable)
+            raise _refused(response.status, response.data, self._url + route, variable)
         return content
 
-
-def _headers(token: SecretStr | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Bearer {token.get_secret_value()}"}
+    def _send(
+        self, method: str, route: str, token: SecretStr | None, timeout: Any = TIMEOUT_SECONDS, **options: Any
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Content-Type": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+        url = self._url + route
+        return self._pool.request(method, url, headers=headers, timeout=timeout, retries=False, **options)
 
 
 def _unavailable(url: str) -> DashboardFailed:

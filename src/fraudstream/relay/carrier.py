@@ -1,7 +1,5 @@
 """Relays every output topic to the dashboard's API, at least once."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +14,7 @@ from fraudstream.kafka.reading import open_reader
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import (
-    REJECTED_BECAUSE,
-    RELAYED_TOPICS,
-    Topic,
-    output_limit,
-)
+from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, Topic, output_limit
 
 log = structlog.get_logger(__name__)
 
@@ -43,8 +36,17 @@ _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
 """A record that the API refuses is truncated to this length there; the topic has all of it."""
 
-
 _Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """A record as posted, with its topic, partition and offset."""
+
+    partition: _Partition
+    offset: int
+    route: Route
+    body: bytes
 
 
 def open_consumer(bootstrap_servers: str, relay_id: str, max_record_bytes: int) -> Consumer:
@@ -228,16 +230,6 @@ class Relay:
             return
         self._is_committed = True
         self._committed_at = time.monotonic()
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A record as posted, with its topic, partition and offset."""
-
-    partition: _Partition
-    offset: int
-    route: Route
-    body: bytes
 
 
 def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item]]:

@@ -1,13 +1,12 @@
 """Converts records of the output topics into the objects that the API accepts."""
 
-from __future__ import annotations
-
 import base64
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import orjson
 from confluent_kafka import Message
@@ -91,7 +90,7 @@ class PostedRecord:
     headers: Sequence[tuple[str, bytes | None]]
 
     @classmethod
-    def of(cls, message: Message) -> PostedRecord:
+    def of(cls, message: Message) -> Self:
         """Build the record from a consumed message; ValueError if the name of a header is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(
@@ -216,13 +215,8 @@ def _whole(value: bytes | None, otherwise: int) -> int:
 def _numbers(transaction: Mapping[str, Any]) -> dict[str, float]:
     numbers: dict[str, float] = {}
     for name, value in transaction.items():
-        if len(numbers) == MOST_VALUES:
-            break
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            try:
-                number = float(value)
-            except OverflowError:
-                continue
-            if math.isfinite(number):
-                numbers[name] = number
+        if isinstance(value, int | float) and not isinstance(value, bool) and len(numbers) < MOST_VALUES:
+            with contextlib.suppress(OverflowError):
+                if math.isfinite(number := float(value)):
+                    numbers[name] = number
     return numbers

@@ -11,7 +11,7 @@ from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touc
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
-from fraudstream.store.database import Database
+from fraudstream.store.database import Repository
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
@@ -64,11 +64,8 @@ class ChangeQuery(Query):
         return _ITEM.alert == select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
 
 
-class ChangeReader:
+class ChangeReader(Repository):
     """Reads the changes in an alert store for display: card numbers in free text are masked."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def page(self, changes: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
         """Return changes with a `seq` below `before`, newest first."""

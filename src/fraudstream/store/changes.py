@@ -3,8 +3,6 @@
 It is append-only: nothing here alters or deletes an entry, and database triggers refuse it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,14 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from operator import attrgetter, itemgetter
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from sqlalchemy import Connection, func, select
 
 from fraudstream.store import tables
-from fraudstream.store.database import ROWS_AT_ONCE, Database, insert
+from fraudstream.store.database import ROWS_AT_ONCE, Repository, insert
 from fraudstream.store.triage_state import TriageState
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.wire import EventField, EventType
@@ -28,9 +26,6 @@ MEMBERS: Final = (
     "change_id", "at_us", "actor", "verified", "session", "action", "subject", "before", "after", "why", "undoes",
 )  # fmt: skip
 """The members of an entry that its hash covers, besides its items and the previous hash."""
-
-ItemRow = tuple[int, str | None, str | None]
-"""The columns alert, before and after of the table `change_items`."""
 
 _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
@@ -54,7 +49,7 @@ class PublishedHead(NamedTuple):
     at: str
 
     @classmethod
-    def of(cls, event: object) -> PublishedHead | None:
+    def of(cls, event: object) -> Self | None:
         """Parse the head from an `audit_head` event; None if it is not valid."""
         if not isinstance(event, dict):
             return None
@@ -82,9 +77,8 @@ def entry_hash(before: str, entry: Mapping[str, Any], items: Iterable[Sequence[A
 
 def head(connection: Connection) -> Head:
     """Return the head of the chain."""
-    row = connection.execute(_LAST).one_or_none()
-    entries = connection.execute(select(func.count()).select_from(tables.changes)).scalar_one()
-    return Head(0, "", 0) if row is None else Head(row.seq, row.hash, entries)
+    seq, digest = connection.execute(_LAST).one_or_none() or (0, "")
+    return Head(seq, digest, connection.execute(select(func.count()).select_from(tables.changes)).scalar_one())
 
 
 def holds(connection: Connection, seq: int, published: str) -> bool:
@@ -113,18 +107,20 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
         skipped = select(_CHANGE.seq).order_by(_CHANGE.seq.desc()).offset(newest).limit(1)
         first = connection.execute(skipped).scalar() or 0
     before = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == first)).scalar_one_or_none() or ""
-    items = _items_after(connection, first)
-    waiting = next(items, None)
-    entries = select(tables.changes).where(_CHANGE.seq > first).order_by(_CHANGE.seq)
-    for row in connection.execute(entries.execution_options(yield_per=ROWS_AT_ONCE)):
-        own: list[ItemRow] = []
-        while waiting is not None and waiting[0] <= row.seq:
-            if waiting[0] == row.seq:
-                own = waiting[1]
-            waiting = next(items, None)
-        if row.hash != entry_hash(before, row._asdict(), own):
-            yield BrokenLink(row.seq, row.change_id)
-        before = row.hash
+    query = (
+        select(tables.changes, _ITEM.alert, _ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
+        .join_from(tables.changes, tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
+        .where(_CHANGE.seq > first)
+        .order_by(_CHANGE.seq, _ITEM.alert)
+    )
+    rows = connection.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
+    for _, group in groupby(rows, key=attrgetter("seq")):
+        joined = list(group)
+        entry = joined[0]
+        items = [(row.alert, row.item_before, row.item_after) for row in joined if row.alert is not None]
+        if entry.hash != entry_hash(before, entry._asdict(), items):
+            yield BrokenLink(entry.seq, entry.change_id)
+        before = entry.hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +222,8 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
     return change_id
 
 
-class ChangeLog:
+class ChangeLog(Repository):
     """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def record(
         self,
@@ -273,10 +266,3 @@ def _us(text: str | None) -> int | None:
 
 def _json(value: Any) -> str | None:
     return None if value is None else orjson.dumps(value).decode()
-
-
-def _items_after(connection: Connection, first: int) -> Iterator[tuple[int, list[ItemRow]]]:
-    query = select(_ITEM.change, _ITEM.alert, _ITEM.before, _ITEM.after).where(_ITEM.change > first)
-    rows = connection.execute(query.order_by(_ITEM.change, _ITEM.alert).execution_options(yield_per=ROWS_AT_ONCE))
-    for change, group in groupby(rows, key=lambda row: row.change):
-        yield change, [(row.alert, row.before, row.after) for row in group]

@@ -121,6 +121,13 @@ class Database:
             ) from e
 
 
+class Repository:
+    """Reads or writes one part of a store, through its database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+
 def backend_of(url: str) -> Backend:
     """Return the backend for a URL; raises StoreError if it is invalid, or not one of SQLite or PostgreSQL."""
     try:

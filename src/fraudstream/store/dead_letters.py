@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Select, Table, false, func, select
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
-from fraudstream.store.database import Database
-from fraudstream.store.expressions import member_text
+from fraudstream.store.database import Repository
+from fraudstream.store.reading import member_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
 PAGE_SIZE: Final = 200
@@ -94,11 +94,8 @@ class StoredDeadLetter:
         return size if isinstance(size, int) else len(self.payload or b"")
 
 
-class DeadLetterReader:
+class DeadLetterReader(Repository):
     """Reads dead letters from the alert store, newest first."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def page(
         self, query: DeadLetterFilter, *, after: Cursor | None, limit: int
@@ -151,11 +148,7 @@ def _queries(query: DeadLetterFilter) -> Sequence[tuple[Outcome, Select[Any], Co
 
 
 def _query(
-    query: DeadLetterFilter,
-    kind: Outcome,
-    table: Table,
-    condition: ColumnElement[bool],
-    record_id: ColumnElement[str],
+    query: DeadLetterFilter, kind: Outcome, table: Table, condition: ColumnElement[bool], record_id: ColumnElement[str]
 ) -> Select[Any]:
     body, replays = table.c.body, tables.replays.c
     conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, "all") else false()]

@@ -1,14 +1,12 @@
 """Defines the filters, orders and cursors of the alert search."""
 
-from __future__ import annotations
-
 import base64
 import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from sqlalchemy import Column, ColumnElement
@@ -45,7 +43,10 @@ class Sort(StrEnum):
 
 
 class Op(StrEnum):
-    """The operators on column values; two numbers are compared as numbers, anything else as text."""
+    """The operators on column values; two numbers are compared as numbers, anything else as text.
+
+    All but the last are named as in the module `operator`.
+    """
 
     EQ = "eq"
     NE = "ne"
@@ -55,13 +56,6 @@ class Op(StrEnum):
     GE = "ge"
     HAS = "has"
 
-
-COMPARE: Final[dict[Op, Callable[[Any, Any], Any]]] = {
-    Op.LT: operator.lt,
-    Op.LE: operator.le,
-    Op.GT: operator.gt,
-    Op.GE: operator.ge,
-}
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
@@ -79,7 +73,7 @@ class Where:
     value: str
 
     @classmethod
-    def parse(cls, text: str) -> Where | None:
+    def parse(cls, text: str) -> Self | None:
         """Parse `NAME:OP:VALUE`; None if it is something else."""
         match = _WHERE.fullmatch(text)
         return None if match is None else cls(match[1], Op(match[2]), masked_text(match[3]))
@@ -103,7 +97,7 @@ class Where:
             is_same = as_text == self.value or (as_number is not None and as_number == number)
             return is_same == (self.op is Op.EQ)
         side, other = (as_text, self.value) if number is None else (as_number, number)
-        return side is not None and bool(COMPARE[self.op](side, other))
+        return side is not None and bool(getattr(operator, self.op)(side, other))
 
 
 def _value(transaction: Mapping[str, Any], name: str) -> Any:

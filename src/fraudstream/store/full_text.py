@@ -6,15 +6,13 @@ without a space between them ("id-17", "TX_AMOUNT") are searched as a phrase. A 
 masked: its first six digits and its last four, however it is grouped.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -169,7 +167,7 @@ class Text:
     terms: tuple[Term, ...]
 
     @classmethod
-    def parse(cls, text: str) -> Text:
+    def parse(cls, text: str) -> Self:
         """Parse a search text; no input is an error.
 
         Double quotes make a phrase. The last token is also searched as a prefix, and so is any that ends in an

@@ -17,7 +17,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import EntryKind, LedgerEntry
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
-from fraudstream.store.database import Database, insert, upsert
+from fraudstream.store.database import Repository, insert, upsert
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 
@@ -193,11 +193,8 @@ class Gap:
     until_offset: int
 
 
-class LedgerReader:
+class LedgerReader(Repository):
     """Reads the ledger; thread-safe."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def totals(self) -> dict[TopicPartition, LedgerTotals]:
         """Return the totals of each partition."""

@@ -1,18 +1,16 @@
 """Stores statistics per minute for one day, and computes those of the alerts."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal_column, select, types
 
 from fraudstream.store import tables
-from fraudstream.store.database import ROWS_AT_ONCE, Database, upsert
+from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -57,7 +55,7 @@ class Minute:
     p99_ms: float | None = None
     last_seq: int = 0
 
-    def plus(self, other: Minute) -> Minute:
+    def plus(self, other: Self) -> Self:
         """Add another part of the minute; the latencies are those of the part with more measurements."""
         counted = [each.payments for each in (self, other) if each.payments is not None]
         more = max(self, other, key=lambda each: each.latencies)
@@ -88,11 +86,8 @@ class VerdictCounts(NamedTuple):
     false_alarms: int
 
 
-class MinuteStore:
+class MinuteStore(Repository):
     """Reads and writes the minutes of one store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""

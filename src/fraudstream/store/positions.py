@@ -1,7 +1,5 @@
 """Stores the end offset and scored position of each partition."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple

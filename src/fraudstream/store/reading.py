@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Select, Table, func, literal, select
+from sqlalchemy import JSON, ColumnElement, Select, Table, func, literal, select, type_coerce
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.messages.base import Object
@@ -97,6 +97,12 @@ STORED_COLUMNS: Final = (
     *TRIAGE_COLUMNS,
 )
 """The columns that `stored_alert` reads."""
+
+
+def member_text(body: ColumnElement[str], name: str) -> ColumnElement[str]:
+    """Return a member of a stored JSON object, by its name, as text; null if it is absent."""
+    text: ColumnElement[str] = type_coerce(body, JSON)[name].as_string()
+    return text
 
 
 def alert_json(seq: int, body: str, work: bytes = UNTOUCHED) -> bytes:

@@ -12,7 +12,7 @@ from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Claimed, Replay
 from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.store import tables
-from fraudstream.store.database import Database
+from fraudstream.store.database import Repository
 from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
@@ -43,11 +43,8 @@ class ReplayBatch(NamedTuple):
     without_place: int
 
 
-class ReplayLog:
+class ReplayLog(Repository):
     """Reads and updates the replays of one store."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
     def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> ReplayBatch:
         """Record replays of all matches, oldest first; none if one was replayed before, unless `again` is set.

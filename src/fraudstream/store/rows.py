@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from enum import Enum
 from typing import Any, Final
 
 import orjson
@@ -166,38 +165,30 @@ def _insert_once(connection: Connection, table: Table, key: str, values: Mapping
     return connection.execute(statement).scalar_one_or_none() is not None
 
 
-class InsertOutcome(Enum):
-    """The outcome of inserting a posted alert."""
-
-    NEW = "new"
-    CONFLICT = "conflict"
-    DUPLICATE = "duplicate"
-
-
 def store_once(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], now: datetime
-) -> tuple[InsertOutcome, StoredAlert | None]:
+) -> tuple[StoredAlert | None, bool]:
     """Insert an alert, deduplicated: not if its id exists with the same transaction and outcome.
 
     If the same transaction is stored as unscorable and was scored again after a repair (a new model or alias, a
     replay), the alert is new and takes over the id; a stored alert is never replaced. The arguments are those of
-    `insert_alert`. Returns the outcome, and the new row, None for a duplicate.
+    `insert_alert`. Returns the new row, None for a duplicate, and whether its id belongs to another transaction.
     """
     stored = insert_alert(connection, alert, None, sets, now)
     if stored is not None:
-        return InsertOutcome.NEW, stored
+        return stored, False
     former = connection.execute(_STORED, {"alert_id": alert.alert_id}).one()
-    insert_outcome, conflict_of = InsertOutcome.NEW, None
+    conflict_of = None
     if former.digest != alert.digest:
-        stored = insert_alert(connection, alert, alert.alert_id, sets, now)
+        conflict_of = alert.alert_id
+        stored = insert_alert(connection, alert, conflict_of, sets, now)
         if stored is not None:
-            return InsertOutcome.CONFLICT, stored
-        insert_outcome, conflict_of = InsertOutcome.CONFLICT, alert.alert_id
+            return stored, True
         former = connection.execute(_STORED, {"alert_id": conflict_id(alert)}).one()
     if former.outcome != Outcome.UNSCORABLE or alert.outcome is not Outcome.ALERT or former.digest != alert.digest:
-        return InsertOutcome.DUPLICATE, None
+        return None, False
     _supersede(connection, former.seq, former.alert_id, former.body)
-    return insert_outcome, insert_alert(connection, alert, conflict_of, sets, now)
+    return insert_alert(connection, alert, conflict_of, sets, now), conflict_of is not None
 
 
 def indexed_tokens(body: str) -> list[str]:

@@ -1,7 +1,5 @@
 """Stores the schemas that were observed, with their first observation and the number of transactions."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,13 +93,8 @@ class SampleWeights:
     REPLAY_US: Final = 5_000_000
     """A lower offset with a timestamp this much later is not a repeated read: the topic was recreated."""
 
-    def __init__(self, last: Mapping[TopicPartition, tuple[int, int]] | None = None) -> None:
-        """Start from the last offset and time of each partition."""
-        self._last = dict(last or {})
-
-    def copy(self) -> SampleWeights:
-        """Return a copy in the same state."""
-        return SampleWeights(self._last)
+    def __init__(self) -> None:
+        self._last: dict[TopicPartition, tuple[int, int]] = {}  # offset and time
 
     def weigh(self, partition: TopicPartition, offset: int, produced_us: int | None) -> int:
         """Return the weight of a sample: 1 for the first of its partition, 0 for a transaction that is read again."""

@@ -275,12 +275,10 @@ def _after(sort: Sort, by: ColumnElement[Any] | None, position: SearchPosition) 
 
 def _within(connection: Connection, query: AlertFilter, first: int, last: int) -> _Conditions:
     """Return the conditions for the matches from `first` to `last`, without those on columns of the transaction."""
-    matches = _text_matches(connection, query, first, last)
-    return [
-        _ALERT.seq.between(first, last),
-        *query.conditions(),
-        *([] if matches is None else [_ALERT.seq.in_(matches)]),
-    ]
+    conditions = [_ALERT.seq.between(first, last), *query.conditions()]
+    if (matches := _text_matches(connection, query, first, last)) is not None:
+        conditions.append(_ALERT.seq.in_(matches))
+    return conditions
 
 
 def _text_matches(

@@ -1,7 +1,5 @@
 """Stores sign-in sessions, which can be named, ended one by one, or revoked all at once."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets

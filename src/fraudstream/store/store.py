@@ -1,8 +1,7 @@
 """Writes alerts, events, dead letters and ledger entries to the alert store, each exactly once."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Self, TypeVar
@@ -28,7 +27,7 @@ from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, StoredAlert, Total
-from fraudstream.store.rows import InsertOutcome, store_once
+from fraudstream.store.rows import store_once
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.word_index import index_tokens
 from fraudstream.times import microseconds
@@ -59,7 +58,7 @@ class Added:
         self.accepted += new
         self.duplicates += not new
 
-    def merge(self, one: Added, index: int) -> None:
+    def merge(self, one: Self, index: int) -> None:
         """Add the result of the single record at an index."""
         self.accepted += one.accepted
         self.duplicates += one.duplicates
@@ -146,7 +145,7 @@ class AlertStore(AlertReader):
         """
         added = Added()
         with self.database.write_lock:
-            weights = self._weights.copy()
+            weights = deepcopy(self._weights)
             with self.database.transaction() as connection:
                 now = self.database.now()
                 reports: list[Report] = []
@@ -235,10 +234,11 @@ def _add_alert(
     connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert and count an alert; returns whether it has a new row."""
-    insert_outcome, stored = store_once(connection, alert, sets, now)
-    added.accepted += insert_outcome is InsertOutcome.NEW
-    added.conflicts += insert_outcome is InsertOutcome.CONFLICT
-    added.duplicates += insert_outcome is InsertOutcome.DUPLICATE
-    if stored is not None:
-        added.stored.append(stored)
-    return stored is not None
+    stored, is_conflict = store_once(connection, alert, sets, now)
+    if stored is None:
+        added.duplicates += 1
+        return False
+    added.stored.append(stored)
+    added.conflicts += is_conflict
+    added.accepted += not is_conflict
+    return True

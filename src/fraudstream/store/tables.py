@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.schema import SchemaItem
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 metadata = MetaData()
@@ -78,6 +79,11 @@ def _filled(kind: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, kind, nullable=False) for name in names]
 
 
+def _numbered(name: str, *items: SchemaItem) -> Table:
+    """Return a table with the key `seq`, the order in which its rows were committed."""
+    return Table(name, metadata, Column("seq", _SEQ, primary_key=True), *items, sqlite_autoincrement=True)
+
+
 column_sets = Table(
     "column_sets",
     metadata,
@@ -100,10 +106,8 @@ def _in_order(name: str, *columns: str) -> Index:
     return covering.ddl_if(dialect="sqlite")
 
 
-alerts = Table(
+alerts = _numbered(
     "alerts",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("alert_id", String(240), nullable=False, unique=True),
     Column("conflict_of", String(200)),
     Column("outcome", String(16), nullable=False),
@@ -128,17 +132,14 @@ alerts = Table(
     _in_order("alerts_by_loss", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", **_where("decided_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", **_where("conflict_of IS NOT NULL")),
-    sqlite_autoincrement=True,
 )
 """One row per alert or unscorable transaction. `seq` is the commit order, `body` the whole alert as JSON.
 
 `expected_loss` is score times amount. `status`, `assignee`, `version`, `decided_us` and `since_us` are the triage
 state; `version` is incremented with each change of the others, which is recorded in `changes`."""
 
-changes = Table(
+changes = _numbered(
     "changes",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("change_id", String(32), nullable=False, unique=True),
     Column("at_us", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
@@ -153,7 +154,6 @@ changes = Table(
     Index("changes_by_action", "action", "seq"),
     Index("changes_by_actor", "actor", "seq"),
     Index("changes_undone", "undoes", **_where("undoes IS NOT NULL")),
-    sqlite_autoincrement=True,
 )
 """Every change that a person made, with actor, time, before and after (JSON); triggers make the table append-only.
 
@@ -178,39 +178,30 @@ sessions = Table(
 )
 """The sign-in sessions, by the digest of the session id."""
 
-rejected = Table(
+rejected = _numbered(
     "rejected",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     *_filled(Text, "reason", "payload"),
     Column("received_us", BigInteger, nullable=False),
-    sqlite_autoincrement=True,
 )
 """Posted records that were rejected, with the reason."""
 
-events = Table(
+events = _numbered(
     "events",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("event_id", String(240), nullable=False, unique=True),
     Column("type", String(64), nullable=False),
     Column("received_us", BigInteger, nullable=False),
     Column("body", JsonText, nullable=False),
     Index("events_by_type", "type", "seq"),
-    sqlite_autoincrement=True,
 )
 
-dead_letters = Table(
+dead_letters = _numbered(
     "dead_letters",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("id", Text, nullable=False, unique=True),
     Column("received_us", BigInteger, nullable=False),
     Column("body", JsonText),
     Column("produced_us", BigInteger),
-    sqlite_autoincrement=True,
 )
 """Records that are not JSON objects. The id is never deleted, so that a record read again is not counted twice; only
 the newest have a `body`."""
@@ -262,10 +253,8 @@ refused_aliases = Table(
 )
 """Suggested aliases that a person refused; they are not suggested again."""
 
-replays = Table(
+replays = _numbered(
     "replays",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("replay_id", String(32), nullable=False, unique=True),
     Column("batch", String(32), nullable=False),
     Column("kind", String(16), nullable=False),
@@ -282,15 +271,12 @@ replays = Table(
     Index("replays_by_origin", "origin"),
     Index("replays_by_state", "state", "seq"),
     Index("replays_by_batch", "batch", "seq"),
-    sqlite_autoincrement=True,
 )
 """Each replay: `origin` and `place` are `topic/partition/offset` of the original and the new record, `letter` what its
 sender needs of the dead letter, `payload` a corrected value (base64); `sender`, `claimed_us`, `ends` are unused."""
 
-ledger = Table(
+ledger = _numbered(
     "ledger",
-    metadata,
-    Column("seq", _SEQ, primary_key=True),
     Column("entry_id", String(240), nullable=False, unique=True),
     Column("kind", String(16), nullable=False),
     *_filled(Text, "topic", "topic_id"),
@@ -306,7 +292,6 @@ ledger = Table(
     Column("body", JsonText, nullable=False),
     Index("ledger_by_kind", "kind", "seq"),
     Index("ledger_by_offset", "topic_id", "partition", "until_offset"),
-    sqlite_autoincrement=True,
 )
 """Every entry of the detector's ledger, once. `counted` is the part added to the totals of its partition: records of a
 batch, offsets of a loss; 0 if another checkpoint had accounted for them before."""

@@ -1,7 +1,5 @@
 """Defines what the alert store needs of a database engine; one implementation each for SQLite and PostgreSQL."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
