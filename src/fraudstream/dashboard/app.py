@@ -101,8 +101,8 @@ class Dashboard:
         )
         self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
         self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.instances))
-        self.instances.on("triage", partial(receive_triage, self.hub))
-        self.instances.on("reasons", self.reason_worker.broadcast)
+        self.instances.handlers["triage"] = partial(receive_triage, self.hub)
+        self.instances.handlers["reasons"] = self.reason_worker.broadcast
         self.changes = ChangeLog(database)
         self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
         self.sessions = Sessions(database, read_token, clock)
@@ -140,7 +140,7 @@ class Dashboard:
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
-        self.instances.on("events", posted.receive_events)
+        self.instances.handlers["events"] = posted.receive_events
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
             posted,

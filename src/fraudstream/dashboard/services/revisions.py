@@ -17,6 +17,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
@@ -75,7 +76,7 @@ STATE_FIELDS: Final = ("model_id", "threshold", "aliases", "revision")
 """The members of a deployment in a change, before and after; who, when and why belong to the change."""
 
 
-class Deployments:
+class Deployments(BackgroundService):
     """Changes the active deployment, and records and publishes its revisions, whichever process made them.
 
     The history in the models directory is the only one; the change log has a copy of each of its entries. A thread,
@@ -85,25 +86,13 @@ class Deployments:
     def __init__(
         self, model: Path, changes: ChangeLog, *, publish: Callable[[], None], clock: Callable[[], datetime]
     ) -> None:
+        super().__init__("revisions")
         self._model = model
         self._changes = changes
         self._publish = publish
         self._clock = clock
         self._recorded: Deployment | None = None
         self._lock = threading.Lock()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="revisions", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def change(self, write: Callable[..., Deployment], who: str, why: str) -> Revision:
         """Change the deployment by a function such as `set_threshold`, record and publish the change, and return it.
