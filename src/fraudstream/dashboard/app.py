@@ -13,13 +13,12 @@ from werkzeug.exceptions import HTTPException
 
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
-from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
-from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
+from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
 from fraudstream.dashboard.views import alerts, audit, dead_letters, model, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
@@ -76,16 +75,8 @@ class Dashboard:
         self.hub = Hub(store.latest_seq())
         self.instances = Instances(store, self.hub)
         self.health = Health(store, clock)
-        self.system = SystemState(store, self.health.reasons, clock)
-        self.statistics = statistics = Statistics(
-            store,
-            self.hub,
-            deployment=deployment,
-            problems=self.system.messages,
-            waiting_for=self.system.waiting_for,
-            clock=clock,
-        )
-        statistics.registry.register(SystemGauges(self.system.document))
+        self.system = SystemState(store, self.health.problem, clock)
+        self.statistics = statistics = Statistics(store, self.hub, self.system, deployment=deployment, clock=clock)
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
         self.reason_worker = ReasonWorker(

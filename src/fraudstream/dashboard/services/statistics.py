@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import orjson
@@ -18,7 +18,7 @@ from fraudstream.dashboard.services.live_scores import LiveScores
 from fraudstream.dashboard.services.live_stream import Hub, Published
 from fraudstream.dashboard.services.schema_messages import StormWatch, first_observation
 from fraudstream.dashboard.services.schema_report import summary
-from fraudstream.dashboard.services.system_state import Gauges
+from fraudstream.dashboard.services.system_state import Gauges, SystemState
 from fraudstream.errors import FraudstreamError
 from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
@@ -59,18 +59,16 @@ class Statistics:
         self,
         store: AlertStore,
         hub: Hub,
+        system: SystemState,
         *,
         deployment: Callable[[], DeployedModel | None],
-        problems: Callable[[], list[str]] = list,
-        waiting_for: Callable[[bool], str] = lambda has_model: "",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime],
     ) -> None:
         self.registry = CollectorRegistry()
         self._store = store
         self._hub = hub
+        self._system = system
         self._deployment = deployment
-        self._problems = problems
-        self._waiting_for = waiting_for
         self._clock = clock
         self._lock = threading.Lock()
         self._to_store: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
@@ -86,7 +84,7 @@ class Statistics:
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
-        self.registry.register(Gauges(self.current))
+        self.registry.register(Gauges(self.current, system.document))
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """Count newly stored alerts."""
@@ -153,8 +151,8 @@ class Statistics:
             "unseen_from_row": deployment.unseen_from_row if deployment else None,
             "data_fingerprint": deployment.data_fingerprint if deployment else None,
             "viewers": self._hub.viewers,
-            "problems": self._problems(),
-            "waiting_for": None if total else self._waiting_for(deployment is not None),
+            "problems": self._system.messages(),
+            "waiting_for": None if total else self._system.waiting_for(deployment is not None),
             "columns": summary(self._store, self.columns, deployment.contract if deployment else None),
             "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
             "storm": self._storm.current(scored, now),
