@@ -21,10 +21,9 @@ from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import is_artifact, read_manifest
+from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import (
-    CURRENT_FILE,
     Deployment,
     changeable_models_dir,
     current_file,
@@ -47,11 +46,11 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
     def read() -> DeployedModel | None:
         try:
-            if is_artifact(path):
+            current = current_file(path)
+            if current is None:
                 manifest = manifest_of(path)
                 deployment = Deployment(manifest.model_id, manifest.threshold)
             else:
-                current = path / CURRENT_FILE if path.is_dir() else path
                 deployment = read_current(current)
                 manifest = manifest_of(current.parent / deployment.model_id)
         except (ModelError, OSError):
