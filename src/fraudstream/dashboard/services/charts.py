@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.dashboard.services.background import BackgroundService
-from fraudstream.errors import FraudstreamError, StoreError
+from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
 from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
@@ -226,7 +226,7 @@ class Charts(BackgroundService):
                 "at_risk": round(sum(minute.at_risk for minute in series), 2),
                 "caught": round(sum(caught.values()), 2),
             },
-            "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._read_label(), series)},
+            "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._label(), series)},
             "sampled": ["scores"],
         }
 
@@ -258,7 +258,7 @@ class Charts(BackgroundService):
         """Return the counts of alerts that are not in a stored minute yet."""
         counted = self._minutes.last_counted_seq()
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
-        return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
+        return self._minutes.of_alerts(after, self._store.latest_seq(), self._label())
 
     def _drop_stored(self) -> None:
         """Forget the minutes that another dashboard has stored, unless this one has been the writer since before."""
@@ -277,12 +277,6 @@ class Charts(BackgroundService):
     def _run(self) -> None:
         while not self._ending.wait(60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS):
             self._write(minute_of(self._clock()))
-
-    def _read_label(self) -> MinuteLabel | None:
-        try:
-            return self._label()
-        except FraudstreamError:
-            return None
 
 
 def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:
