@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.services.charts import Charts, MinuteTally
+from fraudstream.dashboard.services.charts import Charts, MinuteTally, minute_of
 from fraudstream.dashboard.views.charts import live_charts
 from fraudstream.store.minutes import BINS, MinuteLabel
 from fraudstream.store.store import AlertStore
@@ -40,8 +40,8 @@ def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore
     before = first.report(3)
     clock.forward(60)
     store.add_alerts([paid(4, 4.0, 1.0)])
-    first.flush()
-    first.flush()
+    first.flush(minute_of(clock()))
+    first.flush(minute_of(clock()))
     report = charts(store, MinuteTally(), clock).report(3)
     assert before["minutes"]["alerts"] == [0, 0, 3]
     assert report["minutes"]["alerts"] == [0, 3, 1]
@@ -58,12 +58,12 @@ def test_minutes_older_than_a_day_are_forgotten(store: AlertStore, clock: Clock)
     minutes = charts(store, tally, clock)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    minutes.flush()
+    minutes.flush(minute_of(clock()))
     assert sum(minutes.report(2)["scores"]["samples"]) == 1
     clock.forward(24 * 3600)
     tally.score(clock(), 0.5)
     clock.forward(60)
-    minutes.flush()
+    minutes.flush(minute_of(clock()))
     assert sum(minutes.report(1440)["scores"]["samples"]) == 1
 
 

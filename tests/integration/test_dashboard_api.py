@@ -14,7 +14,6 @@ from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.statistics import DeployedModel
-from fraudstream.errors import ModelCorrupt
 from fraudstream.store.store import AlertStore
 
 TOPIC = "credit_card_transactions"
@@ -34,10 +33,7 @@ def client(store: AlertStore, clock: Clock) -> FlaskClient:
 
 @pytest.fixture
 def client_without_model(store: AlertStore, clock: Clock) -> FlaskClient:
-    def unreadable() -> DeployedModel | None:
-        raise ModelCorrupt("the file is torn", where="models/current")
-
-    return create_app(Settings(), store, clock=clock, deployment=unreadable).test_client()
+    return create_app(Settings(), store, clock=clock).test_client()
 
 
 def position(clock: Clock, *ends: int) -> dict[str, Any]:

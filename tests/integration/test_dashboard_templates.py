@@ -12,8 +12,9 @@ from flask.testing import FlaskClient
 from apps import create_app
 from dashboards import alert
 from fraudstream.config import Settings
+from fraudstream.dashboard.app import validate_templates
+from fraudstream.dashboard.views.pages import OWN_PAGE
 from fraudstream.dashboard.web.security import HEADERS
-from fraudstream.dashboard.web.templating import OWN_PAGE, validate_templates
 from fraudstream.errors import SettingsError
 from fraudstream.store.store import AlertStore
 

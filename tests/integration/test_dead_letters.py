@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dashboards import Clock, alert, json_of
 from dead_letters import INPUT, dead_letter
-from fraudstream.dashboard.views.dead_letter_formats import PREVIEW_BYTES, dead_letter_row
+from fraudstream.dashboard.views.dead_letters import PREVIEW_BYTES, dead_letter_row
 from fraudstream.store.dead_letters import StoredDeadLetter
 from fraudstream.transactions.wire import Outcome, RecordId
 
@@ -110,7 +110,7 @@ def test_downloads_hold_every_byte_and_no_cell_that_a_spreadsheet_runs(client: F
 
 @given(payload=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
 def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(payload: bytes) -> None:
-    one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
+    one = dead_letter_row(StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
     if one.is_hex:
         assert bytes.fromhex(one.payload.replace("\n", " ")) == payload
     else:
@@ -121,7 +121,7 @@ def test_bytes_are_shown_as_text_where_they_are_printable_else_in_hexadecimal(pa
 def test_a_long_payload_is_cut_between_characters_and_says_so() -> None:
     for shift in range(4):
         payload = b"x" * shift + "😀".encode() * 2000
-        one = dead_letter_row(0, StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
+        one = dead_letter_row(StoredDeadLetter(1, Outcome.DEAD_LETTER, 0, dead_letter(1, payload)), [])
         assert not one.is_hex
         assert PREVIEW_BYTES - 4 < len(one.payload.encode()) <= PREVIEW_BYTES
         assert f"of {len(payload):,} bytes" in one.cut

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fraudstream.dashboard.web.export import safe
+from fraudstream.dashboard.web.export import cell
 from fraudstream.store.full_text import columns_of, tokenize
 from fraudstream.transactions import drift
 from fraudstream.transactions.amounts import is_missing, parse_number
@@ -41,7 +41,7 @@ EVERY: dict[str, Callable[[str], Any]] = {
     "words": tokenize,
     "a number": parse_number,
     "no value": is_missing,
-    "a cell of a file": safe,
+    "a cell of a file": cell,
 }
 
 

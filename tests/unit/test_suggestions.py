@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_what_was_refused_is_not_suggested_again() -> None:
 
 
 def test_a_model_without_quantiles_suggests_nothing() -> None:
-    candidate = AliasCandidate([1.0] * 50, NOWHERE, {"V3"})
+    candidate = AliasCandidate(deque([1.0] * 50), NOWHERE, frozenset({"V3"}))
     assert suggest({"third": candidate}, {}, {"V3"}, set()) == []
 
 

@@ -211,7 +211,8 @@ class Area:
 
     def within(self, parts: Iterable[Markup]) -> Markup:
         """Clip parts to the area."""
-        return svg.clip((self.left, self.top), self.width, self.height, parts)
+        view = " ".join(map(svg.number, (self.left, self.top, self.width, self.height)))
+        return svg.element("svg", *parts, x=self.left, y=self.top, width=self.width, height=self.height, viewBox=view)
 
 
 def x_axis(

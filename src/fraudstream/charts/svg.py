@@ -71,13 +71,6 @@ def circle(centre: Point, radius: float, class_: str, tip: str = "") -> Markup:
     return element("circle", *_tip(tip), cx=centre[0], cy=centre[1], r=radius, class_=class_)
 
 
-def clip(corner: Point, width: float, height: float, parts: Iterable[Markup]) -> Markup:
-    """Clip the parts to a rectangle, in the same units."""
-    x, y = corner
-    view = " ".join(number(value) for value in (x, y, width, height))
-    return element("svg", *parts, x=x, y=y, width=width, height=height, viewBox=view)
-
-
 def number(value: float) -> str:
     """Format a length to one decimal, without a trailing zero."""
     text = f"{value:.1f}"

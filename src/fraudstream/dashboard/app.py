@@ -8,18 +8,18 @@ from typing import Final
 
 import structlog
 from flask import Blueprint, Flask, Response, render_template, request
+from jinja2 import Environment, TemplateError, TemplateSyntaxError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
-from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
-from fraudstream.dashboard.services.system_state import SystemGauges, SystemState
+from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
 from fraudstream.dashboard.views import alerts, audit, dead_letters, model, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
@@ -30,14 +30,13 @@ from fraudstream.dashboard.views.pages import PageViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
-from fraudstream.dashboard.web import actor, openapi
+from fraudstream.dashboard.web import actor, openapi, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
 from fraudstream.dashboard.web.openapi import OpenApiViews
 from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
-from fraudstream.dashboard.web.templating import use_templates
-from fraudstream.errors import FraudstreamError, StoreError
+from fraudstream.errors import FraudstreamError, SettingsError, StoreError
 from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
@@ -76,16 +75,8 @@ class Dashboard:
         self.hub = Hub(store.latest_seq())
         self.instances = Instances(store, self.hub)
         self.health = Health(store, clock)
-        self.system = SystemState(store, self.health.reasons, clock)
-        self.statistics = statistics = Statistics(
-            store,
-            self.hub,
-            deployment=deployment,
-            problems=self.system.messages,
-            waiting_for=self.system.waiting_for,
-            clock=clock,
-        )
-        statistics.registry.register(SystemGauges(self.system.document))
+        self.system = SystemState(store, self.health.problem, clock)
+        self.statistics = statistics = Statistics(store, self.hub, self.system, deployment=deployment, clock=clock)
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
         self.reason_worker = ReasonWorker(
@@ -101,8 +92,8 @@ class Dashboard:
         )
         self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
         self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.instances))
-        self.instances.on("triage", partial(receive_triage, self.hub))
-        self.instances.on("reasons", self.reason_worker.broadcast)
+        self.instances.handlers["triage"] = partial(receive_triage, self.hub)
+        self.instances.handlers["reasons"] = self.reason_worker.broadcast
         self.changes = ChangeLog(database)
         self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
         self.sessions = Sessions(database, read_token, clock)
@@ -117,7 +108,10 @@ class Dashboard:
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
         app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
         if templates is not None:
-            use_templates(app, templates)
+            validate_templates(templates)
+            # The app's come first: `{% extends "alerts.html" %}` means the package's page, whatever the folder holds.
+            app.register_blueprint(Blueprint("own", __name__, template_folder=templates.resolve()))
+            app.jinja_env.auto_reload = True
         # An alert id may contain slashes, even two in a row.
         app.url_map.merge_slashes = False
         guard(app, self.settings, self.sessions)
@@ -127,6 +121,7 @@ class Dashboard:
             app.register_blueprint(blueprint)
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
+        app.jinja_env.globals["short_id"] = presentation.short_id
         _handle_errors(app)
         return app
 
@@ -140,7 +135,7 @@ class Dashboard:
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
-        self.instances.on("events", posted.receive_events)
+        self.instances.handlers["events"] = posted.receive_events
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
             posted,
@@ -158,6 +153,31 @@ class Dashboard:
             store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
         )
         yield pages.blueprint()
+
+
+def validate_templates(folder: Path) -> None:
+    """Compile a folder's templates, so that an error shows before the server starts.
+
+    Raises SettingsError, with file and line, if one is not UTF-8 or not valid Jinja, or the folder does not exist.
+    """
+    if not folder.is_dir():
+        raise SettingsError(
+            "the templates folder does not exist", where=str(folder), remedy="name a folder with a dashboard.html"
+        )
+    environment = Environment(autoescape=True)
+    for path in sorted(folder.glob("*.html")):
+        try:
+            environment.compile(path.read_text(encoding="utf-8"), path.name, str(path))
+        except TemplateSyntaxError as e:
+            raise _invalid(str(e.message), f"{path}:{e.lineno}") from e
+        except (TemplateError, OSError, UnicodeDecodeError) as e:
+            raise _invalid(str(e), str(path)) from e
+
+
+def _invalid(why: str, where: str) -> SettingsError:
+    return SettingsError(
+        f"invalid template: {why}", where=where, remedy="fix it, or remove it to use the package's page"
+    )
 
 
 def _handle_errors(app: Flask) -> None:

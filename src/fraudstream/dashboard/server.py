@@ -19,12 +19,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Config
 
 from fraudstream.config import Settings
-from fraudstream.dashboard.app import Dashboard
+from fraudstream.dashboard.app import Dashboard, validate_templates
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.client_connection import LIMITS, Limits
 from fraudstream.dashboard.web.connections import RequestWorker
 from fraudstream.dashboard.web.security import validate_binding
-from fraudstream.dashboard.web.templating import validate_templates
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 from fraudstream.store.store import AlertStore
 

@@ -8,8 +8,6 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.cards import masked_text
 
-MAX_ID_CHARS: Final = 200
-
 _PLAIN: Final = {
     "a valid string": "text",
     "a valid dictionary": "a JSON object",
@@ -62,7 +60,7 @@ Instant = Annotated[int, BeforeValidator(instant), WithJsonSchema({"type": "stri
 Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]
 """An integer that every JSON parser reads exactly, also that of a browser (RFC 8259, section 6)."""
 
-Id = Annotated[str, Field(min_length=1, max_length=MAX_ID_CHARS)]
+Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 Written = Annotated[str, AfterValidator(_written)]
 """Text that a person wrote: not blank, with card numbers masked."""

@@ -10,7 +10,8 @@ from typing import Final
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from fraudstream.errors import FraudstreamError, StoreError
+from fraudstream.dashboard.services.background import BackgroundService
+from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
 from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
@@ -136,10 +137,8 @@ log = structlog.get_logger(__name__)
 AFTER_THE_MINUTE_SECONDS: Final = 2.0
 CACHE_SECONDS: Final = 2.0
 
-SAMPLED: Final = ("scores",)
 
-
-class Charts:
+class Charts(BackgroundService):
     """Joins the counts in memory with those in the store, and moves them there once a minute."""
 
     def __init__(
@@ -152,10 +151,11 @@ class Charts:
         leads: Callable[[], bool] = lambda: True,
         clock: Callable[[], datetime],
     ) -> None:
-        """Write nothing before `start` or `flush`; `label` returns the active model's label column.
+        """Write nothing before `start`, then each minute once it is over; `label` returns the model's label column.
 
         Of several dashboards on one store each counts everything, and the one that `leads` writes the minutes.
         """
+        super().__init__("minutes")
         self._store = store
         self._minutes = MinuteStore(store.database)
         self._tally = tally
@@ -164,28 +164,29 @@ class Charts:
         self._leads = leads
         self._led = leads()
         self._clock = clock
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._rendered: dict[tuple[str, int], tuple[datetime, bytes]] = {}
         self._rendering = threading.Lock()
 
-    def start(self) -> None:
-        """Start the thread that writes each minute once it is over."""
-        self._thread = threading.Thread(target=self._run, name="minutes", daemon=True)
-        self._thread.start()
-
     def close(self) -> None:
         """Stop the thread, and write the current minute so far."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+        super().close()
+        if self._thread.ident is not None:
             self._write(minute_of(self._clock()) + 1)
 
-    def flush(self) -> None:
-        """Write the completed minutes; raises StoreError and keeps them if the database fails."""
+    def flush(self, before: int) -> None:
+        """Write the minutes before one; raises StoreError and keeps them if the database fails."""
         with self._lock:
-            self._move(minute_of(self._clock()))
+            self._drop_stored()
+            if not self._led:
+                return
+            parts = self._tally.take(before)
+            try:
+                alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
+                self._minutes.add(_joined(parts, alerts).values())
+            except (StoreError, SQLAlchemyError):
+                self._tally.give_back(parts)
+                raise
 
     def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
         """Return the rendered report, at most two seconds old and rendered once for all viewers."""
@@ -225,8 +226,8 @@ class Charts:
                 "at_risk": round(sum(minute.at_risk for minute in series), 2),
                 "caught": round(sum(caught.values()), 2),
             },
-            "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._read_label(), series)},
-            "sampled": list(SAMPLED),
+            "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._label(), series)},
+            "sampled": ["scores"],
         }
 
     def _verdicts(self, first: int, last: int) -> Object:
@@ -257,7 +258,7 @@ class Charts:
         """Return the counts of alerts that are not in a stored minute yet."""
         counted = self._minutes.last_counted_seq()
         after = self._minutes.before(first) if counted is None else max(counted, self._minutes.before(first))
-        return self._minutes.of_alerts(after, self._store.latest_seq(), self._read_label())
+        return self._minutes.of_alerts(after, self._store.latest_seq(), self._label())
 
     def _drop_stored(self) -> None:
         """Forget the minutes that another dashboard has stored, unless this one has been the writer since before."""
@@ -266,22 +267,9 @@ class Charts:
             self._tally.drop(self._minutes.last())
         self._led = leads
 
-    def _move(self, before: int) -> None:
-        self._drop_stored()
-        if not self._led:
-            return
-        parts = self._tally.take(before)
-        try:
-            alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
-            self._minutes.add(_joined(parts, alerts).values())
-        except (StoreError, SQLAlchemyError):
-            self._tally.give_back(parts)
-            raise
-
     def _write(self, before: int) -> None:
         try:
-            with self._lock:
-                self._move(before)
+            self.flush(before)
         except (StoreError, SQLAlchemyError) as e:
             reason = e.what if isinstance(e, StoreError) else str(e)
             log.warning("cannot store the minutes; retrying in a minute", reason=reason)
@@ -289,12 +277,6 @@ class Charts:
     def _run(self) -> None:
         while not self._ending.wait(60 - self._clock().timestamp() % 60 + AFTER_THE_MINUTE_SECONDS):
             self._write(minute_of(self._clock()))
-
-    def _read_label(self) -> MinuteLabel | None:
-        try:
-            return self._label()
-        except FraudstreamError:
-            return None
 
 
 def _joined(*parts: Iterable[Minute]) -> dict[int, Minute]:

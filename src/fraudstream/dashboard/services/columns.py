@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -21,16 +21,17 @@ MIN_LEAD: Final = 0.05
 """The runner-up, among the missing features as among the new columns, must be farther away by this much."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AliasCandidate:
     """A numeric column outside the contract: its newest sampled `values`, and its `first` observation.
 
-    `never_beside` are the features that were missing in every transaction that had it.
+    `never_beside` are the features that were missing in every transaction that had it; the latest was at `last_us`.
     """
 
-    values: Sequence[float]
+    values: deque[float]
     first: SchemaObservation
-    never_beside: Set[str]
+    never_beside: frozenset[str]
+    last_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +145,6 @@ class Shares(NamedTuple):
     newest: ColumnSample | None
 
 
-@dataclass
-class _Unknown:
-    first: SchemaObservation
-    last_us: int
-    never_beside: set[str]
-    values: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_VALUES))
-
-
 class ColumnWatch:
     """Watches the samples of one stream; every method may be called from any thread."""
 
@@ -161,7 +154,7 @@ class ColumnWatch:
         self._lock = threading.Lock()
         self._samples: deque[ColumnSample] = deque(maxlen=MAX_SAMPLES)
         self._since: dict[str, SchemaObservation] = {}
-        self._unknown: OrderedDict[str, _Unknown] = OrderedDict()
+        self._unknown: OrderedDict[str, AliasCandidate] = OrderedDict()
         self._known_positions: set[TopicPartition | None] = set()
 
     def observe(self, samples: Iterable[tuple[messages.Sample, int]], contract: Contract | None) -> None:
@@ -196,7 +189,7 @@ class ColumnWatch:
         with self._lock:
             oldest_us = min((sample.observation.produced_us or 0 for sample in self._samples), default=0)
             candidates = {
-                name: AliasCandidate(list(unknown.values), unknown.first, frozenset(unknown.never_beside))
+                name: replace(unknown, values=unknown.values.copy())
                 for name, unknown in self._unknown.items()
                 if unknown.last_us >= oldest_us and name not in contract.features and name not in contract.aliases
             }
@@ -239,10 +232,9 @@ class ColumnWatch:
         for name in drift.added:
             if observation.columns[name] != NUMBER_TYPE:
                 continue
-            unknown = self._unknown.get(name)
-            if unknown is None:
-                unknown = self._unknown[name] = _Unknown(start, 0, set(drift.missing))
-            unknown.never_beside &= set(drift.missing)
+            candidate = AliasCandidate(deque(maxlen=MAX_VALUES), start, frozenset(drift.missing))
+            unknown = self._unknown.setdefault(name, candidate)
+            unknown.never_beside &= candidate.never_beside
             unknown.last_us = observation.produced_us or 0
             if isinstance(value := values.get(name), int | float):
                 unknown.values.append(float(value))

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
@@ -24,37 +25,28 @@ MOST_BYTES: Final = 7_800
 """Of the items in a notification, which holds 7,999 bytes in all."""
 
 
-class Instances:
+class Instances(BackgroundService):
     """Publishes what other dashboards have committed, and sends them what this one has observed.
 
     On SQLite there are none: nothing is sent, and this dashboard is always the writer of the minutes.
+
+    Attributes:
+        handlers: By kind of notification, what handles its items.
     """
 
     def __init__(self, store: AlertStore, hub: Hub) -> None:
+        super().__init__("instances")
         self._store = store
         self._hub = hub
-        self._handlers: dict[str, Callable[[Any], None]] = {}
         self._order = threading.Lock()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
         self._is_shared = store.database.backend.is_shared
         self._leads = not self._is_shared
-
-    def on(self, kind: str, handle: Callable[[Any], None]) -> None:
-        """Set the handler of one kind of notifications."""
-        self._handlers[kind] = handle
+        self.handlers: dict[str, Callable[[Any], None]] = {}
 
     def start(self) -> None:
         """Start to listen, in a thread."""
         if self._is_shared:
-            self._thread = threading.Thread(target=self._run, name="instances", daemon=True)
-            self._thread.start()
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
+            super().start()
 
     def leads(self) -> bool:
         """Whether this dashboard is the one that writes the minutes of all."""
@@ -115,7 +107,7 @@ class Instances:
     def _receive(self, text: str) -> None:
         try:
             message: Object = orjson.loads(text)
-            if message["kind"] in self._handlers:
-                self._handlers[message["kind"]](message["items"])
+            if message["kind"] in self.handlers:
+                self.handlers[message["kind"]](message["items"])
         except Exception as e:  # anybody may notify: the next one is handled whatever this one is
             log.warning("a notification was not understood", reason=f"{type(e).__name__}: {e}")

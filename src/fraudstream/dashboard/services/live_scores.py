@@ -33,19 +33,15 @@ SAVE_SECONDS: Final = 30.0
 FORMAT: Final = 1
 EDGES: Final = 1.0 / (1.0 + np.exp(-np.linspace(-LOGIT_END, LOGIT_END, BINS + 1)))
 
-Floats = NDArray[np.float64]
-
 
 @dataclass
 class _Hour:
-    """The transactions of one hour by score bin: their number, the squares (for the error) and the sum of scores."""
+    """The transactions of one hour; `bins`: their number, its squares (for the error) and their scores, by score."""
 
-    rows: Floats = field(default_factory=lambda: np.zeros(BINS))
-    squares: Floats = field(default_factory=lambda: np.zeros(BINS))
-    scores: Floats = field(default_factory=lambda: np.zeros(BINS))
+    first_us: int
+    last_us: int
     samples: int = 0
-    first_us: int = 0
-    last_us: int = 0
+    bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
 
 
 class Above(NamedTuple):
@@ -95,12 +91,11 @@ class LiveScores:
             if model_id != self._model_id or not self._hours:
                 return None
             hours = list(self._hours.values())
-            rows, squares, scores = (
-                sum((getattr(hour, name) for hour in hours), np.zeros(BINS)) for name in ("rows", "squares", "scores")
-            )
+            rows, squares, scores = sum((hour.bins for hour in hours), np.zeros((3, BINS)))
             samples = sum(hour.samples for hour in hours)
             seconds = sum(max(hour.last_us - hour.first_us, 0) for hour in hours) / 1e6
-        shares = _shares_above(threshold)
+        # Within a bin the transactions count as uniform.
+        shares = np.clip((EDGES[1:] - threshold) / np.diff(EDGES), 0.0, 1.0)
         return Above(
             rows=float(rows.sum()),
             samples=samples,
@@ -119,11 +114,9 @@ class LiveScores:
         if model_id != self._model_id:  # scores of two models are not comparable
             self._model_id, self._hours = model_id, {}
         hour_number = produced_us // 3_600_000_000
-        hour = self._hours.setdefault(hour_number, _Hour(first_us=produced_us, last_us=produced_us))
+        hour = self._hours.setdefault(hour_number, _Hour(produced_us, produced_us))
         index = min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
-        hour.rows[index] += rows
-        hour.squares[index] += rows**2
-        hour.scores[index] += rows * score
+        hour.bins[:, index] += rows, rows**2, rows * score
         hour.samples += 1
         hour.first_us, hour.last_us = min(hour.first_us, produced_us), max(hour.last_us, produced_us)
         newest = max(self._hours)
@@ -157,26 +150,14 @@ class LiveScores:
             log.warning("cannot read the saved score distribution: starting a new one", file=str(file), reason=str(e))
 
 
-def _shares_above(threshold: float) -> Floats:
-    """Return by bin the share of its transactions at or above a threshold, taken as uniform within a bin."""
-    low, high = EDGES[:-1], EDGES[1:]
-    if threshold >= 1.0:  # a score of 1 is in the last bin, with those just below it
-        return np.zeros(BINS)
-    shares: Floats = np.clip((high - threshold) / (high - low), 0.0, 1.0)
-    if threshold <= EDGES[0]:
-        shares[:] = 1.0
-    return shares
-
-
 def _hour_as_json(hour: _Hour) -> Object:
     """Return the non-empty bins only: most are empty."""
-    filled = np.flatnonzero(hour.rows)
-    bins = [[int(at), float(hour.rows[at]), float(hour.squares[at]), float(hour.scores[at])] for at in filled]
+    bins = [[at, *hour.bins[:, at].tolist()] for at in np.flatnonzero(hour.bins[0]).tolist()]
     return {"samples": hour.samples, "first_us": hour.first_us, "last_us": hour.last_us, "bins": bins}
 
 
 def _hour_from(saved: Object) -> _Hour:
-    hour = _Hour(samples=int(saved["samples"]), first_us=int(saved["first_us"]), last_us=int(saved["last_us"]))
-    for at, rows, squares, scores in saved["bins"]:
-        hour.rows[at], hour.squares[at], hour.scores[at] = rows, squares, scores
+    hour = _Hour(int(saved["first_us"]), int(saved["last_us"]), int(saved["samples"]))
+    for at, *figures in saved["bins"]:
+        hour.bins[:, at] = figures
     return hour

@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
+from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
@@ -109,8 +110,8 @@ DEFECT: Final = "they could not be worked out"
 """How the stored cause begins if this very payment made the explainer fail."""
 
 
-class ReasonWorker:
-    """Explains the alerts passed to `offer`, in its own thread from `start` to `close`."""
+class ReasonWorker(BackgroundService):
+    """Explains the alerts passed to `offer`, and the backlog of an earlier process."""
 
     def __init__(
         self,
@@ -122,6 +123,7 @@ class ReasonWorker:
         share: Callable[[Sequence[Mapping[str, Any]]], None] = lambda events: None,
     ) -> None:
         """Keep the dependencies; nothing runs before `start`. `share` sends reasons to other dashboards."""
+        super().__init__("reasons")
         self._store = store
         self._hub = hub
         self._share = share
@@ -135,28 +137,17 @@ class ReasonWorker:
         self._backlog_cursor: int | None = None
         """The `seq` that the walk through the store has reached, from the newest down; None for its start."""
         self._offered_at = float("-inf")
-        self._running = False
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread, with the backlog of an earlier process."""
-        self._running = True
-        self._thread = threading.Thread(target=self._run, name="reasons", daemon=True)
-        self._thread.start()
 
     def close(self) -> None:
         """Stop the thread; the next process handles what is queued."""
         with self._changed:
-            self._running = False
             self._ending.set()
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join()
+        super().close()
 
     def offer(self, alerts: Sequence[StoredAlert]) -> None:
         """Queue newly committed alerts; costs a microsecond each."""
-        if not self._running:
+        if not self._thread.is_alive():
             return
         with self._changed:
             self._offered_at = time.perf_counter()
@@ -170,7 +161,7 @@ class ReasonWorker:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        while self._running:
+        while not self._ending.is_set():
             started = time.perf_counter()
             try:
                 self._explain_batch(self._next() or self._next_from_store())
@@ -188,7 +179,7 @@ class ReasonWorker:
         """Take the newest queued alerts; empty if the queue is empty and the store has a backlog."""
         batch: list[StoredAlert] = []
         with self._changed:
-            while self._running and not self._queue and not self._has_backlog:
+            while not self._ending.is_set() and not self._queue and not self._has_backlog:
                 self._changed.wait()
         self._ending.wait(max(0.0, self._offered_at + YIELD_SECONDS - time.perf_counter()))
         with self._changed:
@@ -217,7 +208,7 @@ class ReasonWorker:
             if time.perf_counter() - started > MAX_BATCH_SECONDS:
                 self._publish(explanations, events)
                 started, explanations, events = time.perf_counter(), {}, []
-            if not self._running:
+            if self._ending.is_set():
                 break
         self._publish(explanations, events)
 

@@ -17,13 +17,13 @@ import orjson
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import is_artifact, read_manifest
+from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import (
-    CURRENT_FILE,
     Deployment,
     changeable_models_dir,
     current_file,
@@ -46,11 +46,11 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
     def read() -> DeployedModel | None:
         try:
-            if is_artifact(path):
+            current = current_file(path)
+            if current is None:
                 manifest = manifest_of(path)
                 deployment = Deployment(manifest.model_id, manifest.threshold)
             else:
-                current = path / CURRENT_FILE if path.is_dir() else path
                 deployment = read_current(current)
                 manifest = manifest_of(current.parent / deployment.model_id)
         except (ModelError, OSError):
@@ -75,7 +75,7 @@ STATE_FIELDS: Final = ("model_id", "threshold", "aliases", "revision")
 """The members of a deployment in a change, before and after; who, when and why belong to the change."""
 
 
-class Deployments:
+class Deployments(BackgroundService):
     """Changes the active deployment, and records and publishes its revisions, whichever process made them.
 
     The history in the models directory is the only one; the change log has a copy of each of its entries. A thread,
@@ -85,25 +85,13 @@ class Deployments:
     def __init__(
         self, model: Path, changes: ChangeLog, *, publish: Callable[[], None], clock: Callable[[], datetime]
     ) -> None:
+        super().__init__("revisions")
         self._model = model
         self._changes = changes
         self._publish = publish
         self._clock = clock
         self._recorded: Deployment | None = None
         self._lock = threading.Lock()
-        self._ending = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="revisions", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop the thread."""
-        self._ending.set()
-        if self._thread is not None:
-            self._thread.join()
 
     def change(self, write: Callable[..., Deployment], who: str, why: str) -> Revision:
         """Change the deployment by a function such as `set_threshold`, record and publish the change, and return it.

@@ -185,19 +185,14 @@ def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str
 
 
 def _suggestion(each: Suggestion) -> Object:
+    rival = "" if each.runner_up is None else f"; the next best pair is {each.runner_up:.2f} away"
     return {
         **{name: getattr(each, name) for name in ("new", "old", "values")},
         "distance": round(each.distance, 4),
         "runner_up": None if each.runner_up is None else round(each.runner_up, 4),
         "since": {"at": iso(each.first.produced_us), "place": each.first.where},
-        "evidence": evidence(each),
+        "evidence": (
+            f"{each.values} sampled values are {each.distance:.2f} away from the training values of {each.old} "
+            f"(0: identical, 1: disjoint){rival}; no sampled transaction had both columns"
+        ),
     }
-
-
-def evidence(each: Suggestion) -> str:
-    """Return in one sentence why an alias is suggested."""
-    rival = "" if each.runner_up is None else f"; the next best pair is {each.runner_up:.2f} away"
-    return (
-        f"{each.values} sampled values are {each.distance:.2f} away from the training values of {each.old} "
-        f"(0: identical, 1: disjoint){rival}; no sampled transaction had both columns"
-    )

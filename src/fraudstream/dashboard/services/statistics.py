@@ -3,11 +3,10 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, NamedTuple
 
 import orjson
-import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from fraudstream import metrics
@@ -18,8 +17,7 @@ from fraudstream.dashboard.services.live_scores import LiveScores
 from fraudstream.dashboard.services.live_stream import Hub, Published
 from fraudstream.dashboard.services.schema_messages import StormWatch, first_observation
 from fraudstream.dashboard.services.schema_report import summary
-from fraudstream.dashboard.services.system_state import Gauges
-from fraudstream.errors import FraudstreamError
+from fraudstream.dashboard.services.system_state import Gauges, SystemState
 from fraudstream.messages.base import Object
 from fraudstream.messages.posted import EndsEvent, Event, Sample
 from fraudstream.store.filters import AlertFilter
@@ -31,8 +29,6 @@ from fraudstream.store.store import AlertStore
 from fraudstream.times import from_microseconds, microseconds
 from fraudstream.transactions.drift import Contract
 from fraudstream.transactions.wire import AlertField, Outcome
-
-log = structlog.get_logger(__name__)
 
 LATENCY_SAMPLES: Final = 1000
 LATENCY_SECONDS: Final = 60.0
@@ -59,22 +55,19 @@ class Statistics:
         self,
         store: AlertStore,
         hub: Hub,
+        system: SystemState,
         *,
         deployment: Callable[[], DeployedModel | None],
-        problems: Callable[[], list[str]] = list,
-        waiting_for: Callable[[bool], str] = lambda has_model: "",
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime],
     ) -> None:
         self.registry = CollectorRegistry()
         self._store = store
         self._hub = hub
+        self._system = system
         self._deployment = deployment
-        self._problems = problems
-        self._waiting_for = waiting_for
         self._clock = clock
         self._lock = threading.Lock()
-        self._to_store: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
-        self._to_page: deque[tuple[datetime, float]] = deque(maxlen=LATENCY_SAMPLES)
+        self._latencies: Final = {to: deque[tuple[datetime, float]](maxlen=LATENCY_SAMPLES) for to in ("page", "store")}
         self._ends: deque[tuple[datetime, int]] = deque()
         self._scored_by: tuple[str | None, float | None] | None = None
         self._reading = threading.Lock()
@@ -86,16 +79,16 @@ class Statistics:
         self._histogram = Histogram(
             *metrics.ALERT_LATENCY, ["to"], buckets=metrics.LATENCY_BUCKETS, registry=self.registry
         )
-        self.registry.register(Gauges(self.current))
+        self.registry.register(Gauges(self.current, system.document))
 
     def committed(self, alerts: Sequence[StoredAlert]) -> None:
         """Count newly stored alerts."""
         self._storm.committed(sum(alert.outcome == Outcome.ALERT for alert in alerts), self._clock())
-        self._observe(self._to_store, "store", [alert.produced_us for alert in alerts])
+        self._observe("store", [alert.produced_us for alert in alerts])
 
     def written(self, alerts: Sequence[Published]) -> None:
         """Measure alerts written to a live stream for the first time."""
-        self._observe(self._to_page, "page", [alert.produced_us for alert in alerts])
+        self._observe("page", [alert.produced_us for alert in alerts])
 
     def observe_events(self, events: Sequence[Event], samples: Sequence[tuple[Sample, int]]) -> None:
         """Update the state in memory from events and from the samples among them, with their weights."""
@@ -112,12 +105,12 @@ class Statistics:
 
     def contract(self) -> Contract | None:
         """Return the active model's schema contract; None if it cannot be read."""
-        deployment = self._read_deployment()
+        deployment = self._deployment()
         return deployment.contract if deployment is not None else None
 
     def label(self) -> MinuteLabel | None:
         """Return the label column of the active model's training data, which a replayed file contains."""
-        deployment = self._read_deployment()
+        deployment = self._deployment()
         return deployment.label if deployment is not None else None
 
     def threshold(self) -> float | None:
@@ -153,8 +146,8 @@ class Statistics:
             "unseen_from_row": deployment.unseen_from_row if deployment else None,
             "data_fingerprint": deployment.data_fingerprint if deployment else None,
             "viewers": self._hub.viewers,
-            "problems": self._problems(),
-            "waiting_for": None if total else self._waiting_for(deployment is not None),
+            "problems": self._system.messages(),
+            "waiting_for": None if total else self._system.waiting_for(deployment is not None),
             "columns": summary(self._store, self.columns, deployment.contract if deployment else None),
             "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
             "storm": self._storm.current(scored, now),
@@ -176,14 +169,14 @@ class Statistics:
             self._cached = None
         self._hub.broadcast(b"event: stats\ndata: %s\n\n" % self.current_json())
 
-    def _observe(self, latencies: deque[tuple[datetime, float]], to: str, produced: Iterable[int | None]) -> None:
+    def _observe(self, to: str, produced: Iterable[int | None]) -> None:
         now = self._clock()
         now_us = microseconds(now)
         # Clocks of two machines may differ by more than the latency.
         durations = [max(0.0, (now_us - produced_us) / 1e6) for produced_us in produced if produced_us is not None]
         with self._lock:
             for seconds in durations:
-                latencies.append((now, seconds))
+                self._latencies[to].append((now, seconds))
                 self._histogram.labels(to).observe(seconds)
         if durations:
             self.minutes.latencies(now, to, durations)
@@ -219,8 +212,8 @@ class Statistics:
         now = self._clock()
         with self._lock:
             to_page, to_store = (
-                sorted(seconds for at, seconds in latencies if (now - at).total_seconds() <= LATENCY_SECONDS)
-                for latencies in (self._to_page, self._to_store)
+                [seconds for at, seconds in latencies if (now - at).total_seconds() <= LATENCY_SECONDS]
+                for latencies in self._latencies.values()
             )
         watched = self._hub.viewers > 0 and len(to_page) > 0
         values = to_page if watched else to_store
@@ -229,7 +222,7 @@ class Statistics:
         return percentile(values, 0.50), percentile(values, 0.99), "page" if watched else "store"
 
     def _model(self) -> tuple[str | None, float | None, DeployedModel | None]:
-        deployment = self._read_deployment()
+        deployment = self._deployment()
         if deployment is not None:
             return deployment.model_id, deployment.threshold, deployment
         if self._scored_by is not None:
@@ -237,14 +230,6 @@ class Statistics:
         newest = self._store.alerts(AlertFilter(outcome=None), limit=1)
         alert = newest[0].document() if newest else {}
         return alert.get(AlertField.MODEL_ID), alert.get(AlertField.THRESHOLD), None
-
-    def _read_deployment(self) -> DeployedModel | None:
-        try:
-            return self._deployment()
-        except FraudstreamError as e:
-            # Alerts stay visible all the same.
-            log.warning("cannot read the active deployment", reason=e.what, where=e.where)
-            return None
 
 
 def _progress(positions: dict[TopicPartition, Position]) -> tuple[int, int, int]:

@@ -1,26 +1,76 @@
-"""Reports the state of the system: processes, partitions, losses and problems."""
+"""Reports the state of the system: database, processes, partitions, losses and problems."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+import structlog
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream import metrics
+from fraudstream.errors import StoreError
 from fraudstream.messages.answers import Losses, PartitionState, ProcessState, System
 from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
 from fraudstream.store.store import AlertStore
 from fraudstream.times import iso
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
+log = structlog.get_logger(__name__)
+
+PROBE_SECONDS: Final = 1.0
+LOG_SECONDS: Final = 10.0
+"""A lasting problem is logged this often."""
+
+
+class Health:
+    """Tells whether the database accepts writes: probes it, and remembers a failed write."""
+
+    def __init__(self, store: AlertStore, clock: Callable[[], datetime]) -> None:
+        self._backend = store.database.backend
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failed: StoreError | None = None
+        self._logged_at: datetime | None = None
+        self._probed: tuple[datetime, str] | None = None
+
+    def written(self) -> None:
+        """Record a successful write."""
+        if self._failed is not None:
+            self._failed = self._probed = self._logged_at = None
+            log.info("the alert store accepts writes again")
+
+    def write_failed(self, error: StoreError) -> None:
+        """Record a failed write: not ready until one succeeds. Logged at once and then every ten seconds."""
+        now = self._clock()
+        self._failed = error
+        if self._logged_at is None or (now - self._logged_at).total_seconds() >= LOG_SECONDS:
+            self._logged_at = now
+            log.error("the alert store accepts no writes; alerts wait in Kafka", reason=error.what, where=error.where)
+
+    def problem(self) -> str:
+        """Return why the database accepts no writes; empty while it does."""
+        failed = self._failed  # another thread may clear it meanwhile
+        if failed is not None:
+            return failed.what
+        now = self._clock()
+        with self._lock:  # one probe at a time, for all callers
+            if self._probed is None or not 0 <= (now - self._probed[0]).total_seconds() < PROBE_SECONDS:
+                try:
+                    self._backend.probe()
+                    self._probed = now, ""
+                except StoreError as e:
+                    self._probed = now, e.what
+            return self._probed[1]
+
 
 class Gauges(Collector):
-    """Exports the counters to Prometheus, read at each scrape."""
+    """Exports the counters and the state of the system to Prometheus, read at each scrape."""
 
     _METRICS: Final = (
         ("payments_seen", metrics.PAYMENTS_SEEN), ("scored", metrics.PAYMENTS_SCORED), ("lag", metrics.LAG),
@@ -29,26 +79,15 @@ class Gauges(Collector):
         ("duplicates", metrics.DUPLICATES), ("viewers", metrics.VIEWERS),
     )  # fmt: skip
 
-    def __init__(self, current: Callable[[], Mapping[str, Any]]) -> None:
-        """Keep the source of the counters: `Statistics.current`."""
-        self._current = current
+    def __init__(self, current: Callable[[], Mapping[str, Any]], document: Callable[[], System]) -> None:
+        """Keep the sources: `Statistics.current` and `SystemState.document`."""
+        self._current, self._document = current, document
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the counters now."""
+        """Yield the figures now."""
         current = self._current()
         for key, metric in self._METRICS:
             yield GaugeMetricFamily(*metric, value=current[key])
-
-
-class SystemGauges(Collector):
-    """Exports the state of the system to Prometheus, like `/api/system`."""
-
-    def __init__(self, document: Callable[[], System]) -> None:
-        """Keep the source of the state: `SystemState.document`."""
-        self._document = document
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Yield the state now."""
         state, labels = self._document(), ("topic", "partition")
         kinds = Counter(each.kind for each in state.problems)
         yield _labelled(metrics.PROBLEMS, ["kind"], (((kind.value,), kinds[kind]) for kind in ProblemKind))
@@ -105,12 +144,10 @@ class Process:
 class SystemState:
     """Combines the reports of relay and detector with the partitions and losses in the store."""
 
-    def __init__(
-        self, store: AlertStore, database_problems: Callable[[], list[str]], clock: Callable[[], datetime]
-    ) -> None:
+    def __init__(self, store: AlertStore, database_problem: Callable[[], str], clock: Callable[[], datetime]) -> None:
         """Watch one store, whose positions show whether it received records before."""
         self._store = store
-        self._database_problems = database_problems
+        self._database_problem = database_problem
         self._clock = clock
         self._began = clock()
         self._is_known_stream = bool(store.positions())
@@ -131,9 +168,9 @@ class SystemState:
 
     def problems(self) -> list[Problem]:
         """Return what is wrong; empty while alerts arrive and every loss is acknowledged."""
-        now = self._clock()
+        now, database = self._clock(), self._database_problem()
         return [
-            *(Problem(kind=ProblemKind.DATABASE, message=text[:500]) for text in self._database_problems()),
+            *([Problem(kind=ProblemKind.DATABASE, message=database[:500])] if database else []),
             *self._relay_problems(now),
             *self._detector_problems(now),
             *self._loss_problems(),

@@ -72,11 +72,6 @@ def bars(explanation: Explanation) -> list[Bar]:
     return [_bar(step, most) for step in steps if step.reason.contribution != 0.0]
 
 
-def strips(steps: Sequence[Step]) -> list[Strip]:
-    """Return a strip for each feature, in the order of the steps."""
-    return [_strip(step) for step in steps]
-
-
 def sum_sentence(explanation: Explanation) -> str:
     """Describe the sum of the bars."""
     margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
@@ -108,7 +103,8 @@ def _bar(step: Step, most: float) -> Bar:
     )
 
 
-def _strip(step: Step) -> Strip:
+def strip(step: Step) -> Strip:
+    """Return the strip of a step's feature."""
     feature, cell = step.cell.feature, step.cell
     imputation = _imputation_text(feature) if cell.is_imputed else ""
     quantiles = _quantiles(feature)

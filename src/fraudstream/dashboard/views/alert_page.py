@@ -11,7 +11,7 @@ import orjson
 from flask import render_template
 
 from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
-from fraudstream.dashboard.views.alert_figures import bars, strips, sum_sentence
+from fraudstream.dashboard.views.alert_figures import bars, strip, sum_sentence
 from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.errors import ModelError, RequestError
@@ -71,7 +71,6 @@ def alert_page(
         read = explainer.explain(transaction, aliases).steps
         steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
     manifest = None if explainer is None else explainer.manifest
-    values = _values(steps)
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
@@ -89,13 +88,12 @@ def alert_page(
         summary_reasons=SUMMARY_REASONS,
         explanation_text=None if explanation is None else sum_sentence(explanation),
         cause=cause,
-        strips=strips(steps),
+        strips=[strip(step) for step in steps],
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
         more_columns=max(0, len(transaction) - LISTED_COLUMNS),
         json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
         timeline=_timeline(document, reasons.explained_us(stored.seq)),
-        similar=similar_alerts(store, stored, values),
-        short_id=presentation.short_id,
+        similar=similar_alerts(store, stored, _values(steps)),
         number=presentation.number,
     )
 
@@ -118,9 +116,8 @@ def _scored_by(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tup
 
 
 def _values(steps: tuple[Step, ...]) -> dict[str, float]:
-    """Return the numeric values of the largest reasons, by column."""
-    largest = sorted(steps, key=lambda step: -abs(step.reason.contribution))
-    read = [step for step in largest if step.reason.contribution != 0.0 and not step.cell.is_imputed]
+    """Return the numeric values of the largest reasons, by column; the steps have the largest first."""
+    read = [step for step in steps if step.reason.contribution != 0.0 and not step.cell.is_imputed]
     values = {step.cell.column: plain(step.cell.raw_value) for step in read[:TOP_REASONS]}
     return {name: float(value) for name, value in values.items() if presentation.is_number(value)}
 

@@ -22,7 +22,6 @@ from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, AlertPage, FollowingAlerts, Rescored, many
 from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, write_cursor
-from fraudstream.store.reading import StoredAlert
 from fraudstream.store.search import SearchPage
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
@@ -81,14 +80,17 @@ class AlertViews:
     @api.operation("GET", "/api/alerts/<path:alert_id>", Alert, 404)
     def one_alert(self, alert_id: str) -> Response:
         """One alert."""
-        return json_response(self.reasons.with_reasons([self._stored(alert_id)])[0].body)
+        alert = self.store.alert(alert_id)
+        if alert is None:
+            raise RequestError("there is no alert with this id", status=404)
+        return json_response(self.reasons.with_reasons([alert])[0].body)
 
     @api.operation("GET", "/api/alerts/<path:alert_id>/rescore", Rescored, 404, 409)
     def rescore(self, alert_id: str) -> Response:
         """An alert rescored with the active model, and the difference from the stored score."""
         alert = self.store.alert(alert_id)
         if alert is None:  # an id may contain slashes, and end in /rescore
-            return json_response(self.reasons.with_reasons([self._stored(f"{alert_id}/rescore")])[0].body)
+            return self.one_alert(f"{alert_id}/rescore")
         return json_response(rescore_alert(self.explainers, self.model, alert.document()))
 
     @api.operation("GET", "/api/stream", str, media_type="text/event-stream")
@@ -111,12 +113,6 @@ class AlertViews:
     def _file(self, kind: str, pieces: Iterator[str] | Iterator[bytes], filter_: AlertFilter) -> Response:
         rows = partial(self.store.count, filter_)
         return self.exports.response(f"{FILE_NAME}.{kind}", pieces, rows, at_most=filter_.looks_inside)
-
-    def _stored(self, alert_id: str) -> StoredAlert:
-        alert = self.store.alert(alert_id)
-        if alert is None:
-            raise RequestError("there is no alert with this id", status=404)
-        return alert
 
     def _after(self, event: int, filter_: AlertFilter, limit: int) -> Response:
         """Return the alerts after an event, for polling, the oldest first; `latest` is the next `since`."""

@@ -1,9 +1,7 @@
 """Defines the page and the API routes of the change log."""
 
-import csv
-import io
-from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 from urllib.parse import urlencode
 
@@ -11,10 +9,10 @@ import orjson
 from flask import Response, render_template, request
 from sqlalchemy import Connection
 
-from fraudstream.dashboard.web.export import Exports, cell, drain, safe
+from fraudstream.dashboard.web.export import Exports, csv_text
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
-from fraudstream.messages.answers import AlertChange, ListedChange, page
+from fraudstream.messages.answers import ListedChange, page
 from fraudstream.messages.base import Object
 from fraudstream.store.change_reading import NO_NAME, ChangeQuery, ChangeReader
 from fraudstream.store.changes import Action, Head, broken_links, head, holds, stored_heads
@@ -52,7 +50,6 @@ def summary(state: Object | None) -> str:
     return orjson.dumps(state).decode()
 
 
-FILE_NAME: Final = "changes.csv"
 COLUMNS: Final = (
     "at", "actor", "verified", "action", "subject", "alert_id", "before", "after", "why",
     "change_id", "undoes", "undone_by", "session", "hash",
@@ -85,7 +82,8 @@ class AuditViews:
         """All matching changes as a CSV file, the oldest first, a line for each alert concerned."""
         reader = ChangeReader(self.database)
         up_to = reader.latest_seq()
-        return self.exports.response(FILE_NAME, _csv(reader.every(query, up_to=up_to)), lambda: reader.count(query))
+        rows = (map(attrgetter(*COLUMNS), changes) for changes in reader.every(query, up_to=up_to))
+        return self.exports.response("changes.csv", csv_text(COLUMNS, rows), lambda: reader.count(query))
 
     def render(self) -> str:
         """Render a page of the changes that match the query."""
@@ -110,16 +108,6 @@ class AuditViews:
             actions=ACTION_LABELS,
             no_name=NO_NAME,
         )
-
-
-def _csv(pages: Iterator[list[AlertChange]]) -> Iterator[str]:
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow([safe(name) for name in COLUMNS])
-    for rows in pages:
-        writer.writerows([cell(getattr(row, name)) for name in COLUMNS] for row in rows)
-        yield drain(buffer)
-    yield drain(buffer)
 
 
 def _chain_state(connection: Connection) -> Object:

@@ -1,18 +1,20 @@
-"""Defines the page and the API routes of dead letters, unscorable transactions and replays."""
+"""Defines the page, the API routes and the files of dead letters, unscorable transactions and replays."""
 
+import base64
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from itertools import islice
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
+import orjson
 from flask import Response, render_template, request
 from werkzeug.datastructures import MultiDict
 
-from fraudstream.dashboard.views.dead_letter_formats import as_json, csv_rows, dead_letter_row, jsonl
 from fraudstream.dashboard.web.actor import Actors
-from fraudstream.dashboard.web.export import Exports
+from fraudstream.dashboard.web.export import Exports, csv_text
 from fraudstream.dashboard.web.queries import DeadLetterListQuery, DeadLetterQuery, ReplayList
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
@@ -20,14 +22,58 @@ from fraudstream.messages.answers import ClaimedReplays, Replay, ReplayRequested
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import ReplayClaim, ReplayRequest, ReplayResults
 from fraudstream.store.database import Database
-from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
+from fraudstream.store.dead_letters import PAGE_SIZE, DeadLetterFilter, DeadLetterReader, StoredDeadLetter
 from fraudstream.store.replays import ReplayLog
-from fraudstream.transactions.wire import ReplayState
+from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
 ROWS: Final = 50
 REPLAYS: Final = 50
 REPLAYS_PER_PAGE: Final = 1000
 """The most replays shown on a page: of a record replayed hundreds of times the newest."""
+
+PREVIEW_BYTES: Final = 4_096
+"""The part of a payload shown on the page; a download has all that is stored."""
+
+_HEX_LINE: Final = 16
+
+
+@dataclass(frozen=True)
+class DeadLetterLine:
+    """A dead letter in a download; `complete` is whether the payload is the whole value of the record."""
+
+    kind: str
+    topic: str | None
+    partition: int | None
+    offset: int | None
+    event_id: str | None
+    reason: str | None
+    produced_at: str | None
+    detected_at: str | None
+    bytes: int
+    complete: bool
+    key: str | None
+    headers: Object | None
+    payload_text: str | None
+    payload_base64: str | None
+
+
+_AS_STORED: Final = ("topic", "partition", "offset", "reason", "produced_at", "detected_at")
+COLUMNS: Final = tuple(column.name for column in fields(DeadLetterLine))
+
+
+class DeadLetterRow(NamedTuple):
+    """A dead letter on the page."""
+
+    line: DeadLetterLine
+    origin: str
+    record: str
+    detected_at: str
+    payload: str
+    is_hex: bool
+    cut: str
+    replays: list[Replay]
+    replayed: bool
+
 
 api = Api("dead_letters")
 
@@ -52,12 +98,15 @@ class DeadLetterViews:
     @api.operation("GET", "/api/dead-letters.csv", str, media_type="text/csv")
     def dead_letters_csv(self, query: DeadLetterQuery) -> Response:
         """All matches as a CSV file."""
-        return self._file(query, csv_rows, "dead_letters.csv")
+        rows = ((vars(line).values() for line in lines) for lines in self._pages(query))
+        return self._file("dead_letters.csv", csv_text(COLUMNS, rows), query)
 
     @api.operation("GET", "/api/dead-letters.jsonl", str, media_type="application/x-ndjson")
     def dead_letters_jsonl(self, query: DeadLetterQuery) -> Response:
         """All matches as JSON Lines."""
-        return self._file(query, jsonl, "dead_letters.jsonl")
+        option = orjson.OPT_APPEND_NEWLINE
+        text = (b"".join(orjson.dumps(line, option=option) for line in lines) for lines in self._pages(query))
+        return self._file("dead_letters.jsonl", text, query)
 
     def _replays_of(self, dead_letters: Iterable[StoredDeadLetter]) -> dict[str, list[Replay]]:
         """Return the replays of each dead letter, newest first, by its origin."""
@@ -76,9 +125,7 @@ class DeadLetterViews:
         replays = self._replays_of(dead_letters)
         return render_template(
             "dead_letters.html",
-            dead_letters=[
-                dead_letter_row(number, each, replays[str(each.record_id)]) for number, each in enumerate(dead_letters)
-            ],
+            dead_letters=[dead_letter_row(each, replays[str(each.record_id)]) for each in dead_letters],
             matching=reader.count(query),
             filters=filters,
             query=urlencode(filters),
@@ -140,8 +187,80 @@ class DeadLetterViews:
         """Record the outcome of replays: for each its `place`, or the `reason` why it cannot be sent."""
         return {"recorded": ReplayLog(self.database).conclude(body.results, self.clock())}
 
-    def _file(
-        self, query: DeadLetterQuery, write: Callable[[Iterable[StoredDeadLetter]], Iterator[Any]], name: str
-    ) -> Response:
-        reader = DeadLetterReader(self.database)
-        return self.exports.response(name, write(reader.every(query)), lambda: reader.count(query))
+    def _pages(self, query: DeadLetterQuery) -> Iterator[list[DeadLetterLine]]:
+        lines = map(_line, DeadLetterReader(self.database).every(query))
+        return iter(lambda: list(islice(lines, PAGE_SIZE)), [])
+
+    def _file(self, name: str, pieces: Iterator[str] | Iterator[bytes], query: DeadLetterQuery) -> Response:
+        return self.exports.response(name, pieces, lambda: DeadLetterReader(self.database).count(query))
+
+
+def as_json(dead_letter: StoredDeadLetter, replays: list[Replay]) -> Object:
+    """Return the JSON object of the API: the stored document, its kind, its size and its replays."""
+    own = {"seq": dead_letter.seq, "kind": dead_letter.kind.value, "bytes": dead_letter.size}
+    return own | dead_letter.document | {"replays": replays}
+
+
+def dead_letter_row(dead_letter: StoredDeadLetter, replays: list[Replay]) -> DeadLetterRow:
+    """Return the row of a dead letter on the page."""
+    line = _line(dead_letter)
+    payload = dead_letter.payload
+    text, is_hex = _readable((payload or b"")[:PREVIEW_BYTES])
+    return DeadLetterRow(
+        line=line,
+        origin="" if dead_letter.record_id is None else str(dead_letter.record_id),
+        record=f"{line.topic}[{line.partition}] {line.offset}",
+        detected_at=str(line.detected_at or dead_letter.document.get("received_at") or ""),
+        payload="" if payload is None else text,
+        is_hex=is_hex,
+        cut=_cut(dead_letter, payload),
+        replays=replays,
+        replayed=any(replay.state != ReplayState.FAILED for replay in replays),
+    )
+
+
+def _line(dead_letter: StoredDeadLetter) -> DeadLetterLine:
+    document, payload = dead_letter.document, dead_letter.payload
+    is_dead = dead_letter.kind == Outcome.DEAD_LETTER
+    headers = document.get(DeadLetterField.HEADERS)
+    return DeadLetterLine(
+        kind=dead_letter.kind.value,
+        **{name: document.get(name) for name in _AS_STORED},
+        event_id=document.get(DeadLetterField.EVENT_ID if is_dead else AlertField.ALERT_ID),
+        bytes=dead_letter.size,
+        complete=len(payload or b"") >= dead_letter.size,
+        key=document.get(DeadLetterField.KEY) if is_dead else None,
+        headers=headers if isinstance(headers, dict) else None,
+        payload_text=None if payload is None else _text(payload),
+        payload_base64=None if payload is None else base64.b64encode(payload).decode(),
+    )
+
+
+def _text(payload: bytes) -> str | None:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _readable(payload: bytes) -> tuple[str, bool]:
+    """Return printable UTF-8 as text, anything else in hexadecimal, and whether it is hexadecimal."""
+    # The last character may be cut off.
+    for end in range(len(payload), max(len(payload) - 4, -1), -1):
+        text = _text(payload[:end])
+        if text is not None and (end == len(payload) or len(payload) == PREVIEW_BYTES):
+            if all(char.isprintable() or char in "\t\r\n" for char in text):
+                return text, False
+            break
+    lines = (payload[at : at + _HEX_LINE].hex(" ", 2) for at in range(0, len(payload), _HEX_LINE))
+    return "\n".join(lines), True
+
+
+def _cut(dead_letter: StoredDeadLetter, payload: bytes | None) -> str:
+    if payload is None:
+        return "The record has no value (a tombstone)." if dead_letter.kind == Outcome.DEAD_LETTER else ""
+    if not payload:
+        return "The value is empty."
+    if len(payload) < dead_letter.size:
+        return f"The first {min(len(payload), PREVIEW_BYTES):,} of {dead_letter.size:,} bytes; Kafka has the rest."
+    return f"The first {PREVIEW_BYTES:,} of {dead_letter.size:,} bytes." if len(payload) > PREVIEW_BYTES else ""

@@ -27,7 +27,6 @@ from fraudstream.dashboard.web.actor import Actors, remembered_name
 from fraudstream.dashboard.web.presentation import NOTHING, milliseconds, rate, short_id
 from fraudstream.dashboard.web.queries import ChartQuery
 from fraudstream.dashboard.web.security import COOKIE, acting_session
-from fraudstream.dashboard.web.templating import OWN_PAGE, PAGE
 from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.sessions import SESSION_HOURS, Sessions
@@ -94,6 +93,9 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
 
 LIVE_ROWS: Final = 50
 """On the live pages: each row slows down the browser at every arrival; the queue has all of them."""
+OWN_PAGE: Final = "dashboard.html"
+"""Rendered instead of `alerts.html` if the user's folder has it; it usually extends that one."""
+
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -176,7 +178,6 @@ class PageViews:
             columns=sorted(report.current.columns, key=lambda column: not column.differs),
             unscorable=percent(report.current.unscorable_share),
             timeline=sorted(events, key=lambda event: -event.seq)[:TIMELINE_ROWS],
-            short_id=presentation.short_id,
         )
 
     def ledger(self) -> str:
@@ -194,7 +195,6 @@ class PageViews:
             name=self.actors.current().name,
             conflicts=self.store.ledger.conflicts(limit=LEDGER_ROWS),
             rejected=self.store.rejected(limit=LEDGER_ROWS),
-            short_id=presentation.short_id,
             iso=iso,
         )
 
@@ -230,7 +230,7 @@ class PageViews:
         rows = self.reasons.with_reasons(newest)
         stats = self.statistics.current()
         return render_template(
-            [OWN_PAGE, PAGE],
+            [OWN_PAGE, "alerts.html"],
             outcome=outcome.value,
             latest=latest,
             stats=stats,

@@ -166,8 +166,6 @@ class QueueQuery:
 
 ROWS: Final = 50
 ID_CHARS: Final = 240
-EMPTY: Final = SearchPage([], None)
-"""The alerts of a user without a name."""
 
 
 def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonStore, actors: Actors) -> str | Response:
@@ -183,8 +181,9 @@ def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonStore, 
     api_query = query.api_query(name)
     before = ("cursor", request.args.get("cursor", ""))
     filters = AlertList.read(MultiDict([*api_query.items(multi=True), before]))
-    page = EMPTY
-    if not (query.is_mine and not name):
+    if query.is_mine and not name:
+        page = SearchPage([], None)
+    else:
         page = store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
     documents = [alert.document() for alert in reasons.with_reasons(page.alerts)]
     open_alert = request.args.get("alert", "")[:ID_CHARS]

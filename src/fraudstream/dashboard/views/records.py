@@ -7,12 +7,11 @@ from typing import Any
 
 import structlog
 
-from fraudstream.dashboard.services.health import Health
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.ledger_report import LedgerReport, ledger_report
 from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.services.statistics import Statistics
-from fraudstream.dashboard.services.system_state import SystemState
+from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.web.queries import EventList
 from fraudstream.dashboard.web.routing import Api, read_json_body
 from fraudstream.errors import RequestError, StoreError

@@ -17,7 +17,6 @@ from fraudstream.charts.series import Axis, Series, series_chart, table_rows
 from fraudstream.dashboard.services.what_if import WhatIfResult, curve
 from fraudstream.dashboard.services.what_if_sources import PeriodFigures, WhatIfSource
 from fraudstream.dashboard.views.model import ModelViews
-from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.presentation import compact
 from fraudstream.dashboard.web.queries import WhatIfQuery
 from fraudstream.errors import ModelError
@@ -94,7 +93,7 @@ def charts(result: WhatIfResult) -> list[tuple[str, Figure]]:
 
 
 SLIDER_STEPS: Final = 200
-SLIDER_END: Final = 10.0
+_SLIDER: Final = LogOdds(1 / (1 + math.exp(10)), 1 / (1 + math.exp(-10)), 0, SLIDER_STEPS)
 """The slider has even steps of the log odds, from -10 to 10, as in static/js/what_if.js."""
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -136,23 +135,12 @@ def what_if_page(model: ModelViews) -> str:
         name=model.actors.current().name,
         cards=cards,
         charts=charts(result),
-        position=position(result.threshold),
+        position=round(_SLIDER.at(result.threshold)),
         slider_steps=SLIDER_STEPS,
         changes=model.former_changes(),
         score=score,
-        short_id=presentation.short_id,
         summary=_summary(cards, result.threshold, result.deployment.threshold),
     )
-
-
-def position(threshold: float) -> int:
-    """Return the slider position of a threshold."""
-    if threshold <= 0.0:
-        return 0
-    if threshold >= 1.0:
-        return SLIDER_STEPS
-    share = (math.log(threshold / (1 - threshold)) + SLIDER_END) / (2 * SLIDER_END)
-    return round(min(max(share, 0.0), 1.0) * SLIDER_STEPS)
 
 
 def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:

@@ -1,9 +1,8 @@
 """Exports alerts as CSV and JSON files that are safe to open in a spreadsheet, recorded in the change log."""
 
 import csv
-import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,6 +16,7 @@ from fraudstream.dashboard.web.security import same_origin
 from fraudstream.errors import RequestError
 from fraudstream.store.changes import Action, ChangeLog
 from fraudstream.store.filters import AlertFilter
+from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.masking import typed
 from fraudstream.transactions.wire import AlertField
@@ -49,18 +49,17 @@ def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = Fal
     up_to = store.latest_seq()
     names = store.search.transaction_columns(query, up_to=up_to)
     triage = TRIAGE_COLUMNS if with_triage else ()
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow([safe(name) for name in (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *triage}), *triage)])
-    for alerts in store.search.walk(query, up_to=up_to):
+
+    def rows(alerts: Sequence[StoredAlert]) -> Iterator[list[Any]]:
         states = store.triage_states([alert.seq for alert in alerts]) if with_triage else {}
         for alert in alerts:
             document = alert.document()
             transaction = document[AlertField.TRANSACTION]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
-            writer.writerow([cell(value) for value in (*cells, *states.get(alert.seq, ()))])
-        yield drain(buffer)
-    yield drain(buffer)
+            yield [*cells, *states.get(alert.seq, ())]
+
+    headings = (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *triage}), *triage)
+    yield from csv_text(headings, map(rows, store.search.walk(query, up_to=up_to)))
 
 
 def export_json(store: AlertStore, reasons: ReasonStore, query: AlertFilter) -> Iterator[bytes]:
@@ -80,21 +79,26 @@ def cell(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return repr(value)
-    return safe(value if isinstance(value, str) else orjson.dumps(value).decode())
-
-
-def safe(text: str) -> str:
-    """Escape text that a spreadsheet would take for a formula."""
+    text = value if isinstance(value, str) else orjson.dumps(value).decode()
     # OWASP, "CSV Injection": a leading apostrophe makes a spreadsheet treat the cell as text.
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"'\g<0>", text)
 
 
-def drain(buffer: io.StringIO) -> str:
-    """Return the content of a buffer and empty it."""
-    text = buffer.getvalue()
-    buffer.seek(0)
-    buffer.truncate()
-    return text
+class _Lines:
+    """A file for `csv.writer`, which returns what it writes."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def csv_text(headings: Iterable[str], pages: Iterable[Iterable[Iterable[Any]]]) -> Iterator[str]:
+    """Yield rows as CSV, page by page, the first with the headings; no cell is a formula."""
+    line = csv.writer(_Lines()).writerow
+    text = line(map(cell, headings))
+    for rows in pages:
+        yield text + "".join(line(map(cell, row)) for row in rows)
+        text = ""
+    yield text
 
 
 @dataclass(frozen=True)
@@ -114,17 +118,14 @@ class Exports:
         long as the file. Raises StoreError if it cannot be recorded.
         """
         if request.method == "GET":
-            self._record(file, rows, at_most=at_most)
+            if not same_origin(request, self.settings):
+                # Each export stays in the change log for good: no other site may cause one.
+                raise RequestError("another site may not request this file; open its address directly", status=403)
+            query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+            after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
+            self.changes.record(self.actors.current(), Action.EXPORT, file, None, after)
         headers = {"Content-Disposition": f'attachment; filename="{file}"'}
         return Response(pieces, mimetype=MIMETYPES[file.rpartition(".")[2]], headers=headers)
-
-    def _record(self, file: str, rows: Callable[[], int], *, at_most: bool) -> None:
-        if not same_origin(request, self.settings):
-            # Each export stays in the change log for good: no other site may cause one.
-            raise RequestError("another site may not request this file; open its address directly", status=403)
-        query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
-        after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
-        self.changes.record(self.actors.current(), Action.EXPORT, file, None, after)
 
 
 def _headings(names: list[str], own: set[str]) -> list[str]:

@@ -100,10 +100,7 @@ class AlertQuery(OutcomeQuery):
         )
 
 
-_FILTER_FIELDS: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass_fields__.keys() - {
-    "outcome",
-    "where",
-}
+_FILTER_FIELDS: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass_fields__.keys() - {"outcome", "where"}
 
 
 class AlertFileQuery(AlertQuery):

@@ -56,7 +56,7 @@ def limit_attempts(app: Flask, presented: Callable[[], Attempt | None]) -> Calla
         get_remote_address,
         app=app,
         application_limits=[f"{WRONG_TOKENS} per {WINDOW_SECONDS} second"],
-        application_limits_deduct_when=lambda _response: _is_wrong(attempt()),
+        application_limits_deduct_when=lambda _response: (token := attempt()) is not None and not token.name,
         # Not the endpoint: a token can be tried at an unknown address as well.
         request_identifier=lambda: "tokens",
         storage_uri="memory://",
@@ -77,7 +77,7 @@ def limit_attempts(app: Flask, presented: Callable[[], Attempt | None]) -> Calla
     @app.after_request
     def log_failure(response: Response) -> Response:
         token, address = attempt(), get_remote_address()
-        if token is not None and _is_wrong(token):
+        if token is not None and not token.name:
             failures = limiter.storage.incr(f"failures of {address}", COUNTED_SECONDS)
             if failures & (failures - 1) == 0:  # 1, 2, 4, 8 …: many guesses do not fill the log
                 log.warning("wrong token", what=token.kind, address=address, failures_this_hour=failures)
@@ -294,7 +294,3 @@ def _is(presented: str, token: str) -> bool:
 
 def _secret(token: SecretStr | None) -> str:
     return token.get_secret_value() if token is not None else ""
-
-
-def _is_wrong(attempt: Attempt | None) -> bool:
-    return attempt is not None and not attempt.name
