@@ -23,7 +23,7 @@ from benchmarks.system.recovery import measure_recovery
 from benchmarks.system.throughput import ThroughputRequest, measure_baselines, measure_throughput
 from fraudstream import logs
 from fraudstream.cli.entry import run_to_exit
-from fraudstream.cli.models import ALGORITHMS
+from fraudstream.cli.options import ALGORITHMS
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import jars_for, java_for
 

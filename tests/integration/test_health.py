@@ -14,7 +14,7 @@ import structlog
 from flask.testing import FlaskClient
 
 from dashboards import Clock, alert, file_of, json_of
-from fraudstream.dashboard.services import health
+from fraudstream.dashboard.services import system_state
 from fraudstream.store.store import AlertStore
 
 FULL = """
@@ -94,7 +94,7 @@ def test_a_failing_write_is_logged_once_and_not_with_each_retry(
     client: FlaskClient, store: AlertStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logged = StringIO()
-    monkeypatch.setattr(health, "log", structlog.wrap_logger(structlog.PrintLogger(logged)))
+    monkeypatch.setattr(system_state, "log", structlog.wrap_logger(structlog.PrintLogger(logged)))
     elsewhere = file_of(store).rename(file_of(store).with_name("elsewhere.db"))
     for _ in range(5):
         assert client.post("/api/alerts", json=[alert(1)]).status_code == 503

@@ -77,10 +77,11 @@ def duration(text: str) -> float:
 kafka = setting("bootstrap_servers")
 data = click.option("--data", type=PATH, required=True, help="A CSV (also .gz) with a header.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
 algorithm = partial(
     click.option,
     "--algorithm",
-    type=click.Choice(("auto", "logistic-regression", "random-forest", "gbt")),
+    type=click.Choice(ALGORITHMS),
     show_default=True,
 )
 legitimate_share = partial(
