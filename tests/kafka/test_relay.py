@@ -19,12 +19,12 @@ from dashboards import RunningDashboard
 from fraudstream.audit.gather import OUTCOME_TOPICS
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.reading import committed_offsets, open_reader
-from fraudstream.relay.carrier import GROUP, REFUSED_RECORD
+from fraudstream.relay.carrier import GROUP, REFUSED_RECORD, open_consumer
 from fraudstream.relay.records import Route
 from fraudstream.relay.service import post_positions
 from fraudstream.runtime.processes import stop as stop_process
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPICS, Topic
 from offsets import end_offsets
 from relays import RELAY, SECOND, Api, relaying, send_to_all, shares, start_relay
 
@@ -161,6 +161,20 @@ def test_a_second_relay_with_the_same_id_ends_the_first(broker: RunningBroker) -
             send(bootstrap, {"alert_id": "c2"})
             assert wait_until(lambda: "c2" in second.ids(), 60)
     assert "c2" not in first.ids()
+
+
+def test_a_relay_that_is_fenced_once_as_after_a_kill_of_kafka_goes_on(broker: RunningBroker) -> None:
+    bootstrap, api = broker.bootstrap_servers, Api()
+    with relaying(bootstrap, api, SECOND) as failures:
+        send(bootstrap, {"alert_id": "d1"})
+        assert wait_until(lambda: "d1" in api.ids(), 60)
+        fencing = open_consumer(bootstrap, SECOND, DEFAULT_MAX_RECORD_BYTES)
+        fencing.subscribe([topic.value for topic in RELAYED_TOPICS])
+        assert wait_until(lambda: fencing.poll(0.1) is None and bool(fencing.assignment()), 60)
+        fencing.close()
+        send(bootstrap, {"alert_id": "d2"})
+        assert wait_until(lambda: "d2" in api.ids(), 60)
+        assert not failures
 
 
 def test_a_killed_relay_that_is_restarted_gets_its_partitions_without_a_rebalance(

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -17,7 +18,7 @@ from dashboards import alert
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.topics import open_admin
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
-from fraudstream.relay.carrier import GROUP, Relay, open_consumer
+from fraudstream.relay.carrier import GROUP, open_consumer, relay_records
 from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import spawn
 from fraudstream.transactions.masking import DataMask
@@ -65,13 +66,12 @@ def relaying(
     ready: Callable[[], None] = lambda: None,
 ) -> Iterator[list[KafkaFailure]]:
     """A relay in a thread; yields a list to which the error that ends it is added."""
-    consumer = open_consumer(bootstrap, relay_id, DEFAULT_MAX_RECORD_BYTES)
-    relay = Relay(consumer, api, mask, from_beginning=from_beginning, ready=ready)
+    consumers = partial(open_consumer, bootstrap, relay_id, DEFAULT_MAX_RECORD_BYTES)
     stop, failures = threading.Event(), list[KafkaFailure]()
 
     def run() -> None:
         try:
-            relay.run(stop)
+            relay_records(consumers, api, stop, mask, from_beginning=from_beginning, ready=ready)
         except KafkaFailure as e:
             failures.append(e)
 
@@ -82,7 +82,6 @@ def relaying(
     finally:
         stop.set()
         running.join()
-        consumer.close()
 
 
 def start_relay(bootstrap: str, url: str, relay_id: str, directory: Path) -> Popen[bytes]:

@@ -1,5 +1,6 @@
 """Relays every output topic to the dashboard's API, at least once."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +28,7 @@ MOST_RECORDS: Final = 500
 MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
+FENCED_SECONDS: Final = 60.0
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
 FIRST_BACKOFF_SECONDS: Final = 0.1
@@ -73,6 +75,38 @@ def open_consumer(bootstrap_servers: str, relay_id: str, max_record_bytes: int) 
     )
 
 
+class Fenced(KafkaFailure):
+    """Kafka no longer accepts this member of the group: another one has its id."""
+
+
+def relay_records(
+    consumers: Callable[[], Consumer],
+    api: DashboardClient,
+    stop: threading.Event,
+    mask: DataMask | None = None,
+    *,
+    from_beginning: bool = False,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Run a `Relay` until `stop` is set; `consumers` returns one of `open_consumer`.
+
+    A Kafka that was killed takes a commit from before for that of another member: the relay rejoins the group, and ends
+    only if it is fenced again within a minute, as by another relay with its id. Raises Fenced.
+    """
+    fenced_at = -math.inf
+    while not stop.is_set():
+        consumer = consumers()
+        try:
+            Relay(consumer, api, mask, from_beginning=from_beginning, ready=ready).run(stop)
+        except Fenced as e:
+            if time.monotonic() - fenced_at < FENCED_SECONDS:
+                raise
+            log.warning("fenced; joining the group again", reason=e.what)
+            fenced_at, from_beginning = time.monotonic(), False
+        finally:
+            consumer.close()
+
+
 class Relay:
     """Reads its share of the output topics, posts their records, and commits offsets only after a 2xx response.
 
@@ -106,7 +140,7 @@ class Relay:
         self._backoff = 0.0  # seconds; 0 while the dashboard is available
 
     def run(self, stop: threading.Event) -> None:
-        """Relay until `stop` is set; raises KafkaFailure if another relay has taken this one's id."""
+        """Relay until `stop` is set; raises Fenced if another member has this one's id."""
         topics = [topic.value for topic in RELAYED_TOPICS]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         while not stop.is_set():
@@ -271,7 +305,7 @@ def _is_record(message: Message) -> bool:
     error = message.error()
     # The only fatal error of a static member.
     if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - the client's name for it
-        raise KafkaFailure(
+        raise Fenced(
             "another relay has taken the id of this one",
             where=f"consumer group {GROUP}",
             remedy="give each relay an id of its own with --relay-id or FRAUDSTREAM_RELAY_ID",

@@ -21,7 +21,7 @@ from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic,
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
-from fraudstream.relay.carrier import Relay, open_consumer
+from fraudstream.relay.carrier import open_consumer, relay_records
 from fraudstream.relay.records import Route, encode
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
@@ -110,16 +110,15 @@ log = structlog.get_logger(__name__)
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
     """Relay until `stop` is set; `from_beginning` relays everything in Kafka again.
 
-    Raises BrokerUnreachable, or KafkaFailure if another relay has taken this one's id.
+    Raises BrokerUnreachable, or Fenced if another relay has taken this one's id.
     """
     ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
     # With the ingest token, which every relay has.
     api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
     relay_id = settings.relay_id or socket.gethostname()
-    consumer = open_consumer(settings.bootstrap_servers, relay_id, settings.max_record_bytes)
+    consumers = functools.partial(open_consumer, settings.bootstrap_servers, relay_id, settings.max_record_bytes)
     ready = functools.partial(write_ready, settings.ready_file)
     mask = DataMask(settings.card_columns)
-    relay = Relay(consumer, api, mask, from_beginning=from_beginning, ready=ready)
     watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
     # In threads of their own, so that no alert waits for them.
     threads = [
@@ -130,13 +129,12 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     try:
         for thread in threads:
             thread.start()
-        relay.run(stop)
+        relay_records(consumers, api, stop, mask, from_beginning=from_beginning, ready=ready)
     finally:
         stop.set()
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
-        consumer.close()
 
 
 def _now() -> datetime:
