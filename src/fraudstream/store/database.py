@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -210,13 +211,19 @@ def _revision_of(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
+@cache
+def _scripts() -> ScriptDirectory:
+    """Read the migrations, once in a process."""
+    return ScriptDirectory(str(_MIGRATIONS))
+
+
 def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], backup: Path | None) -> bool:
     """Create the tables, or migrate them a step; returns whether there may be another step."""
     # It logs at every start that it uses SQLite.
     logging.getLogger("alembic.runtime.migration").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
+    scripts = _scripts()
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         config.attributes["connection"] = connection
         config.attributes["mask"] = DataMask(card_columns)
@@ -225,7 +232,7 @@ def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], back
             metadata.create_all(connection, checkfirst=False)
             for statement in backend.ddl:
                 connection.exec_driver_sql(statement)
-            command.stamp(config, "head")
+            MigrationContext.configure(connection).stamp(scripts, newest)
         if before in (None, newest):
             return False
         scripts.get_revision(str(before))  # fails if it is of a newer release
