@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import pytest
@@ -113,9 +114,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def store_url() -> Callable[[Path], str]:
-    """Makes the URL of an empty store: a SQLite file in a folder; `tests/postgres` has its own."""
-    return lambda folder: f"sqlite:///{folder / 'alerts.db'}"
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]:
+    """Makes an empty store and its URL: a SQLite file in a folder, copied from one; `tests/postgres` has its own."""
+    empty = tmp_path_factory.mktemp("empty") / "alerts.db"
+    AlertStore.open(f"sqlite:///{empty}").close()
+    return lambda folder: f"sqlite:///{copyfile(empty, folder / 'alerts.db')}"
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def small_trees() -> Iterator[None]:
 
     The end-to-end tests train with the recipe's own.
     """
-    forest, boosted = recipe.random_forest(10, 6), recipe.boosted_trees(8, 5)
+    forest, boosted = recipe.random_forest(6, 5), recipe.boosted_trees(4, 4)
     linear = recipe.ALGORITHMS["logistic-regression"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "ALGORITHMS", {each.name: each for each in (linear, forest, boosted)})
