@@ -74,12 +74,14 @@ def short_plan(chance: Random) -> list[Round]:
     # These two have nothing in common, and each comes back within two seconds: together they cost one wait.
     steps.append(tuple(Kill(process) for process in FRINGE))
     line = (Line.CUT, Line.SILENT)[chance.randrange(2)]
-    others: list[tuple[Fault, ...]] = [
-        (Pause(chance.choice(PROCESSES), SHORT_FAULT_SECONDS),),
-        (Disturb(chance.choice(LINES), line, SHORT_FAULT_SECONDS),),
-    ]
+    steps.append(
+        (
+            Pause(chance.choice(PROCESSES), SHORT_FAULT_SECONDS),
+            Disturb(chance.choice(LINES), line, SHORT_FAULT_SECONDS),
+        )
+    )
     mixture = Mixture(odd=200, again=0.1, shuffled=500, ahead=100, behind=100, seconds=30.0)
-    order = _shuffled([*steps, *others], chance)
+    order = _shuffled(steps, chance)
     return [Round("short", SLOWER, order, mixture=mixture)]
 
 
