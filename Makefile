@@ -7,6 +7,10 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 endif
 WORKERS ?= 2
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# uv takes half of pip's time. It reads no setting of pip: where pip has an index of its own, or uv fails, pip installs.
+INSTALL = install() { $(BIN)/uv pip install --system-certs --python $(BIN)/python "$$@" || $(PIP) install "$$@"; }; \
+	! $(PIP) config list | grep -q index-url || install() { $(PIP) install "$$@"; }; install
 # Whatever the environment says: without kept modules pytest rewrites each test file in each worker, every time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -76,20 +80,23 @@ lock:  ## Resolve the dependencies anew into the lock files (needs uv)
 		pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \
 		--group dev pyproject.toml -o requirements-dev.lock
+	echo uv | uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header - -o requirements-uv.lock
 
 clean:  ## Remove .venv, caches and the demo's folder
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/.installed: requirements.lock pyproject.toml
+$(VENV)/.installed: requirements.lock requirements-uv.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "fraudstream needs Python 3.11 or newer; none was found on PATH" >&2; exit 3; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		echo "the virtual environment could not be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 3; }
 	@echo "installing the locked packages into $(VENV) (about 500 MB, the first time a few minutes) ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar on --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@$(PIP) install --quiet --require-hashes -r requirements-uv.lock || true
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
 	@echo "installing the locked tools of development ..."
-	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	@$(INSTALL) --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
