@@ -9,11 +9,12 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from fraudstream.runtime.processes import free_port, wait_until
@@ -89,7 +90,12 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill every process of the server at once, as a crash of its machine would."""
         assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        # Each has a session of its own. One that still ended when the server starts again would keep it from doing so.
+        processes = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children()]
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(processes[1:], 30)
         self.process.wait()
         (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
