@@ -1,12 +1,17 @@
 """Loads the settings from flags, environment, `fraudstream.toml` and defaults, in this order of precedence."""
 
+import difflib
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from tomllib import TOMLDecodeError
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -14,6 +19,7 @@ from pydantic_settings import (
 )
 
 from fraudstream.errors import SettingsError
+from fraudstream.kafka_settings import KafkaSettings, Properties
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 
 ENVIRONMENT_PREFIX = "FRAUDSTREAM_"
@@ -29,7 +35,12 @@ class Settings(BaseSettings):
     """All settings with their defaults; each field is also `FRAUDSTREAM_<NAME>` and a key of `fraudstream.toml`."""
 
     model_config = SettingsConfigDict(
-        env_prefix=ENVIRONMENT_PREFIX, toml_file=SETTINGS_FILE, frozen=True, extra="forbid"
+        env_prefix=ENVIRONMENT_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        toml_file=SETTINGS_FILE,
+        frozen=True,
+        extra="forbid",
     )
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma-separated.")
@@ -88,6 +99,12 @@ class Settings(BaseSettings):
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Minimum level that is logged.")
     ready_file: Path | None = Field(None, description="File that a service writes when it is ready (used by demo).")
+    kafka: KafkaSettings = Field(
+        default_factory=KafkaSettings, description="Security, names and creation of topics: a table, see below."
+    )
+    spark: Properties = Field(
+        default_factory=dict, description="Any of Spark's own properties, such as spark.executor.memory: a table."
+    )
 
     @field_validator("card_columns", "trusted_proxies", mode="before")
     @classmethod
@@ -105,23 +122,62 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Order the sources: flags, environment, file; no `.env` and no secrets directory."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        return init_settings, _Environment(settings_cls), TomlConfigSettingsSource(settings_cls)
 
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Load the settings; a flag that is None counts as not set. Raises SettingsError, which names the setting."""
         overrides = {name: value for name, value in flags.items() if value is not None}
+        if unknown := unknown_variables(os.environ):
+            raise _unknown(unknown[0], "the environment", variables())
         try:
             return cls(**overrides)
         except ValidationError as e:
             first = e.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                known = [f"kafka.{each}" for each in KafkaSettings.model_fields] + list(cls.model_fields)
+                raise _unknown(name, SETTINGS_FILE, known) from e
             raise SettingsError(
-                f"setting {name!r} cannot be used: {first['msg']}",
-                where=f"flag, {ENVIRONMENT_PREFIX}{name.upper()} or {SETTINGS_FILE}",
+                f"setting {name!r} cannot be used: {first['msg'].removeprefix('Value error, ')}",
+                where=f"flag, {ENVIRONMENT_PREFIX}{name.replace('.', '_').upper()} or {SETTINGS_FILE}",
                 remedy="correct it, or omit it to use the default",
             ) from e
+        except TOMLDecodeError as e:
+            raise SettingsError(f"it is not TOML: {e}", where=SETTINGS_FILE, remedy="correct the file") from e
 
     def with_defaults(self, **defaults: Any) -> Self:
         """Copy the settings with other defaults for what is set by neither flag, environment nor file."""
         return self.model_copy(update={k: v for k, v in defaults.items() if k not in self.model_fields_set})
+
+
+class _Environment(EnvSettingsSource):
+    """Reads nested names for `kafka` alone: `FRAUDSTREAM_SPARK_MASTER` is no key of the table `spark`."""
+
+    def explode_env_vars(self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]) -> dict[str, Any]:
+        return super().explode_env_vars(field_name, field, env_vars) if field_name == "kafka" else {}
+
+
+_OF_THE_TESTS: Final = f"{ENVIRONMENT_PREFIX}TESTS_"
+
+
+def variables() -> list[str]:
+    """List the environment variables that are settings."""
+    names = [*Settings.model_fields, *(f"kafka_{name}" for name in KafkaSettings.model_fields), "kafka_password_file"]
+    return [f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in names]
+
+
+def unknown_variables(environ: Iterable[str]) -> list[str]:
+    """List the variables with our prefix that are no settings, such as misspelled ones."""
+    known = set(variables())
+    ours = (name for name in environ if name.upper().startswith(ENVIRONMENT_PREFIX))
+    return sorted(name for name in ours if name.upper() not in known and not name.startswith(_OF_THE_TESTS))
+
+
+def _unknown(name: str, where: str, known: Iterable[str]) -> SettingsError:
+    nearest = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return SettingsError(
+        f"there is no setting {name}",
+        where=where,
+        remedy=f"did you mean {nearest[0]}?" if nearest else "docs/reference.md lists the settings; remove it",
+    )

@@ -21,6 +21,8 @@ FraudstreamError
 │   └── ChangedMeanwhile       the deployment has changed since it was read
 ├── KafkaFailure               a Kafka operation failed
 │   ├── BrokerUnreachable      the bootstrap servers do not answer
+│   ├── KafkaLoginFailed       Kafka refuses the credentials
+│   ├── KafkaAccessDenied      Kafka's authorizer does not allow an operation
 │   ├── BrokerFailed           our own broker exited or never became ready
 │   └── TopicMissing           a topic does not exist
 ├── SparkFailed                Spark could not start, or an operation failed
@@ -189,6 +191,14 @@ class BrokerUnreachable(KafkaFailure):
     """Raised when the bootstrap servers do not answer."""
 
     may_be_the_machine = True
+
+
+class KafkaLoginFailed(KafkaFailure):
+    """Raised when Kafka refuses the credentials."""
+
+
+class KafkaAccessDenied(KafkaFailure):
+    """Raised when Kafka's authorizer does not allow an operation on a topic, a group or the cluster."""
 
 
 class BrokerFailed(KafkaFailure):

@@ -55,7 +55,7 @@ def stream_payments(script: str, *, delay: float) -> None:
     """Run `kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
     folder = _folder(script)
     data = _data(folder)
-    progress = progress_path(folder, Topic.TRANSACTIONS.value, open_csv(data).fingerprint)
+    progress = progress_path(folder, Settings.load().kafka.topic_name(Topic.TRANSACTIONS), open_csv(data).fingerprint)
     _command("produce", "--data", data, "--delay", delay, "--progress-file", progress)
 
 

@@ -13,7 +13,8 @@ from fraudstream.audit.facts import Facts
 from fraudstream.audit.gather import gather
 from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccount
 from fraudstream.config import Settings
-from fraudstream.kafka.topics import topic_id
+from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.topics import require_rights_of, topic_id
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
@@ -249,8 +250,10 @@ def audit(settings: Settings, *, deep: bool = False) -> AuditReport:
     With `deep` the topic is scored again. Raises BrokerUnreachable, TopicMissing, KafkaFailure or StoreError if
     something cannot be read.
     """
-    topic = Topic.TRANSACTIONS.value
-    report = AuditReport(topic, topic_id(settings.bootstrap_servers, topic), deep)
+    cluster = Cluster.of(settings)
+    topic = cluster.topic(Topic.TRANSACTIONS)
+    require_rights_of("audit", cluster)
+    report = AuditReport(topic, topic_id(cluster, topic), deep)
     facts = gather(settings, report)
     with closing(facts.db):
         compare(facts, report, settings)

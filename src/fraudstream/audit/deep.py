@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from fraudstream.audit.facts import Facts
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
 from fraudstream.errors import ModelError
+from fraudstream.kafka.client import Cluster
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, artifact_beside
@@ -93,9 +94,10 @@ def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
             what = f"cannot be scored again: {e.what}: {e.where}"
             yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
     if any(run.ranges for run, _ in usable):
-        with batch_spark(settings, "audit", jars_for(settings).connector) as spark:
+        options = Cluster.of(settings).spark_options(is_local=settings.spark_master is None)
+        with options as kafka, batch_spark(settings, "audit", jars_for(settings).connector) as spark:
             for run, artifact in usable:
-                yield from _score_again(facts, settings, spark, run, artifact)
+                yield from _score_again(facts, settings, kafka, spark, run, artifact)
 
 
 def _retained(facts: Facts, span: Range) -> Range:
@@ -104,13 +106,13 @@ def _retained(facts: Facts, span: Range) -> Range:
 
 
 def _score_again(
-    facts: Facts, settings: Settings, spark: SparkSession, run: _Run, artifact: ModelArtifact
+    facts: Facts, settings: Settings, kafka: Mapping[str, str], spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
     from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import count_records, remarkable
 
     scorer = load_scorer(artifact, run.deployment)
-    where, limit = (settings.bootstrap_servers, facts.topic), settings.max_record_bytes
+    where, limit = (kafka, facts.topic), settings.max_record_bytes
     entries: list[tuple[Range, str, int, list[int]]] = []
     for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
         span = Range(partition, start, until)

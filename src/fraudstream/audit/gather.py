@@ -10,25 +10,25 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from sqlalchemy import Connection, select
 
 from fraudstream.audit.facts import Facts, OutputRecord, StoredRecord
 from fraudstream.audit.report import AuditReport, Finding, Kind
 from fraudstream.config import Settings
-from fraudstream.errors import FraudstreamError, KafkaFailure
+from fraudstream.errors import FraudstreamError
+from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.reading import (
-    READ_SECONDS,
     Watermarks,
     committed_offsets,
     open_reader,
+    partitions_of,
     read_ledger,
     read_topics,
     watermarks_of,
 )
 from fraudstream.kafka.topics import is_compacted
 from fraudstream.messages.posted import check_alert, check_dead_letter
-from fraudstream.relay.carrier import GROUP
 from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.store import tables
 from fraudstream.store.changes import PublishedHead, broken_links, holds, stored_heads
@@ -87,12 +87,10 @@ def list_rejected(store: Connection) -> Iterator[Finding]:
 
 def gather(settings: Settings, report: AuditReport) -> Facts:
     """Read everything once; unreadable records become findings of the report. Raises the errors of `audit`."""
-    topic, bootstrap_servers = report.topic, settings.bootstrap_servers
-    facts = Facts(topic, report.topic_id, is_compacted=is_compacted(bootstrap_servers, topic))
-    # The relay's consumer group, for its committed offsets.
+    topic, cluster = report.topic, Cluster.of(settings)
+    facts = Facts(topic, report.topic_id, is_compacted=is_compacted(cluster, topic))
     consumer = open_reader(
-        bootstrap_servers,
-        GROUP,
+        cluster,
         enable_auto_offset_store=False,
         fetch_message_max_bytes=output_limit(settings.max_record_bytes),
         queued_max_messages_kbytes=65_536,
@@ -104,19 +102,14 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
         report.add([Finding.at(Kind.UNREADABLE, reason, *at)])
 
     try:
-        heads = list(_heads(consumer))
-        for entry_id, entry in read_ledger(consumer, unreadable):
+        heads = list(_heads(consumer, cluster.topic(Topic.EVENTS)))
+        for entry_id, entry in read_ledger(consumer, cluster.topic(Topic.LEDGER), unreadable):
             if entry is None:
                 facts.remove_entry(entry_id)
             elif entry.topic == topic:
                 facts.add_entry(entry)
-        existing = consumer.list_topics(timeout=READ_SECONDS).topics
-        partitions = [
-            TopicPartition(name.value, p)
-            for name in OUTCOME_TOPICS
-            if name in existing
-            for p in existing[name].partitions
-        ]
+        names = [cluster.topic(each) for each in OUTCOME_TOPICS]
+        partitions = [TopicPartition(name, p) for name in names for p in partitions_of(consumer, name)]
         offsets = committed_offsets(consumer, partitions) if partitions else []
         committed = {(each.topic, each.partition): each.offset for each in offsets}
         with read_store(settings.database) as store:
@@ -129,28 +122,23 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
             report.add(check_trail(store, heads))
         # The store holds masked values.
         mask = DataMask(settings.card_columns)
-        facts.add("outputs", _outputs(consumer, committed, mask, unreadable))
+        facts.add("outputs", _outputs(consumer, cluster, committed, mask, unreadable))
         facts.truncated = [p.topic for p in partitions if watermarks_of(consumer, p.topic, p.partition)[0] > 0]
-        watermarks = Watermarks(bootstrap_servers, topic)
+        watermarks = Watermarks(cluster, topic)
         facts.marks = watermarks.read()
         lagging = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
         facts.next_records = watermarks.next_records(lagging)
     except KafkaException as e:
-        error: KafkaError = e.args[0]
-        raise KafkaFailure(
-            f"cannot read from Kafka: {error.str()}",
-            where=bootstrap_servers,
-            remedy="see the broker's log, then try again",
-        ) from e
+        raise failure("cannot read from Kafka", e, cluster, "READ", "the topics") from e
     finally:
         consumer.close()
     facts.index()
     return facts
 
 
-def _heads(consumer: Consumer) -> Iterator[PublishedHead]:
+def _heads(consumer: Consumer, topic: str) -> Iterator[PublishedHead]:
     """Read the published heads of the audit trail that are still retained."""
-    for message in read_topics(consumer, Topic.EVENTS):
+    for message in read_topics(consumer, topic):
         if message.key() == EventType.AUDIT_HEAD.encode():
             with contextlib.suppress(orjson.JSONDecodeError):
                 head = PublishedHead.of(orjson.loads(message.value() or b""))
@@ -160,19 +148,20 @@ def _heads(consumer: Consumer) -> Iterator[PublishedHead]:
 
 def _outputs(
     consumer: Consumer,
+    cluster: Cluster,
     committed: Mapping[tuple[str, int], int],
     mask: DataMask,
     unreadable: Callable[[Message, Exception], None],
 ) -> Iterator[OutputRecord]:
     """Parse output records as relay and store do, with their own code."""
-    for message in read_topics(consumer, *OUTCOME_TOPICS):
+    for message in read_topics(consumer, *(cluster.topic(each) for each in OUTCOME_TOPICS)):
         try:
-            record = PostedRecord.of(message)
+            record = PostedRecord.of(message, cluster.topic_of(str(message.topic())))
             outcome = _outcome(record.topic, mask.record(to_payload(record)))
         except Exception as e:  # any error concerns this record only
             unreadable(message, e)
         else:
-            at = (record.topic.value, record.partition)
+            at = (record.topic_name, record.partition)
             output = OutputRecord(*at, record.offset, record.offset < committed.get(at, 0), *outcome)
             yield output._replace(produced_us=record.timestamp_ms * 1_000)
 

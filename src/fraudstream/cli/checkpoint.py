@@ -30,11 +30,13 @@ def show(**flags: object) -> None:
     A checkpoint that is broken, or of another topic or release, is an error that names the file and the remedy.
     """
     from fraudstream.detector.checkpoint import inspect
+    from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.topics import topic_id
 
     settings = Settings.load(**flags)
-    topic = Topic.TRANSACTIONS.value
-    state = inspect(settings.checkpoint, topic, topic_id(settings.bootstrap_servers, topic))
+    cluster = Cluster.of(settings)
+    topic = cluster.topic(Topic.TRANSACTIONS)
+    state = inspect(settings.checkpoint, topic, topic_id(cluster, topic))
     if state.is_new and state.marker is None:
         click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
         return
@@ -51,15 +53,18 @@ def rebuild(**flags: object) -> None:
     Nothing is lost or doubled: what the ledger does not account for is scored again. Stop the detector first.
     """
     from fraudstream.detector.checkpoint import Marker, accounted_until, lock_checkpoint, rebuild
+    from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.reading import KafkaLedger, Watermarks
-    from fraudstream.kafka.topics import topic_id
+    from fraudstream.kafka.topics import require_rights_of, topic_id
 
     settings = Settings.load(**flags)
-    topic = Topic.TRANSACTIONS.value
-    current_id = topic_id(settings.bootstrap_servers, topic)
-    begins = Watermarks(settings.bootstrap_servers, topic).begins()
+    cluster = Cluster.of(settings)
+    require_rights_of("checkpoint", cluster)
+    topic = cluster.topic(Topic.TRANSACTIONS)
+    current_id = topic_id(cluster, topic)
+    begins = Watermarks(cluster, topic).begins()
     with lock_checkpoint(settings.checkpoint):
-        offsets = accounted_until(KafkaLedger(settings.bootstrap_servers).read(), current_id, begins)
+        offsets = accounted_until(KafkaLedger(cluster).read(), current_id, begins)
         aside = rebuild(settings.checkpoint, Marker(topic, current_id, start=offsets), datetime.now(UTC))
     if aside is not None:
         click.echo(f"the old checkpoint is in {aside}")

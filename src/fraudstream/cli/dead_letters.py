@@ -125,7 +125,8 @@ def replay(
 
     Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 if one was not sent.
     """
-    from fraudstream.kafka.topics import require_broker
+    from fraudstream.kafka.client import Cluster
+    from fraudstream.kafka.topics import require_rights_of
     from fraudstream.relay.service import replay_sender
 
     settings = Settings.load(api=api, bootstrap_servers=bootstrap_servers)
@@ -138,7 +139,7 @@ def replay(
         answer = client.post("/api/replays", request)
         click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
         return
-    require_broker(settings.bootstrap_servers)
+    require_rights_of("dead-letters", Cluster.of(settings))
     sender = replay_sender(settings)
     answer = client.post("/api/replays", request)
     if answer["batch"] is None:

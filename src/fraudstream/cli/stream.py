@@ -81,6 +81,7 @@ def produce(
     """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
     from rich.console import Console
 
+    from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
     from fraudstream.kafka.production import expected_rows, show_production, summary
     from fraudstream.kafka.progress import progress_path
@@ -90,10 +91,11 @@ def produce(
 
     settings = Settings.load(**flags)
     source = with_spans(open_csv(data), ColumnSpans(dict(column_from), dict(column_until)))
-    ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+    cluster = Cluster.of(settings)
+    ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")
     plan = ProducePlan(
-        bootstrap_servers=settings.bootstrap_servers,
-        progress=progress_file or progress_path(Path.cwd(), Topic.TRANSACTIONS.value, source.fingerprint),
+        cluster=cluster,
+        progress=progress_file or progress_path(Path.cwd(), cluster.topic(Topic.TRANSACTIONS), source.fingerprint),
         interval=interval_between_rows(rate, delay),
         limit=limit,
         loop=loop,

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.times import iso
-from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
+from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 log = structlog.get_logger(__name__)
 
@@ -23,8 +23,9 @@ ALARMS: Final = frozenset({EventType.LOSS, EventType.STARVED})
 class EventWriter:
     """Writes events; one that Kafka rejects is only logged, since an event must never stop detection."""
 
-    def __init__(self, producer: Producer, now: Callable[[], datetime]) -> None:
+    def __init__(self, producer: Producer, topic: str, now: Callable[[], datetime]) -> None:
         self._producer = producer
+        self._topic = topic
         self._now = now
         self._state: tuple[DetectorState, str, Deployment | None] = (DetectorState.STARTING, "Spark is starting", None)
         self._details: Mapping[str, Any] = {}
@@ -39,10 +40,10 @@ class EventWriter:
     def _send(self, kind: EventType, message: str, details: Mapping[str, Any]) -> None:
         event = {EventField.TYPE: kind.value, EventField.AT: iso(self._now()), EventField.MESSAGE: message, **details}
         try:
-            self._producer.produce(Topic.EVENTS.value, orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS))
+            self._producer.produce(self._topic, orjson.dumps(event, option=orjson.OPT_NON_STR_KEYS))
             self._producer.poll(0)
         except (BufferError, KafkaException, TypeError) as e:  # the last: half a surrogate pair in a message
-            log.warning("an event could not be sent", topic=Topic.EVENTS.value, error=str(e))
+            log.warning("an event could not be sent", topic=self._topic, error=str(e))
 
     def set_state(self, state: DetectorState, why: str, deployment: Deployment | None) -> None:
         """Set the detector's state, which `repeat_state` publishes."""

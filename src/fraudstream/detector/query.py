@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
-from fraudstream.detector.route import route
+from fraudstream.detector.route import Topics, route
 from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, record_text
@@ -41,7 +41,7 @@ _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNOR
 
 
 def detect(
-    records: DataFrame, scorer: Scorer, *, partitions: int, sample_every: int, max_record_bytes: int
+    records: DataFrame, scorer: Scorer, topics: Topics, *, partitions: int, sample_every: int, max_record_bytes: int
 ) -> DataFrame:
     """Turn records of Kafka's source, with headers, into records for Kafka's sink, in two stages.
 
@@ -70,7 +70,7 @@ def detect(
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, max_record_bytes)
+    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, max_record_bytes)
 
 
 def observed_name(outcome: Outcome, partition: int) -> str:
@@ -120,13 +120,14 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class QuerySettings:
-    """The settings of a query; the limits are those of `detect`.
+    """The settings of a query; the limits are those of `detect`, `kafka` the options of `Cluster.spark_options`.
 
     `interval` is the checkpoint interval of Real-time Mode, or the trigger interval of micro-batches ("2 minutes");
     `start` the starting offsets of a query that has committed nothing yet, in the format of `startingOffsets`.
     """
 
-    bootstrap_servers: str
+    kafka: Mapping[str, str]
+    topics: Topics
     checkpoint: Path
     trigger: Trigger
     interval: str
@@ -160,10 +161,10 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
     spark.conf.set("spark.sql.streaming.checkpointFileManagerClass", _FILE_MANAGER)
     source = (
         spark.readStream.format("kafka")
-        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .options(**settings.kafka)
         # Records of aborted transactions must not be scored.
         .option("kafka.isolation.level", "read_committed")
-        .option("subscribe", Topic.TRANSACTIONS.value)
+        .option("subscribe", settings.topics[Topic.TRANSACTIONS])
         .option("startingOffsets", settings.start)
         .option("includeHeaders", "true")
         # The ledger reports at the next start what retention deleted: Spark would skip it silently.
@@ -174,6 +175,7 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
     records = detect(
         source.load(),
         scorer,
+        settings.topics,
         partitions=settings.partitions,
         sample_every=settings.sample_every,
         max_record_bytes=settings.max_record_bytes,
@@ -181,7 +183,7 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
     writer = (
         records.writeStream.queryName("detector")
         .format("kafka")
-        .option("kafka.bootstrap.servers", settings.bootstrap_servers)
+        .options(**settings.kafka)
         # A record above the producer's limit would stop the query for good.
         .option("kafka.max.request.size", output_limit(settings.max_record_bytes))
         .option("checkpointLocation", str(settings.checkpoint.absolute()))

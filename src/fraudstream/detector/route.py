@@ -1,5 +1,7 @@
 """Routes scored transactions to their output topics, with key, headers and JSON."""
 
+from collections.abc import Mapping
+
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -7,6 +9,9 @@ from pyspark.sql import types as T
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
 from fraudstream.transactions.wire import LONGEST_KEY, AlertField, EventField, EventType, Header, Outcome, Topic
+
+Topics = Mapping[Topic, str]
+"""The names of the topics."""
 
 LONGEST_REPLAY_OF = 300
 """A topic name has at most 249 characters; a longer `replay_of` is not ours and is left out of the alert."""
@@ -19,7 +24,7 @@ _HEADERS = T.ArrayType(
 )
 
 
-def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
+def route(scored: DataFrame, scorer: Scorer, topics: Topics, max_record_bytes: int) -> DataFrame:
     """Turn scored transactions into records for Kafka's sink (`topic`, `key`, `value`, `headers`).
 
     A sampled transaction is emitted twice: by its outcome (nothing for a clear one) and as a sample. `scored` has the
@@ -29,16 +34,16 @@ def route(scored: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
     dead_letter = _record(
-        F.lit(Topic.DEAD_LETTERS.value),
+        F.lit(topics[Topic.DEAD_LETTERS]),
         _capped(TopicColumn.VALUE, max_record_bytes),
         _dead_letter_headers(max_record_bytes),
     )
     alert = _record(
-        F.when(outcome == Outcome.ALERT.value, F.lit(Topic.ALERTS.value)).otherwise(F.lit(Topic.UNSCORABLE.value)),
+        F.when(outcome == Outcome.ALERT.value, F.lit(topics[Topic.ALERTS])).otherwise(F.lit(topics[Topic.UNSCORABLE])),
         _alert_json(scorer).cast("binary"),
         F.array(_header(Header.EVENT_ID, alert_id())),
     )
-    sample = _record(F.lit(Topic.EVENTS.value), _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
+    sample = _record(F.lit(topics[Topic.EVENTS]), _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
     records = F.array_compact(
         F.array(
             F.when(outcome == Outcome.DEAD_LETTER.value, dead_letter).when(is_alert, alert),

@@ -23,6 +23,7 @@ from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryPr
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import ensure_topics, topic_id
 from fraudstream.messages.ledger import Range
@@ -131,30 +132,32 @@ def run_detector(
         tighten_models(settings.model)
         if not await_model:
             resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
-        topics = ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
-        partitions = topics[Topic.TRANSACTIONS.value]
-        client = {"bootstrap.servers": settings.bootstrap_servers, "log_level": 0, "acks": "all"}
-        producer = Producer(client | {"linger.ms": 5, "message.timeout.ms": 0})
-        events = EventWriter(producer, lambda: datetime.now(UTC))
+        cluster = Cluster.of(settings)
+        topics = ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "detect")
+        partitions = topics[Topic.TRANSACTIONS]
+        producer = Producer(cluster.client() | {"acks": "all", "linger.ms": 5, "message.timeout.ms": 0})
+        events = EventWriter(producer, cluster.topic(Topic.EVENTS), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
         ready = threading.Event()
         # We create no class archive for a JVM that `spark-submit` started.
         archive = None if is_submitted() else plan.archive
         archiving = nullcontext() if archive is None else archive.made_in_background(ready)
-        with _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
+        is_local = local_slots(plan.master, 1) is not None
+        options = cluster.spark_options(is_local=is_local)
+        with options as kafka, _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
             require_connector(_gateway(spark))
             log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
                 events.write(
                     EventType.PARTITIONS,
                     f"{settings.spark_master} has too few task slots for {partitions} partitions of "
-                    f"{Topic.TRANSACTIONS.value}: using {plan.master}",
+                    f"{cluster.topic(Topic.TRANSACTIONS)}: using {plan.master}",
                 )
             if await_model:
                 wait_for_model(lambda: resolve(settings.model), events, stop)
             while True:
-                supervisor = _supervisor(spark, settings, mode, events, partitions, ready)
+                supervisor = _supervisor(spark, settings, kafka, mode, events, partitions, ready)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
@@ -182,14 +185,16 @@ def _publishing_state(events: EventWriter) -> Iterator[None]:
 def _supervisor(
     spark: SparkSession,
     settings: Settings,
+    kafka: Mapping[str, str],
     trigger: Trigger,
     events: EventWriter,
     partitions: int,
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
-    topic = Topic.TRANSACTIONS.value
-    watermarks = Watermarks(settings.bootstrap_servers, topic)
+    cluster = Cluster.of(settings)
+    topic = cluster.topic(Topic.TRANSACTIONS)
+    watermarks = Watermarks(cluster, topic)
     consumers = ConsumerLag(_gateway(spark), topic)
     is_local = local_slots(spark.sparkContext.master or "", 1) is not None
     watch = PartitionWatch(
@@ -202,14 +207,15 @@ def _supervisor(
         events=events,
     )
     probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=settings.spark_master is None)
-    keeper = _keeper(spark, settings, watermarks, events)
+    keeper = _keeper(spark, settings, kafka, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         offsets = keeper.start
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
         query_settings = QuerySettings(
-            bootstrap_servers=settings.bootstrap_servers,
+            kafka=kafka,
+            topics={each: cluster.topic(each) for each in Topic},
             checkpoint=settings.checkpoint,
             trigger=trigger,
             interval=_interval(settings, trigger),
@@ -238,23 +244,24 @@ def _supervisor(
     )
 
 
-def _keeper(spark: SparkSession, settings: Settings, watermarks: Watermarks, events: EventWriter) -> LedgerKeeper:
+def _keeper(
+    spark: SparkSession, settings: Settings, kafka: Mapping[str, str], watermarks: Watermarks, events: EventWriter
+) -> LedgerKeeper:
     """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
-    topic = Topic.TRANSACTIONS.value
+    cluster = Cluster.of(settings)
+    topic = cluster.topic(Topic.TRANSACTIONS)
 
     def count_again(deployment: Deployment, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(
-            spark, scorer, settings.bootstrap_servers, topic, ranges, max_record_bytes=settings.max_record_bytes
-        )
+        return count_outcomes(spark, scorer, kafka, topic, ranges, max_record_bytes=settings.max_record_bytes)
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,
         topic=topic,
-        read_topic_id=lambda: topic_id(settings.bootstrap_servers, topic),
-        ledger=KafkaLedger(settings.bootstrap_servers),
+        read_topic_id=lambda: topic_id(cluster, topic),
+        ledger=KafkaLedger(cluster),
         watermarks=watermarks,
         count_again=count_again,
         events=events,

@@ -17,7 +17,7 @@ from fraudstream.detector.partitions import PartitionWatch, QueryProbe
 from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
-from fraudstream.transactions.wire import DetectorState, EventField, EventType, Topic
+from fraudstream.transactions.wire import DetectorState, EventField, EventType
 
 log = structlog.get_logger(__name__)
 
@@ -138,7 +138,7 @@ class Supervisor:
             if positions and positions != last:
                 last = positions
                 by_partition = {str(partition): {"position": at} for partition, at in positions.items()}
-                reached = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: by_partition}}
+                reached = {EventField.POSITIONS: {self.partitions.topic: by_partition}}
                 self.events.write(EventType.PROGRESS, "", **reached, **_deployed(deployment))
 
     def _has_changed(self, deployment: Deployment) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from fraudstream.errors import BrokerFailed
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock, tighten
@@ -29,6 +30,7 @@ from fraudstream.runtime.processes import (
     wait_until,
     write_ready,
 )
+from fraudstream.transactions.wire import Topic
 
 PROPERTIES: Final = "server.properties"
 LOGGING: Final = "log4j2.properties"
@@ -171,6 +173,11 @@ class BrokerPlan:
         return f"{LOOPBACK}:{self.port}"
 
     @property
+    def cluster(self) -> Cluster:
+        """The broker as a cluster of one."""
+        return Cluster(self.bootstrap_servers)
+
+    @property
     def log(self) -> Path:
         """Kafka's own log."""
         return self.data_dir.absolute() / LOG
@@ -182,7 +189,7 @@ class RunningBroker:
 
     bootstrap_servers: str
     process: subprocess.Popen[bytes]
-    topics: Mapping[str, int]
+    topics: Mapping[Topic, int]
 
 
 def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None) -> None:
@@ -241,7 +248,7 @@ def start_broker(
             if not _await_ready(plan, process, stopped):
                 yield None
                 return
-            topics = ensure_topics(plan.bootstrap_servers, plan.partitions, plan.max_record_bytes)
+            topics = ensure_topics(plan.cluster, plan.partitions, plan.max_record_bytes)
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
             stop(process, STOP_SECONDS)

@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.errors import KafkaFailure, SettingsError
+from fraudstream.kafka.client import Cluster, denied, is_denied
 from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
@@ -45,7 +46,6 @@ _CLIENT: Final[dict[str, Any]] = {
     "batch.size": 131_072,
     "socket.nagle.disable": True,
     "reconnect.backoff.max.ms": 1000,
-    "log_level": 0,
 }
 
 
@@ -72,14 +72,18 @@ class ProducePlan:
         ready_file: Written just before the first row is sent.
     """
 
-    bootstrap_servers: str
+    cluster: Cluster
     progress: Path
     interval: float | None = None
     limit: int | None = None
     loop: bool = False
     resume: bool = False
-    topic: str = Topic.TRANSACTIONS.value
     ready_file: Path | None = None
+
+    @property
+    def topic(self) -> str:
+        """The name of the input topic."""
+        return self.cluster.topic(Topic.TRANSACTIONS)
 
 
 def interval_between_rows(rate: float | None, delay: float | None) -> float | None:
@@ -112,7 +116,7 @@ def produce(
         ProgressFailed: The progress file or the spool cannot be written.
         BrokenRow: The source has an invalid row; the rows before it have been sent.
     """
-    partitions, limit_bytes = topic_layout(plan.bootstrap_servers, plan.topic)
+    partitions, limit_bytes = topic_layout(plan.cluster, plan.topic)
     with own_progress(plan.progress), closing(Spool(spool_path(plan.progress))) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
         run = run or RunProgress(uuid.uuid4().hex, source.fingerprint)
@@ -122,7 +126,7 @@ def produce(
         client = Producer(
             {
                 **_CLIENT,
-                "bootstrap.servers": plan.bootstrap_servers,
+                **plan.cluster.client(),
                 "message.max.bytes": limit_bytes,
                 "linger.ms": _linger(plan.interval),
                 "error_cb": tracker.client_error,
@@ -262,8 +266,10 @@ def _linger(interval: float | None) -> float:
 
 
 def _failure(error: KafkaError, plan: ProducePlan) -> KafkaFailure:
+    if is_denied(error):
+        return denied(plan.cluster, "WRITE", f"topic {plan.topic}")
     return KafkaFailure(
         f"Kafka accepts no more rows: {error.str()}",
-        where=f"topic {plan.topic} at {plan.bootstrap_servers}",
+        where=f"topic {plan.topic} at {plan.cluster.bootstrap_servers}",
         remedy="fix the cause, then continue with --resume",
     )

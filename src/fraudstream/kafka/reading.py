@@ -2,14 +2,16 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import DataError, KafkaFailure, TopicMissing
+from fraudstream.kafka.client import Cluster, failure
 from fraudstream.messages.ledger import LedgerEntry, parse_entry
 from fraudstream.transactions.wire import Topic
 
@@ -24,15 +26,16 @@ _SECONDS = 5.0
 _NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
-def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
+def open_reader(cluster: Cluster, **options: Any) -> Consumer:
     """Return a consumer that commits nothing, for manual assignment.
 
-    The client requires a `group`, but does not join it. `options` are those of the client, with `_` for `.`.
+    The client requires a group, and asks for its coordinator, but does not join it: it is the relays' group, which each
+    command may describe. `options` are those of the client, with `_` for `.`.
     """
     return Consumer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "group.id": group,
+        cluster.client()
+        | {
+            "group.id": cluster.group,
             "enable.auto.commit": False,
             # As in the detector: without records of open or aborted transactions.
             "isolation.level": "read_committed",
@@ -40,22 +43,16 @@ def open_reader(bootstrap_servers: str, group: str, **options: Any) -> Consumer:
             "enable.partition.eof": True,
             # The end is reported by a fetch that has waited this long for more (librdkafka's default: 0.5 s).
             "fetch.wait.max.ms": 10,
-            "log_level": 0,
         }
         | {name.replace("_", "."): value for name, value in options.items()}
     )
 
 
-def open_writer(bootstrap_servers: str, seconds: float, **options: Any) -> Producer:
+def open_writer(cluster: Cluster, seconds: float, **options: Any) -> Producer:
     """Return an idempotent producer with a delivery timeout in seconds; `options` as in `open_reader`."""
     return Producer(
-        {
-            "bootstrap.servers": bootstrap_servers,
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": int(seconds * 1000),
-            "log_level": 0,
-        }
+        cluster.client()
+        | {"enable.idempotence": True, "acks": "all", "message.timeout.ms": int(seconds * 1000)}
         | {name.replace("_", "."): value for name, value in options.items()}
     )
 
@@ -107,12 +104,19 @@ def read_partition(
         consumer.unassign()
 
 
-def read_topics(consumer: Consumer, *topics: Topic) -> Iterator[Message]:
+def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+    """List the partitions of a topic, none if it does not exist; raises KafkaException, as if access is denied."""
+    metadata = consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic]
+    if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+        raise KafkaException(metadata.error)
+    return sorted(metadata.partitions)
+
+
+def read_topics(consumer: Consumer, *topics: str) -> Iterator[Message]:
     """Yield the records that topics have now, one partition after the other; a topic that does not exist has none."""
-    existing = consumer.list_topics(timeout=READ_SECONDS).topics
     for topic in topics:
-        for partition in sorted(existing[topic].partitions) if topic in existing else ():
-            yield from read_partition(consumer, topic.value, partition)
+        for partition in partitions_of(consumer, topic):
+            yield from read_partition(consumer, topic, partition)
 
 
 def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
@@ -138,21 +142,35 @@ def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> l
 class Watermarks:
     """Reads the watermarks of one topic; connects at the first request."""
 
-    def __init__(self, bootstrap_servers: str, topic: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, cluster: Cluster, topic: str) -> None:
+        self._cluster = cluster
         self._topic = topic
-        self._consumer: Consumer | None = None
+        self._admin: AdminClient | None = None
 
     def read(self) -> dict[int, tuple[int, int]]:
         """Return the first offset and the end offset (after the last acknowledged record) of each partition.
 
         Raises KafkaException if the broker does not respond, or TopicMissing.
         """
-        consumer = self._connect()
-        metadata = consumer.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
-        if metadata.error is not None:
+        # An admin client: a consumer would look for the coordinator of its group, which not everyone may describe.
+        if self._admin is None:
+            self._admin = AdminClient(self._cluster.client())
+        metadata = self._admin.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
+        if metadata.error is not None and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        return {p: watermarks_of(consumer, self._topic, p, _SECONDS) for p in metadata.partitions}
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        begins = self._offsets(self._admin, metadata.partitions, OffsetSpec.earliest())
+        ends = self._offsets(self._admin, metadata.partitions, OffsetSpec.latest())
+        return {partition: (begins[partition], ends[partition]) for partition in sorted(begins)}
+
+    def _offsets(self, admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
+        futures = admin.list_offsets(
+            {TopicPartition(self._topic, each): spec for each in partitions},
+            isolation_level=IsolationLevel.READ_COMMITTED,
+            request_timeout=_SECONDS,
+        )
+        return {each.partition: future.result().offset for each, future in futures.items()}
 
     def begins(self) -> dict[int, int]:
         """Return the first offset of each partition; raises like `read`."""
@@ -166,10 +184,13 @@ class Watermarks:
 
         Raises KafkaException if the broker does not respond.
         """
-        consumer, next_offsets = self._connect(), dict[int, int]()
-        consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
-        deadline, pending = time.monotonic() + _SECONDS, set(offsets)
+        next_offsets = dict[int, int]()
+        if not offsets:
+            return next_offsets
+        consumer = open_reader(self._cluster, fetch_message_max_bytes=65_536)
         try:
+            consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
+            deadline, pending = time.monotonic() + _SECONDS, set(offsets)
             while pending and (message := consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
                 partition, offset, error = message.partition(), message.offset(), message.error()
                 if partition not in pending:
@@ -180,15 +201,8 @@ class Watermarks:
                     raise KafkaException(error)
                 pending.discard(partition)
         finally:
-            consumer.unassign()
+            consumer.close()
         return next_offsets
-
-    def _connect(self) -> Consumer:
-        if self._consumer is None:
-            self._consumer = open_reader(
-                self._bootstrap_servers, "fraudstream-watermarks", fetch_message_max_bytes=65_536
-            )
-        return self._consumer
 
 
 SEND_SECONDS: Final = 10.0
@@ -197,20 +211,21 @@ SEND_SECONDS: Final = 10.0
 class KafkaLedger:
     """The ledger topic; connects at first use."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._topic = cluster.topic(Topic.LEDGER)
         self._producer: Producer | None = None
 
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         """Write entries, keyed by id; returns whether Kafka acknowledged all of them within ten seconds."""
         if self._producer is None:
-            self._producer = open_writer(self._bootstrap_servers, SEND_SECONDS)
+            self._producer = open_writer(self._cluster, SEND_SECONDS)
         errors: list[KafkaError | None] = []
         try:
             for entry in entries:
                 key = entry.entry_id.encode()
                 self._producer.produce(
-                    Topic.LEDGER.value, entry.to_json(), key=key, on_delivery=lambda error, _: errors.append(error)
+                    self._topic, entry.to_json(), key=key, on_delivery=lambda error, _: errors.append(error)
                 )
             remaining = self._producer.flush(SEND_SECONDS + 1)
         except (BufferError, KafkaException) as e:
@@ -221,32 +236,28 @@ class KafkaLedger:
     def read(self) -> list[LedgerEntry]:
         """Return the newest entry of each id, in the order in which the ids were first written; raises KafkaFailure."""
         entries: dict[str, LedgerEntry] = {}
-        consumer = open_reader(self._bootstrap_servers, "fraudstream-ledger")
+        consumer = open_reader(self._cluster)
         try:
-            for entry_id, entry in read_ledger(consumer, _log_unreadable):
+            for entry_id, entry in read_ledger(consumer, self._topic, _log_unreadable):
                 if entry is None:
                     entries.pop(entry_id, None)
                 else:
                     entries[entry_id] = entry
         except KafkaException as e:
-            raise KafkaFailure(
-                f"cannot read the ledger: {e.args[0]}",
-                where=f"topic {Topic.LEDGER} at {self._bootstrap_servers}",
-                remedy="check the broker's log, then try again",
-            ) from e
+            raise failure("cannot read the ledger", e, self._cluster, "READ", f"topic {self._topic}") from e
         finally:
             consumer.close()
         return list(entries.values())
 
 
 def read_ledger(
-    consumer: Consumer, unreadable: Callable[[Message, Exception], None]
+    consumer: Consumer, topic: str, unreadable: Callable[[Message, Exception], None]
 ) -> Iterator[tuple[str, LedgerEntry | None]]:
     """Yield the records of the ledger topic: each entry with its id, None in its place if it was removed.
 
     `unreadable` is called with each record that is not an entry.
     """
-    for message in read_topics(consumer, Topic.LEDGER):
+    for message in read_topics(consumer, topic):
         key, value = (message.key() or b"").decode(errors="replace"), message.value()
         try:
             entry = None if value is None else parse_entry(value)

@@ -14,6 +14,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import READ_SECONDS, headers_of, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import REFUSALS, topic_layout
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID, LONGEST_KEY, Header, RecordId, Topic
@@ -77,10 +78,11 @@ class ReplayTopic:
     `open_reader`, the producer idempotent with a `message.timeout.ms` (see `open_replay_topic`).
     """
 
-    def __init__(self, consumer: Consumer, producer: Producer, topic: str = Topic.TRANSACTIONS.value) -> None:
+    def __init__(self, consumer: Consumer, producer: Producer, cluster: Cluster) -> None:
         self._consumer = consumer
         self._producer = producer
-        self._topic = topic
+        self._topic = cluster.topic(Topic.TRANSACTIONS)
+        self._dead_letters = cluster.topic(Topic.DEAD_LETTERS)
 
     def send(self, replays: Sequence[ReplayedRecord]) -> dict[str, RecordId | ReplayRefused]:
         """Send records to their original partitions.
@@ -153,7 +155,7 @@ class ReplayTopic:
             if replay.produced_ms is None or original.timestamp_ms in (None, replay.produced_ms):
                 return original
             cause = "another record is there now"
-        if replay.dead_letter is None or replay.dead_letter.topic != Topic.DEAD_LETTERS:
+        if replay.dead_letter is None or replay.dead_letter.topic != self._dead_letters:
             raise ReplayRefused(f"{cause}, and only dead letters have a copy")
         dead_letter = self.read([replay.dead_letter]).get(replay.dead_letter)
         if dead_letter is None:
@@ -170,15 +172,13 @@ class ReplayTopic:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
 
 
-def open_replay_topic(bootstrap_servers: str, topic: str = Topic.TRANSACTIONS.value) -> ReplayTopic:
+def open_replay_topic(cluster: Cluster) -> ReplayTopic:
     """Connect to the input topic; raises BrokerUnreachable or TopicMissing."""
-    _, limit = topic_layout(bootstrap_servers, topic)
+    _, limit = topic_layout(cluster, cluster.topic(Topic.TRANSACTIONS))
     # For single records, which would wait for the previous fetch; a larger record is still returned whole.
-    consumer = open_reader(
-        bootstrap_servers, "fraudstream-replays", fetch_wait_max_ms=5, fetch_message_max_bytes=262_144
-    )
-    producer = open_writer(bootstrap_servers, SEND_SECONDS, message_max_bytes=limit, linger_ms=1)
-    return ReplayTopic(consumer, producer, topic)
+    consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
+    producer = open_writer(cluster, SEND_SECONDS, message_max_bytes=limit, linger_ms=1)
+    return ReplayTopic(consumer, producer, cluster)
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:

@@ -1,13 +1,16 @@
 """Creates missing topics, and queries the layout and settings of topics."""
 
-from typing import Any, Final
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, ResourceType
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from fraudstream.errors import BrokerUnreachable, KafkaFailure, TopicMissing
-from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, RELAYED_TOPICS, Topic, output_limit
+from fraudstream.errors import KafkaFailure, TopicMissing
+from fraudstream.kafka.client import Cluster, failure, is_final, unreachable
+from fraudstream.kafka.rights import REQUEST_SECONDS, describe, require_rights, topics_of
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic, output_limit
 
 REFUSALS: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
 """Errors that refuse a single record for certain; any other concerns the topic or the cluster, and Kafka may have
@@ -16,141 +19,159 @@ accepted the record."""
 _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
 _CHECK_LOG: Final = "check the broker's log"
-_REQUEST_SECONDS: Final = 30.0
+_VISIBLE_SECONDS: Final = 30.0
+_DOWN_SECONDS: Final = 1.0
+"""A broker that is just being started may refuse connections for so long."""
 
 
-def open_admin(bootstrap_servers: str) -> AdminClient:
+def open_admin(cluster: Cluster) -> AdminClient:
     """Return an admin client; it connects at the first request."""
-    return AdminClient(_client(bootstrap_servers))
+    return AdminClient(cluster.client() | {"reconnect.backoff.max.ms": 250})
 
 
-def require_broker(bootstrap_servers: str, timeout: float = 5.0) -> ClusterMetadata:
-    """Return the metadata of the cluster within `timeout` seconds; BrokerUnreachable has the cause, if known."""
-    reasons: list[str] = []
-    config: dict[str, Any] = {**_client(bootstrap_servers), "error_cb": lambda error: reasons.append(error.str())}
-    admin = AdminClient(config)
+def require_broker(cluster: Cluster, timeout: float = 5.0) -> AdminClient:
+    """Return an admin client whose cluster has answered within `timeout` seconds.
+
+    Raises BrokerUnreachable or KafkaLoginFailed, with the cause, if it is known.
+    """
+    errors: list[KafkaError] = []
+    admin = AdminClient(cluster.client() | {"reconnect.backoff.max.ms": 250, "error_cb": errors.append})
+    began = time.monotonic()
+    # Without topics: those of others are no concern of ours, and may be thousands.
+    answer = admin.describe_cluster(request_timeout=timeout)
+    while not answer.done():
+        admin.poll(0.05)  # runs the callback above
+        if errors and time.monotonic() - began > _DOWN_SECONDS and is_final(errors):
+            raise unreachable(cluster, errors)
     try:
-        return admin.list_topics(timeout=timeout)
+        answer.result()
     except KafkaException as e:
-        # Run the callback above, which has more detail than the exception's "transport failure".
         admin.poll(0)
-        why = next((reason for reason in reasons if "ailed" in reason), "no answer")
-        raise BrokerUnreachable(
-            f"cannot connect to Kafka: {_short(why)}",
-            where=bootstrap_servers,
-            remedy="start one with `fraudstream broker`, or set yours with --bootstrap-servers "
-            "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
-        ) from e
+        raise unreachable(cluster, errors) from e
+    return admin
 
 
-def _short(reason: str) -> str:
-    # 127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)
-    return reason.rpartition("failed: ")[2].rpartition("/bootstrap: ")[2].partition(" (after")[0]
-
-
-def ensure_topics(bootstrap_servers: str, partitions: int, max_record_bytes: int) -> dict[str, int]:
-    """Create those of the six topics that are missing; existing ones are not changed.
+def ensure_topics(
+    cluster: Cluster, partitions: int, max_record_bytes: int, command: str | None = None
+) -> dict[Topic, int]:
+    """Create those topics of a command, or all six, that are missing; existing ones are not changed.
 
     `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
-    partition keeps their order. Raises BrokerUnreachable, or KafkaFailure if the cluster refused to create a topic, or
-    it was not visible in time.
+    partition keeps their order. Returns the partitions of each topic.
+
+    Raises:
+        BrokerUnreachable: No broker answers.
+        KafkaLoginFailed: The credentials are refused.
+        KafkaAccessDenied: The command lacks a right.
+        TopicMissing: A topic does not exist, and is not to be created.
+        KafkaFailure: The cluster refused to create a topic, or it was not visible in time.
     """
-    existing = require_broker(bootstrap_servers).topics
-    admin = open_admin(bootstrap_servers)
-    limit = output_limit(max_record_bytes)
-    topics = [
-        NewTopic(Topic.TRANSACTIONS.value, num_partitions=partitions, config={_LIMIT: str(max_record_bytes)}),
-        *(NewTopic(each.value, num_partitions=1, config=_output_config(each, limit)) for each in RELAYED_TOPICS),
-    ]
-    missing = [topic for topic in topics if topic.topic not in existing]
-    for topic in missing:
-        _create(admin, topic)
+    admin = require_broker(cluster)
+    topics = list(Topic) if command is None else topics_of(command)
+    names = {cluster.topic(topic): topic for topic in topics}
+    existing = describe(admin, cluster, names)
+    missing = [name for name, description in existing.items() if description is None]
+    if missing and not cluster.settings.create_topics:
+        raise _missing(missing[0], cluster)
+    for name in missing:
+        _create(admin, cluster, _new_topic(cluster, names[name], partitions, max_record_bytes))
     if missing:
-        _await_visible(admin, {topic.topic for topic in missing})
-    return {
-        each.topic: each.num_partitions if each in missing else len(existing[each.topic].partitions) for each in topics
-    }
+        existing |= _await_visible(admin, cluster, missing)
+    if command is not None:
+        require_rights(admin, cluster, command, existing)
+    return {topic: len(existing[name].partitions) for name, topic in names.items()}  # type: ignore[union-attr]
 
 
-def _output_config(name: str, limit: int) -> dict[str, str]:
+def require_rights_of(command: str, cluster: Cluster) -> None:
+    """Check the rights of a command, on those of its topics that exist; raises like `ensure_topics`."""
+    admin = require_broker(cluster)
+    existing = describe(admin, cluster, map(cluster.topic, topics_of(command)))
+    require_rights(admin, cluster, command, existing)
+
+
+def _new_topic(cluster: Cluster, topic: Topic, partitions: int, max_record_bytes: int) -> NewTopic:
+    settings = cluster.settings
+    is_input = topic is Topic.TRANSACTIONS
+    config = {_LIMIT: str(max_record_bytes if is_input else output_limit(max_record_bytes))}
+    if settings.min_insync_replicas is not None:
+        config["min.insync.replicas"] = str(settings.min_insync_replicas)
     # The ledger must outlive the records it accounts for: each entry has its own key, so compaction removes nothing.
-    return {_LIMIT: str(limit)} | ({_CLEANUP: "compact"} if name == Topic.LEDGER else {})
+    if topic is Topic.LEDGER:
+        config[_CLEANUP] = "compact"
+    elif settings.retention_ms is not None:
+        config["retention.ms"] = str(settings.retention_ms)
+    # -1: the broker's own setting.
+    replicas = settings.replication_factor or -1
+    return NewTopic(cluster.topic(topic), partitions if is_input else 1, replicas, config=config)
 
 
-def topic_layout(bootstrap_servers: str, topic: str) -> tuple[int, int]:
+def topic_layout(cluster: Cluster, topic: str) -> tuple[int, int]:
     """Return the number of partitions of a topic and its maximum record size, in bytes.
 
-    Raises BrokerUnreachable or TopicMissing.
+    Raises BrokerUnreachable, KafkaAccessDenied or TopicMissing.
     """
-    partitions = require_topic(bootstrap_servers, topic)
-    limit = _config(bootstrap_servers, topic, _LIMIT)
+    partitions = require_topic(cluster, topic).partitions
+    limit = _config(cluster, topic, _LIMIT)
     return len(partitions), DEFAULT_MAX_RECORD_BYTES if limit is None else int(limit)
 
 
-def topic_id(bootstrap_servers: str, topic: str) -> str:
+def topic_id(cluster: Cluster, topic: str) -> str:
     """Return Kafka's id of a topic (a recreated topic has another one); raises KafkaFailure, such as TopicMissing."""
-    require_topic(bootstrap_servers, topic)
-    admin = open_admin(bootstrap_servers)
-    try:
-        futures = admin.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_SECONDS)
-        return str(futures[topic].result().topic_id)
-    except KafkaException as e:
-        raise _failure(f"cannot describe the topic {topic}", e, bootstrap_servers) from e
+    return str(require_topic(cluster, topic).topic_id)
 
 
-def is_compacted(bootstrap_servers: str, topic: str) -> bool:
+def is_compacted(cluster: Cluster, topic: str) -> bool:
     """Whether a topic is compacted; False if its settings cannot be read."""
-    return "compact" in (_config(bootstrap_servers, topic, _CLEANUP) or "")
+    return "compact" in (_config(cluster, topic, _CLEANUP) or "")
 
 
-def require_topic(bootstrap_servers: str, topic: str) -> list[int]:
-    """Return the partitions of a topic; raises BrokerUnreachable or TopicMissing."""
-    metadata = require_broker(bootstrap_servers).topics.get(topic)
-    if metadata is None:
-        raise TopicMissing(
-            f"the topic {topic} does not exist",
-            where=bootstrap_servers,
-            remedy="`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers",
-        )
-    return sorted(metadata.partitions)
+def require_topic(cluster: Cluster, topic: str) -> TopicDescription:
+    """Describe a topic; raises BrokerUnreachable, KafkaAccessDenied or TopicMissing."""
+    description = describe(require_broker(cluster), cluster, [topic])[topic]
+    if description is None:
+        raise _missing(topic, cluster)
+    return description
 
 
-def _client(bootstrap_servers: str) -> dict[str, Any]:
-    # librdkafka would log each failed attempt to standard error; final errors are raised as exceptions.
-    return {"bootstrap.servers": bootstrap_servers, "log_level": 0, "reconnect.backoff.max.ms": 250}
+def _missing(topic: str, cluster: Cluster) -> TopicMissing:
+    created = "`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers"
+    return TopicMissing(
+        f"the topic {topic} does not exist",
+        where=cluster.bootstrap_servers,
+        remedy=created
+        if cluster.settings.create_topics
+        else "create it with `fraudstream kafka topics --create`, or set FRAUDSTREAM_KAFKA_CREATE_TOPICS=true",
+    )
 
 
-def _create(admin: AdminClient, topic: NewTopic) -> None:
+def _create(admin: AdminClient, cluster: Cluster, topic: NewTopic) -> None:
     try:
-        admin.create_topics([topic], request_timeout=_REQUEST_SECONDS)[topic.topic].result()
+        admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic].result()
     except KafkaException as e:
         error: KafkaError = e.args[0]
         if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another process created it first
-            raise _failure(f"cannot create the topic {topic.topic}", e, topic.topic) from e
+            name = topic.topic
+            raise failure(f"cannot create the topic {name}", e, cluster, "CREATE", f"topic {name}") from e
 
 
-def _await_visible(admin: AdminClient, names: set[str]) -> None:
+def _await_visible(admin: AdminClient, cluster: Cluster, names: Sequence[str]) -> Mapping[str, TopicDescription | None]:
     """Wait until a broker lists the topics: the controller responds before the brokers have the metadata."""
+    deadline = time.monotonic() + _VISIBLE_SECONDS
+    while True:
+        described = describe(admin, cluster, names)
+        if all(each is not None and each.partitions for each in described.values()):
+            return described
+        if time.monotonic() > deadline:
+            raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)
+        time.sleep(0.05)
 
-    def all_visible() -> bool:
-        topics = admin.list_topics(timeout=_REQUEST_SECONDS).topics
-        return all(name in topics and topics[name].partitions for name in names)
 
-    if not wait_until(all_visible, _REQUEST_SECONDS, every=0.05):
-        raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)
-
-
-def _config(bootstrap_servers: str, topic: str, key: str) -> str | None:
+def _config(cluster: Cluster, topic: str, key: str) -> str | None:
     """Return a setting of a topic; None if the cluster does not authorise the request."""
     # A client that is not referred to ends with its requests unanswered.
-    admin, resource = open_admin(bootstrap_servers), ConfigResource(ResourceType.TOPIC, str(topic))
-    futures = admin.describe_configs([resource], request_timeout=_REQUEST_SECONDS)
+    admin, resource = open_admin(cluster), ConfigResource(ResourceType.TOPIC, topic)
+    futures = admin.describe_configs([resource], request_timeout=REQUEST_SECONDS)
     try:
         return str(futures[resource].result()[key].value)
     except KafkaException:
         return None
-
-
-def _failure(what: str, cause: KafkaException, where: str) -> KafkaFailure:
-    error: KafkaError = cause.args[0]
-    return KafkaFailure(f"{what}: {error.str()}", where=where, remedy=_CHECK_LOG)

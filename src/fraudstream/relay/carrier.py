@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.client import Cluster, denied, is_denied
 from fraudstream.kafka.reading import open_reader
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
@@ -19,7 +20,6 @@ from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, Topi
 
 log = structlog.get_logger(__name__)
 
-GROUP: Final = "fraudstream-relay"
 SESSION_SECONDS: Final = 10
 """After so long without a heartbeat, Kafka assigns the partitions of a relay to the others."""
 HEARTBEAT_SECONDS: Final = 1
@@ -51,7 +51,7 @@ class _Item:
     body: bytes
 
 
-def open_consumer(bootstrap_servers: str, relay_id: str, max_record_bytes: int) -> Consumer:
+def open_consumer(cluster: Cluster, relay_id: str, max_record_bytes: int) -> Consumer:
     """Return a consumer for one relay, a static member of the group.
 
     Kafka gives a relay that is restarted with the same id the partitions of its killed predecessor at once; a dynamic
@@ -60,8 +60,7 @@ def open_consumer(bootstrap_servers: str, relay_id: str, max_record_bytes: int) 
     partitions of all relays when one joins.
     """
     return open_reader(
-        bootstrap_servers,
-        GROUP,
+        cluster,
         group_instance_id=relay_id,
         session_timeout_ms=SESSION_SECONDS * 1000,
         heartbeat_interval_ms=HEARTBEAT_SECONDS * 1000,
@@ -81,6 +80,7 @@ class Fenced(KafkaFailure):
 
 def relay_records(
     consumers: Callable[[], Consumer],
+    cluster: Cluster,
     api: DashboardClient,
     stop: threading.Event,
     mask: DataMask | None = None,
@@ -97,7 +97,7 @@ def relay_records(
     while not stop.is_set():
         consumer = consumers()
         try:
-            Relay(consumer, api, mask, from_beginning=from_beginning, ready=ready).run(stop)
+            Relay(consumer, cluster, api, mask, from_beginning=from_beginning, ready=ready).run(stop)
         except Fenced as e:
             if time.monotonic() - fenced_at < FENCED_SECONDS:
                 raise
@@ -119,6 +119,7 @@ class Relay:
     def __init__(
         self,
         consumer: Consumer,
+        cluster: Cluster,
         api: DashboardClient,
         mask: DataMask | None = None,
         *,
@@ -126,6 +127,8 @@ class Relay:
         ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._consumer = consumer
+        self._cluster = cluster
+        self._events = cluster.topic(Topic.EVENTS)
         self._api = api
         self._mask = mask or DataMask()
         self._from_beginning = from_beginning
@@ -141,7 +144,7 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; raises Fenced if another member has this one's id."""
-        topics = [topic.value for topic in RELAYED_TOPICS]
+        topics = [self._cluster.topic(topic) for topic in RELAYED_TOPICS]
         self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         while not stop.is_set():
             self._read()
@@ -196,15 +199,15 @@ class Relay:
     def _buffer(self, messages: Sequence[Message]) -> None:
         if not self._buffered:
             self._due_at = time.monotonic() + HOLD_SECONDS
-        self._buffered += [message for message in messages if _is_record(message)]
+        self._buffered += [message for message in messages if _is_record(message, self._cluster)]
 
     def _due(self) -> list[Message]:
         """Take the records to post now from the buffer; events are held for a moment to be batched."""
         is_due = time.monotonic() >= self._due_at
         if self._backoff and not is_due:
             return []
-        due = [message for message in self._buffered if message.topic() != Topic.EVENTS.value]
-        events = [message for message in self._buffered if message.topic() == Topic.EVENTS.value]
+        due = [message for message in self._buffered if message.topic() != self._events]
+        events = [message for message in self._buffered if message.topic() == self._events]
         if is_due or len(events) >= MOST_RECORDS:
             due, events = due + events, []
         self._buffered = events
@@ -213,7 +216,7 @@ class Relay:
     def _relay(self, messages: Sequence[Message]) -> None:
         """Post messages and mark their offsets for commit; those that could not be posted are buffered again."""
         before = dict(self._posted)
-        for batch in _batches(messages, self._mask):
+        for batch in _batches(messages, self._cluster, self._mask):
             # Events last: when the dashboard shows that everything is scored, the alerts are already there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item for item in batch if item.route is route]):
@@ -266,12 +269,12 @@ class Relay:
         self._committed_at = time.monotonic()
 
 
-def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item]]:
+def _batches(messages: Iterable[Message], cluster: Cluster, mask: DataMask) -> Iterator[list[_Item]]:
     """Yield batches of converted records; lazily, so that only one batch is in memory."""
     batch: list[_Item] = []
     size = 0
     for message in messages:
-        item = _item(message, mask)
+        item = _item(message, cluster.topic_of(str(message.topic())), mask)
         if batch and size + len(item.body) > MOST_BYTES:
             yield batch
             batch, size = [], 0
@@ -281,16 +284,16 @@ def _batches(messages: Iterable[Message], mask: DataMask) -> Iterator[list[_Item
         yield batch
 
 
-def _item(message: Message, mask: DataMask) -> _Item:
+def _item(message: Message, topic: Topic, mask: DataMask) -> _Item:
     """Convert a record for the API; any error is the record's own, and makes it a rejected record."""
-    (topic, partition), offset = _partition(message), message.offset() or 0
+    (name, partition), offset = _partition(message), message.offset() or 0
     try:
-        body = encode(mask.record(to_payload(PostedRecord.of(message))))
+        body = encode(mask.record(to_payload(PostedRecord.of(message, topic))))
     except Exception as e:
         reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
-        log.error("cannot convert a record", record=f"{topic}[{partition}] {offset}", reason=reason)
-        body = encode(mask.record(rejected(f"{topic}/{partition}/{offset}", message.value(), reason)))
-    return _Item((topic, partition), offset, ROUTE_OF[Topic(topic)], body)
+        log.error("cannot convert a record", record=f"{name}[{partition}] {offset}", reason=reason)
+        body = encode(mask.record(rejected(f"{name}/{partition}/{offset}", message.value(), reason)))
+    return _Item((name, partition), offset, ROUTE_OF[topic], body)
 
 
 def _partition(message: Message) -> _Partition:
@@ -301,15 +304,17 @@ def _names(partitions: Iterable[TopicPartition]) -> list[str]:
     return [f"{each.topic}[{each.partition}]" for each in partitions]
 
 
-def _is_record(message: Message) -> bool:
+def _is_record(message: Message, cluster: Cluster) -> bool:
     error = message.error()
     # The only fatal error of a static member.
     if error is not None and error.code() == KafkaError._FATAL:  # noqa: SLF001 - the client's name for it
         raise Fenced(
             "another relay has taken the id of this one",
-            where=f"consumer group {GROUP}",
+            where=f"consumer group {cluster.group}",
             remedy="give each relay an id of its own with --relay-id or FRAUDSTREAM_RELAY_ID",
         )
+    if error is not None and is_denied(error):
+        raise denied(cluster, "READ", f"topic {message.topic()}" if message.topic() else f"group {cluster.group}")
     if error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None

@@ -79,9 +79,10 @@ ROUTE_OF = {
 
 @dataclass(frozen=True)
 class PostedRecord:
-    """A record of an output topic; `timestamp_ms` is Kafka's."""
+    """A record of an output topic with its name on this cluster; `timestamp_ms` is Kafka's."""
 
     topic: Topic
+    topic_name: str
     partition: int
     offset: int
     timestamp_ms: int
@@ -90,11 +91,12 @@ class PostedRecord:
     headers: Sequence[tuple[str, bytes | None]]
 
     @classmethod
-    def of(cls, message: Message) -> Self:
+    def of(cls, message: Message, topic: Topic) -> Self:
         """Build the record from a consumed message; ValueError if the name of a header is not UTF-8."""
         key, value = message.key(), message.value()
         return cls(
-            topic=Topic(str(message.topic())),
+            topic=topic,
+            topic_name=str(message.topic()),
             partition=message.partition() or 0,
             offset=message.offset() or 0,
             timestamp_ms=message.timestamp()[1],
@@ -106,7 +108,7 @@ class PostedRecord:
     @property
     def record_id(self) -> str:
         """The id of the record: topic/partition/offset."""
-        return f"{self.topic.value}/{self.partition}/{self.offset}"
+        return f"{self.topic_name}/{self.partition}/{self.offset}"
 
 
 def to_payload(record: PostedRecord) -> Object:
@@ -169,7 +171,7 @@ def _dead_letter(record: PostedRecord) -> Object:
     headers: Mapping[str, bytes | None] = dict(record.headers)
     event_id = next((value for name, value in record.headers if name == Header.EVENT_ID), None)
     return {
-        DeadLetterField.TOPIC.value: _text(headers.get(Header.ERROR_TOPIC)) or record.topic.value,
+        DeadLetterField.TOPIC.value: _text(headers.get(Header.ERROR_TOPIC)) or record.topic_name,
         DeadLetterField.PARTITION.value: _whole(headers.get(Header.ERROR_PARTITION), record.partition),
         DeadLetterField.OFFSET.value: _whole(headers.get(Header.ERROR_OFFSET), record.offset),
         DeadLetterField.EVENT_ID.value: _text(event_id),

@@ -16,6 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
@@ -112,24 +113,30 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
 
     Raises BrokerUnreachable, or Fenced if another relay has taken this one's id.
     """
-    ensure_topics(settings.bootstrap_servers, settings.partitions, settings.max_record_bytes)
+    cluster = Cluster.of(settings)
+    ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "relay")
     # With the ingest token, which every relay has.
     api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
     relay_id = settings.relay_id or socket.gethostname()
-    consumers = functools.partial(open_consumer, settings.bootstrap_servers, relay_id, settings.max_record_bytes)
+    consumers = functools.partial(open_consumer, cluster, relay_id, settings.max_record_bytes)
     ready = functools.partial(write_ready, settings.ready_file)
     mask = DataMask(settings.card_columns)
-    watermarks = Watermarks(settings.bootstrap_servers, Topic.TRANSACTIONS.value)
+    topic = cluster.topic(Topic.TRANSACTIONS)
+    watermarks = Watermarks(cluster, topic)
     # In threads of their own, so that no alert waits for them.
     threads = [
-        threading.Thread(target=post_positions, args=(api, watermarks.read, _now, stop), name="positions"),
+        threading.Thread(
+            target=post_positions,
+            args=(api, topic, watermarks.read, _now, stop),
+            name="positions",
+        ),
         threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays"),
-        threading.Thread(target=publish_heads, args=(api, settings.bootstrap_servers, _now, stop), name="audit heads"),
+        threading.Thread(target=publish_heads, args=(api, cluster, _now, stop), name="audit heads"),
     ]
     try:
         for thread in threads:
             thread.start()
-        relay_records(consumers, api, stop, mask, from_beginning=from_beginning, ready=ready)
+        relay_records(consumers, cluster, api, stop, mask, from_beginning=from_beginning, ready=ready)
     finally:
         stop.set()
         for thread in threads:
@@ -144,23 +151,24 @@ def _now() -> datetime:
 def replay_sender(settings: Settings) -> ReplaySender:
     """Return a sender of replays, which connects when it has one to send."""
     dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-    return ReplaySender(dashboard, lambda: open_replay_topic(settings.bootstrap_servers))
+    return ReplaySender(dashboard, lambda: open_replay_topic(Cluster.of(settings)))
 
 
 def post_positions(
     api: DashboardClient,
+    topic: str,
     ends: Callable[[], Mapping[int, tuple[int, int]]],
     now: Callable[[], datetime],
     stop: threading.Event,
 ) -> None:
-    """Post the watermarks of the input topic every second until `stop`: they count payments without reading them.
+    """Post the watermarks of the input `topic` every second until `stop`: they count payments without reading them.
 
     If Kafka does not respond, the error is posted, so that the dashboard can tell Kafka's failure from the relay's.
     """
     while not stop.wait(POSITION_SECONDS):
         try:
             positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
-            content: Object = {EventField.POSITIONS: {Topic.TRANSACTIONS.value: positions}}
+            content: Object = {EventField.POSITIONS: {topic: positions}}
         except (KafkaException, KafkaFailure) as e:
             reason = e.args[0].str() if isinstance(e, KafkaException) else e.what
             content = {EventField.POSITIONS: {}, EventField.TROUBLE: reason}
@@ -175,7 +183,7 @@ def post_positions(
 
 
 def publish_heads(
-    dashboard: DashboardClient, bootstrap_servers: str, now: Callable[[], datetime], stop: threading.Event
+    dashboard: DashboardClient, cluster: Cluster, now: Callable[[], datetime], stop: threading.Event
 ) -> None:
     """Publish the head of the audit trail daily until `stop` is set; a failure or an empty trail is retried."""
     wait = 0.0
@@ -185,19 +193,17 @@ def publish_heads(
             head = dashboard.get("/api/audit/head")
             if head["entries"] == 0:
                 continue
-            producer = open_writer(bootstrap_servers, SEND_SECONDS)
-            if _send(producer, orjson.dumps(head_event(head, now())), stop):
+            producer = open_writer(cluster, SEND_SECONDS)
+            if _send(producer, cluster.topic(Topic.EVENTS), orjson.dumps(head_event(head, now())), stop):
                 wait = DAY_SECONDS
         except (DashboardFailed, KafkaException) as e:
             log.debug("head of the audit trail not published", reason=str(e))
 
 
-def _send(producer: Producer, value: bytes, stop: threading.Event) -> bool:
+def _send(producer: Producer, topic: str, value: bytes, stop: threading.Event) -> bool:
     """Send one record; returns whether Kafka has acknowledged it."""
     errors: list[KafkaError | None] = []
-    producer.produce(
-        Topic.EVENTS.value, key=EventType.AUDIT_HEAD.value, value=value, on_delivery=lambda e, _: errors.append(e)
-    )
+    producer.produce(topic, key=EventType.AUDIT_HEAD.value, value=value, on_delivery=lambda e, _: errors.append(e))
     while not errors and not stop.is_set():
         producer.poll(POLL_SECONDS)
     if errors and errors[0] is not None:

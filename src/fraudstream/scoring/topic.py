@@ -1,7 +1,7 @@
 """Rescores offset ranges of the input topic in batch, with the stream's own scorer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import reduce
 from itertools import zip_longest
 from typing import NamedTuple
@@ -29,20 +29,20 @@ class Remarkable(NamedTuple):
 def count_outcomes(
     spark: SparkSession,
     scorer: Scorer,
-    bootstrap_servers: str,
+    kafka: Mapping[str, str],
     topic: str,
     ranges: Iterable[Range],
     max_record_bytes: int,
 ) -> dict[int, Counter[Outcome]]:
     """Count the records of the ranges by outcome, including clear ones, for each partition of the ranges.
 
-    `spark` is a session with the Kafka connector. Overlapping or adjacent ranges are read once; missing offsets are
-    skipped, so that the counts add up to the number of existing records. A transaction of more than `max_record_bytes`
-    is a dead letter.
+    `spark` is a session with the Kafka connector, `kafka` are options of `Cluster.spark_options`. Overlapping or
+    adjacent ranges are read once; missing offsets are skipped, so that the counts add up to the number of existing
+    records. A transaction of more than `max_record_bytes` is a dead letter.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
-    for records in _read(spark, bootstrap_servers, topic, ranges):
+    for records in _read(spark, kafka, topic, ranges):
         scored = _score(records, scorer, max_record_bytes)
         for row in scored.groupBy(TopicColumn.PARTITION, ScoreColumn.OUTCOME).count().collect():
             counts[row[TopicColumn.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
@@ -52,13 +52,13 @@ def count_outcomes(
 def remarkable(
     spark: SparkSession,
     scorer: Scorer,
-    bootstrap_servers: str,
+    kafka: Mapping[str, str],
     topic: str,
     ranges: Iterable[Range],
     max_record_bytes: int,
 ) -> Iterator[Remarkable]:
     """Yield every record of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
-    for records in _read(spark, bootstrap_servers, topic, list(ranges)):
+    for records in _read(spark, kafka, topic, list(ranges)):
         scored = _score(records, scorer, max_record_bytes)
         selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
             TopicColumn.PARTITION, TopicColumn.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
@@ -67,14 +67,16 @@ def remarkable(
             yield Remarkable(partition, offset, Outcome(outcome), score, identity)
 
 
-def count_records(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: Iterable[Range]) -> dict[Range, int]:
-    """Count the records in each of the ranges, which may overlap, without scoring."""
+def count_records(
+    spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: Iterable[Range]
+) -> dict[Range, int]:
+    """Count the records in each of the ranges, which may overlap, without scoring; `kafka` as for `count_outcomes`."""
     counts = {each: 0 for each in ranges}
     reads = _reads(each for each in counts if each.from_offset < each.until_offset)
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         together = reads[start : start + _MOST_READS_IN_A_PLAN]
         frames = [
-            _read_once(spark, bootstrap_servers, topic, read).select(TopicColumn.PARTITION, F.lit(number).alias("read"))
+            _read_once(spark, kafka, topic, read).select(TopicColumn.PARTITION, F.lit(number).alias("read"))
             for number, read in enumerate(together)
         ]
         for row in reduce(DataFrame.union, frames).groupBy("read", TopicColumn.PARTITION).count().collect():
@@ -90,9 +92,9 @@ def _score(records: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFra
 _MOST_READS_IN_A_PLAN = 16
 
 
-def _read(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
+def _read(spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
     """Yield frames of the ranges' records, with several reads in each."""
-    reads = [_read_once(spark, bootstrap_servers, topic, together) for together in _reads(merge_ranges(ranges))]
+    reads = [_read_once(spark, kafka, topic, together) for together in _reads(merge_ranges(ranges))]
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         yield reduce(DataFrame.union, reads[start : start + _MOST_READS_IN_A_PLAN])
 
@@ -105,13 +107,13 @@ def _reads(ranges: Iterable[Range]) -> list[list[Range]]:
     return [[each for each in together if each is not None] for together in zip_longest(*by_partition.values())]
 
 
-def _read_once(spark: SparkSession, bootstrap_servers: str, topic: str, ranges: list[Range]) -> DataFrame:
+def _read_once(spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range]) -> DataFrame:
     def offsets_json(offsets: dict[str, int]) -> str:
         return orjson.dumps({topic: offsets}).decode()
 
     return (
         spark.read.format("kafka")
-        .option("kafka.bootstrap.servers", bootstrap_servers)
+        .options(**kafka)
         .option("kafka.isolation.level", "read_committed")
         .option("assign", orjson.dumps({topic: [each.partition for each in ranges]}).decode())
         .option("startingOffsets", offsets_json({str(each.partition): each.from_offset for each in ranges}))

@@ -1,0 +1,274 @@
+"""Builds the properties of every Kafka client, librdkafka's and Java's, from the same settings."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from confluent_kafka import KafkaError, KafkaException
+
+from fraudstream.config import Settings
+from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailure, KafkaLoginFailed, SettingsError
+from fraudstream.kafka_settings import KafkaSettings, read_setting
+from fraudstream.transactions.wire import Topic
+
+_LOGIN_MODULES: Final = {
+    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
+    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
+    "OAUTHBEARER": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule",
+}
+_OAUTH_HANDLER: Final = "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler"
+_SECRETS: Final = "secrets"
+"""The name under which Java's clients know the provider that reads secrets from files."""
+
+_TLS_SETTING: Final = "FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Kafka cluster: its address, and the settings of its clients, topics and group."""
+
+    bootstrap_servers: str
+    settings: KafkaSettings = field(default_factory=KafkaSettings)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the cluster of the settings."""
+        return cls(settings.bootstrap_servers, settings.kafka)
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the relays."""
+        return self.settings.group
+
+    def topic(self, topic: Topic) -> str:
+        """Return the name of a topic on this cluster."""
+        return self.settings.topic_name(topic)
+
+    def topic_of(self, name: str) -> Topic:
+        """Return the topic of a name on this cluster; raises ValueError if it is none of ours."""
+        try:
+            return next(topic for topic in Topic if self.topic(topic) == name)
+        except StopIteration:
+            raise ValueError(f"{name!r} is not a topic of fraudstream") from None
+
+    @property
+    def principal(self) -> str:
+        """The principal that the broker's authorizer knows this client by, as far as the settings tell."""
+        if self.settings.uses_sasl:
+            return f"User:{self.settings.sasl_username}"
+        return "User:(subject of the client certificate)" if self.settings.uses_tls else "User:ANONYMOUS"
+
+    def client(self) -> dict[str, Any]:
+        """Return the properties of a librdkafka client; raises SettingsError for a file that cannot be read."""
+        each = self.settings
+        properties: dict[str, Any] = {
+            "bootstrap.servers": self.bootstrap_servers,
+            # librdkafka would log each failed attempt to standard error; final errors are raised as exceptions.
+            "log_level": 0,
+        }
+        if each.is_customized:
+            properties["security.protocol"] = each.security_protocol
+        if each.uses_tls:
+            for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
+                path = getattr(each, name)
+                if path is not None:
+                    read_setting(name, path)
+                    properties[name.replace("_", ".")] = str(path)
+        if each.uses_sasl:
+            properties["sasl.mechanism"] = each.sasl_mechanism
+            if each.sasl_mechanism == "OAUTHBEARER":
+                properties |= {
+                    "sasl.oauthbearer.method": "oidc",
+                    "sasl.oauthbearer.client.id": each.sasl_username,
+                    "sasl.oauthbearer.client.secret": each.password(),
+                    "sasl.oauthbearer.token.endpoint.url": each.sasl_oauthbearer_token_endpoint_url,
+                }
+                if each.sasl_oauthbearer_scope:
+                    properties["sasl.oauthbearer.scope"] = each.sasl_oauthbearer_scope
+                if each.ssl_ca_location is not None:
+                    properties["https.ca.location"] = str(each.ssl_ca_location)
+            else:
+                properties |= {"sasl.username": each.sasl_username, "sasl.password": each.password()}
+        return properties | each.librdkafka
+
+    @contextmanager
+    def spark_options(self, *, is_local: bool) -> Iterator[dict[str, str]]:
+        """Yield the options of Spark's Kafka source and sink, without a secret in them.
+
+        A client in the JVM reads the password from a file when it is made: on this machine from a private copy that
+        exists for the length of the `with` block; on a cluster every executor reads the file of the setting.
+
+        Raises SettingsError.
+        """
+        if not self.settings.uses_sasl:
+            yield self._options(None)
+        elif is_local:
+            with tempfile.TemporaryDirectory(prefix="fraudstream-kafka-") as folder:
+                secret = Path(folder) / "password"
+                secret.touch(0o600)
+                secret.write_text(self.settings.password().replace("\\", "\\\\").replace('"', '\\"'))
+                yield self._options(secret)
+        else:
+            yield self._options(_for_executors(self.settings))
+
+    def _options(self, secret: Path | None) -> dict[str, str]:
+        each, properties = self.settings, dict[str, str]()
+        files = [path for path in (secret, each.ssl_certificate_location, each.ssl_key_location) if path is not None]
+        if files:
+            properties["config.providers"] = _SECRETS
+            properties[f"config.providers.{_SECRETS}.class"] = (
+                "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
+            )
+        if each.is_customized:
+            properties["security.protocol"] = each.security_protocol
+        if each.uses_tls and each.ssl_ca_location is not None:
+            properties["ssl.truststore.type"] = "PEM"
+            properties["ssl.truststore.location"] = str(each.ssl_ca_location.absolute())
+        if each.uses_tls and each.ssl_certificate_location is not None and each.ssl_key_location is not None:
+            properties["ssl.keystore.type"] = "PEM"
+            properties["ssl.keystore.certificate.chain"] = _content_of(each.ssl_certificate_location)
+            properties["ssl.keystore.key"] = _content_of(each.ssl_key_location)
+        if each.uses_sasl and secret is not None:
+            properties |= self._jaas(secret)
+        return {"kafka.bootstrap.servers": self.bootstrap_servers} | {
+            f"kafka.{name}": value for name, value in (properties | each.java).items()
+        }
+
+    def _jaas(self, secret: Path) -> dict[str, str]:
+        each, mechanism = self.settings, str(self.settings.sasl_mechanism)
+        arguments = {"username": str(each.sasl_username), "password": _content_of(secret)}
+        properties = {"sasl.mechanism": mechanism}
+        if mechanism == "OAUTHBEARER":
+            arguments = {"clientId": str(each.sasl_username), "clientSecret": _content_of(secret)}
+            if each.sasl_oauthbearer_scope:
+                arguments["scope"] = each.sasl_oauthbearer_scope
+            properties["sasl.oauthbearer.token.endpoint.url"] = str(each.sasl_oauthbearer_token_endpoint_url)
+            properties["sasl.login.callback.handler.class"] = _OAUTH_HANDLER
+        pairs = " ".join(f'{name}="{value}"' for name, value in arguments.items())
+        return properties | {"sasl.jaas.config": f"{_LOGIN_MODULES[mechanism]} required {pairs};"}
+
+
+def _content_of(path: Path) -> str:
+    path = path.absolute()
+    return f"${{{_SECRETS}:{path.parent}:{path.name}}}"
+
+
+def _for_executors(settings: KafkaSettings) -> Path:
+    """Return the file that every executor reads; Java takes its content as it is."""
+    if settings.sasl_password_file is None:
+        raise SettingsError(
+            "on a Spark cluster Kafka's password must be in a file: an executor does not know this environment",
+            where="FRAUDSTREAM_KAFKA_SASL_PASSWORD",
+            remedy="set FRAUDSTREAM_KAFKA_SASL_PASSWORD_FILE to a file that is at the same path on every host",
+        )
+    content = read_setting("sasl_password_file", settings.sasl_password_file)
+    if any(character in content for character in '\n\r"\\'):
+        raise SettingsError(
+            "on a Spark cluster the file with Kafka's password may hold no line break, quotation mark or backslash",
+            where=str(settings.sasl_password_file),
+            remedy="write it without a line break: printf %s PASSWORD > FILE",
+        )
+    return settings.sasl_password_file
+
+
+_DENIED: Final = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+}
+
+
+def denied(cluster: Cluster, operation: str, resource: str) -> KafkaAccessDenied:
+    """Build the error about a right that is missing, such as `WRITE` on `topic fraud_alerts`."""
+    return KafkaAccessDenied(
+        f"Kafka does not allow {cluster.principal} to {operation} {resource}",
+        where=cluster.bootstrap_servers,
+        remedy="`fraudstream kafka acls --print` lists the rights that each command needs; ask the administrator",
+    )
+
+
+def is_denied(error: KafkaError) -> bool:
+    """Whether Kafka's authorizer refused a request."""
+    return error.code() in _DENIED
+
+
+def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, resource: str) -> KafkaFailure:
+    """Build the error for a failed operation on a resource, such as `READ` on `topic fraud_alerts`."""
+    error: KafkaError = cause.args[0]
+    if is_denied(error):
+        return denied(cluster, operation, resource)
+    return KafkaFailure(
+        f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy="check the broker's log"
+    )
+
+
+_PROTOCOL: Final = f"set {_TLS_SETTING} to the protocol of that port: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+
+
+def is_final(errors: list[KafkaError]) -> bool:
+    """Whether the client has tried every broker, or trying again would not help."""
+    return any(error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) for error in errors)  # noqa: SLF001
+
+
+def unreachable(cluster: Cluster, errors: list[KafkaError]) -> KafkaFailure:
+    """Tell why no broker answered, from the errors that the client reported meanwhile."""
+    texts = [error.str() for error in errors]
+    for error in errors:
+        text = error.str()
+        if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - the client's name for it
+            return KafkaLoginFailed(
+                f"Kafka refuses the credentials of {cluster.principal}: {_short(text)}",
+                where=cluster.bootstrap_servers,
+                remedy="check FRAUDSTREAM_KAFKA_SASL_MECHANISM, …_SASL_USERNAME and …_SASL_PASSWORD or its file",
+            )
+    what, remedy = _cause(cluster, texts)
+    return BrokerUnreachable(f"cannot connect to Kafka: {what}", where=cluster.bootstrap_servers, remedy=remedy)
+
+
+def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
+    """Classify what librdkafka reported; returns the cause and the remedy."""
+    both = " ".join(texts)
+    first = _short(texts[0]) if texts else "no answer"
+    address = "correct --bootstrap-servers or FRAUDSTREAM_BOOTSTRAP_SERVERS"
+    if "resolve" in both:
+        return f"there is no such address: {first}", address
+    if "onnection refused" in both:
+        return (
+            "connection refused",
+            "start one with `fraudstream broker`, or set yours with --bootstrap-servers "
+            "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
+        )
+    if "wrong version number" in both or "plaintext broker listener" in both:
+        return "the broker does not speak TLS on this port", _PROTOCOL
+    if "certificate verify failed" in both or "broker certificate could not be verified" in both:
+        ca = cluster.settings.ssl_ca_location or "the system's"
+        return (
+            f"the broker's certificate is not trusted ({first})",
+            f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}",
+        )
+    if "alert" in both or "certificate required" in both:
+        return (
+            f"the broker refuses this client's certificate, or requires one ({first})",
+            "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION",
+        )
+    if "security.protocol" in both or "SSL listener" in both or "SASL" in both or not texts or _is_silent(texts):
+        expected = "TLS, or a login" if cluster.settings.security_protocol == "PLAINTEXT" else "another protocol"
+        return (
+            f"no answer to {cluster.settings.security_protocol}; the broker may expect {expected} on this port",
+            f"{_PROTOCOL}; or check that a broker listens there",
+        )
+    return first, address
+
+
+def _is_silent(texts: list[str]) -> bool:
+    return all("brokers are down" in text or "isconnected" in text for text in texts)
+
+
+def _short(reason: str) -> str:
+    # 127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)
+    text = reason.rpartition("failed: ")[2].rpartition("/bootstrap: ")[2].partition(" (after")[0]
+    return text.partition(":error:")[0].strip()

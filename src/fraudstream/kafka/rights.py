@@ -1,0 +1,132 @@
+"""Lists the rights that each command needs from Kafka's authorizer, and checks those of a client."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from enum import Enum
+from typing import Any, Final, NamedTuple
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, AdminClient, TopicDescription
+
+from fraudstream.kafka.client import Cluster, denied, failure, is_denied
+from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
+
+REQUEST_SECONDS: Final = 30.0
+
+
+class Right(NamedTuple):
+    """A right on a topic, or on the relays' consumer group where `topic` is None."""
+
+    operation: AclOperation
+    topic: Topic | None
+
+    def resource(self, cluster: Cluster) -> str:
+        """Name the resource on a cluster."""
+        return f"group {cluster.group}" if self.topic is None else f"topic {cluster.topic(self.topic)}"
+
+
+def _rights(group: AclOperation | None, topics: Mapping[Topic, Iterable[AclOperation]]) -> tuple[Right, ...]:
+    rights = [Right(operation, topic) for topic, operations in topics.items() for operation in operations]
+    return (*rights, Right(group, None)) if group is not None else tuple(rights)
+
+
+_READ, _WRITE, _DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
+_CONFIGS = AclOperation.DESCRIBE_CONFIGS
+
+RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
+    "produce": _rights(None, {Topic.TRANSACTIONS: (_WRITE, _CONFIGS)}),
+    # The ledger is read with the name of the group, which the detector does not join.
+    "detect": _rights(
+        _DESCRIBE,
+        {
+            Topic.TRANSACTIONS: (_READ,),
+            **{topic: (_WRITE,) for topic in (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)},
+            Topic.LEDGER: (_READ, _WRITE),
+        },
+    ),
+    # Replays are read from the input topic and written to it; the heads of the audit trail are events.
+    "relay": _rights(
+        _READ,
+        {Topic.TRANSACTIONS: (_READ, _WRITE, _CONFIGS)}
+        | {topic: (_READ, _WRITE) if topic is Topic.EVENTS else (_READ,) for topic in RELAYED_TOPICS},
+    ),
+    "audit": _rights(
+        _DESCRIBE, {Topic.TRANSACTIONS: (_READ, _CONFIGS)} | {topic: (_READ,) for topic in RELAYED_TOPICS}
+    ),
+    "checkpoint": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,)}),
+    "dead-letters": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_READ, _WRITE, _CONFIGS), Topic.DEAD_LETTERS: (_READ,)}),
+}
+"""By command, its rights when the topics exist; READ and WRITE include DESCRIBE."""
+
+
+def topics_of(command: str) -> list[Topic]:
+    """List the topics that a command uses."""
+    return list(dict.fromkeys(right.topic for right in RIGHTS[command] if right.topic is not None))
+
+
+def describe(admin: AdminClient, cluster: Cluster, names: Iterable[str]) -> dict[str, TopicDescription | None]:
+    """Describe topics with the client's rights on them; None for one that does not exist.
+
+    Raises KafkaAccessDenied for one that this client may not know of, or KafkaFailure.
+    """
+    futures = admin.describe_topics(
+        TopicCollection(list(names)), include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+    )
+    descriptions: dict[str, TopicDescription | None] = {}
+    for name, future in futures.items():
+        try:
+            descriptions[name] = future.result()
+        except KafkaException as e:
+            error: KafkaError = e.args[0]
+            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise failure(f"cannot describe the topic {name}", e, cluster, "DESCRIBE", f"topic {name}") from e
+            descriptions[name] = None
+    return descriptions
+
+
+def missing_rights(
+    admin: AdminClient, cluster: Cluster, command: str, topics: Mapping[str, TopicDescription | None]
+) -> Iterator[Right]:
+    """Yield the rights of a command that this client lacks, on `topics` as described and on the group."""
+    for right in RIGHTS[command]:
+        if right.topic is None:
+            allowed: Collection[Enum] | None = _rights_on_group(admin, cluster)
+        else:
+            description = topics.get(cluster.topic(right.topic))
+            allowed = None if description is None else description.authorized_operations
+        # A cluster without an authorizer allows everything; an old one does not tell.
+        if allowed is not None and right.operation not in allowed:
+            yield right
+
+
+def _rights_on_group(admin: AdminClient, cluster: Cluster) -> list[AclOperation] | None:
+    future = admin.describe_consumer_groups(
+        [cluster.group], include_authorized_operations=True, request_timeout=REQUEST_SECONDS
+    )[cluster.group]
+    try:
+        described: Any = future.result()
+    except KafkaException as e:
+        # A group that does not exist yet, or a broker that has just started: its first use will tell.
+        return [] if is_denied(e.args[0]) else None
+    return list(described.authorized_operations) if described.authorized_operations else None
+
+
+def require_rights(
+    admin: AdminClient, cluster: Cluster, command: str, topics: Mapping[str, TopicDescription | None]
+) -> None:
+    """Raise KafkaAccessDenied for the first right of the command that this client lacks."""
+    for right in missing_rights(admin, cluster, command, topics):
+        raise denied(cluster, right.operation.name, right.resource(cluster))
+
+
+def acl_arguments(cluster: Cluster, command: str, principal: str) -> Iterator[list[str]]:
+    """Yield the arguments of Kafka's own `kafka-acls` for each resource of a command."""
+    resources = dict.fromkeys(right.topic for right in RIGHTS[command])
+    for topic in resources:
+        operations = [right.operation for right in RIGHTS[command] if right.topic == topic]
+        flags = [part for each in operations for part in ("--operation", _title(each))]
+        resource = ["--group", cluster.group] if topic is None else ["--topic", cluster.topic(topic)]
+        yield ["--add", "--allow-principal", principal, *flags, *resource]
+
+
+def _title(operation: AclOperation) -> str:
+    return "".join(word.capitalize() for word in operation.name.split("_"))
