@@ -1,6 +1,7 @@
 """The commands `setup`, `doctor` and `kafka`."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +21,7 @@ TOOLS: Final = {
     "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
     "get-offsets": "org.apache.kafka.tools.GetOffsetShell",
+    "acls": "org.apache.kafka.tools.AclCommand",
 }
 """The main class of each tool, by the name of its script in Kafka's distribution without `kafka-` and `.sh`."""
 
@@ -91,11 +93,32 @@ def doctor(**flags: object) -> None:
 def kafka(tool: str, arguments: tuple[str, ...]) -> None:
     """Run one of Kafka's own tools, with its own arguments and exit code.
 
-    TOOL is topics, configs, consumer-groups, console-consumer, console-producer or get-offsets: what Kafka's
+    TOOL is topics, configs, consumer-groups, console-consumer, console-producer, get-offsets or acls: what Kafka's
     distribution has as kafka-topics.sh and so on. `fraudstream kafka topics --help` shows the arguments of one.
+
+    `fraudstream kafka acls --print [COMMAND]...` prints the rights that each command of fraudstream needs, as arguments
+    of acls.
     """
     program = tool_class(tool)
     settings = Settings.load()
+    if tool == "acls" and arguments[:1] == ("--print",):
+        _print_acls(settings, arguments[1:])
+        return
     command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)
     # Replaces this process: terminal, signals and exit code are the tool's own.
     os.execv(command[0], command)  # noqa: S606 - the program is the detected Java
+
+
+def _print_acls(settings: Settings, commands: Sequence[str]) -> None:
+    from fraudstream.kafka.client import Cluster
+    from fraudstream.kafka.rights import RIGHTS, acl_arguments
+
+    for command in commands or RIGHTS:
+        if command not in RIGHTS:
+            raise SettingsError(
+                f"{command!r} is no command that uses Kafka",
+                where="fraudstream kafka acls --print",
+                remedy=f"use some of {', '.join(RIGHTS)}",
+            )
+        for arguments in acl_arguments(Cluster.of(settings), command, f"User:{command}"):
+            click.echo(shlex.join(["fraudstream", "kafka", "acls", *arguments]))

@@ -32,12 +32,23 @@ _changing_column = partial(click.option, type=options.named_row, metavar="NAME=R
     help="Listen on another port too, and advertise the port ADVERTISED to its clients, for a proxy or a tunnel."
     " Repeatable.",
 )
+@click.option(
+    "--secure",
+    type=options.PATH,
+    metavar="DIR",
+    help="Require TLS and a login, with a user and rights for each command; DIR gets certificates, passwords and"
+    " a file of settings for each user.",
+)
 @setting("partitions")
 @setting("max_record_bytes")
 @setting("java_home")
-def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **flags: object) -> None:
+def broker(
+    port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], secure: Path | None, **flags: object
+) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
     from fraudstream.kafka.broker import BrokerPlan, Listener, broker_archive, run_broker
+    from fraudstream.kafka.secured import SecureFolder
+    from fraudstream.runtime.processes import free_port
 
     settings = Settings.load(**flags)
     java, jars = java_for(settings), jars_for(settings).broker
@@ -50,6 +61,9 @@ def broker(port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], **
         max_record_bytes=settings.max_record_bytes,
         listeners=tuple(Listener(*listener) for listener in listeners),
         archive=broker_archive(settings.cache, java, jars),
+        secure=None if secure is None else SecureFolder(secure.absolute()),
+        secure_port=free_port(),
+        kafka=settings.kafka,
     )
     run_broker(plan, click.echo, settings.ready_file)
 

@@ -6,15 +6,17 @@ import re
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.secured import OPEN, SecureFolder, admit_users
+from fraudstream.kafka.topics import ensure_topics, open_admin
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import exclusive_lock, tighten
 from fraudstream.runtime.java import Java
@@ -44,7 +46,7 @@ node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
 listeners={listeners},CONTROLLER://{host}:{controller_port}
 advertised.listeners={advertised}
-listener.security.protocol.map={protocols},CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocols}
 inter.broker.listener.name=BROKER
 controller.listener.names=CONTROLLER
 log.dirs={storage}
@@ -105,29 +107,6 @@ class Listener(NamedTuple):
     advertised: int
 
 
-def write_settings(data_dir: Path, port: int, max_record_bytes: int, more: Sequence[Listener] = ()) -> None:
-    """Write the settings of the broker and of its log, for this loopback port and those of `more`.
-
-    An existing log is renamed: readiness is read from the log, and must not come from an earlier run.
-    """
-    log = data_dir / LOG
-    named = {"BROKER": Listener(port, port)} | {f"MORE{number}": listener for number, listener in enumerate(more, 1)}
-    settings = _SERVER.format(
-        host=LOOPBACK,
-        listeners=",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in named.items()),
-        advertised=",".join(f"{name}://{LOOPBACK}:{each.advertised}" for name, each in named.items()),
-        protocols=",".join(f"{name}:PLAINTEXT" for name in named),
-        # The node is its own quorum, so this port may change at each start.
-        controller_port=free_port(),
-        storage=data_dir / STORAGE,
-        max_record_bytes=max_record_bytes,
-    )
-    (data_dir / PROPERTIES).write_text(settings)
-    (data_dir / LOGGING).write_text(_LOG4J.format(log=log))
-    if log.exists():
-        log.replace(log.with_suffix(".log.old"))
-
-
 Report = Callable[[str], None]
 
 BROKER_CLASS: Final = "kafka.Kafka"
@@ -155,6 +134,9 @@ class BrokerPlan:
         heap: The maximum heap of the JVM, in Java's notation.
         listeners: Additional listeners.
         archive: The class data archive of the JVM, if any.
+        secure: Clients connect by SASL_SSL, with the users of this folder; None for an open broker.
+        secure_port: The port of a secured broker's listener for itself.
+        kafka: Names and creation of the topics.
     """
 
     port: int
@@ -166,6 +148,9 @@ class BrokerPlan:
     heap: str = "512m"
     listeners: tuple[Listener, ...] = ()
     archive: ClassArchive | None = None
+    secure: SecureFolder | None = None
+    secure_port: int = 0
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -173,14 +158,54 @@ class BrokerPlan:
         return f"{LOOPBACK}:{self.port}"
 
     @property
+    def broker_port(self) -> int:
+        """The port at which the broker itself connects."""
+        return self.port if self.secure is None else self.secure_port
+
+    @property
     def cluster(self) -> Cluster:
-        """The broker as a cluster of one."""
-        return Cluster(self.bootstrap_servers)
+        """The broker as a cluster of one, with all rights."""
+        security = OPEN if self.secure is None else self.secure.security()
+        return Cluster(f"{LOOPBACK}:{self.broker_port}", self.kafka.model_copy(update=security))
 
     @property
     def log(self) -> Path:
         """Kafka's own log."""
         return self.data_dir.absolute() / LOG
+
+
+def write_settings(plan: BrokerPlan) -> None:
+    """Write the settings of the broker and of its log.
+
+    The listener BROKER, for the broker itself, is also that of clients, unless the broker is secured.
+
+    An existing log is renamed: readiness is read from the log, and must not come from an earlier run.
+    """
+    data_dir, log = plan.data_dir.absolute(), plan.log
+    named = {"BROKER": Listener(plan.broker_port, plan.broker_port)}
+    if plan.secure is not None:
+        named["CLIENTS"] = Listener(plan.port, plan.port)
+    named |= {f"MORE{number}": listener for number, listener in enumerate(plan.listeners, 1)}
+    clients = [name for name in named if name != "BROKER"]
+    protocols = dict.fromkeys([*named, "CONTROLLER"], "PLAINTEXT")
+    if plan.secure is not None:
+        protocols = dict.fromkeys(("BROKER", "CONTROLLER"), "SSL") | dict.fromkeys(clients, "SASL_SSL")
+    settings = _SERVER.format(
+        host=LOOPBACK,
+        listeners=",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in named.items()),
+        advertised=",".join(f"{name}://{LOOPBACK}:{each.advertised}" for name, each in named.items()),
+        protocols=",".join(f"{name}:{protocol}" for name, protocol in protocols.items()),
+        # The node is its own quorum, so this port may change at each start.
+        controller_port=free_port(),
+        storage=data_dir / STORAGE,
+        max_record_bytes=plan.max_record_bytes,
+    )
+    if plan.secure is not None:
+        settings += plan.secure.server_properties(clients)
+    (data_dir / PROPERTIES).write_text(settings)
+    (data_dir / LOGGING).write_text(_LOG4J.format(log=log))
+    if log.exists():
+        log.replace(log.with_suffix(".log.old"))
 
 
 @dataclass(frozen=True)
@@ -240,7 +265,9 @@ def start_broker(
             wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)
         for port in (plan.port, *(listener.port for listener in plan.listeners)):
             check_port_free(LOOPBACK, port)
-        write_settings(data, plan.port, plan.max_record_bytes, plan.listeners)
+        if plan.secure is not None:
+            plan.secure.prepare(plan.bootstrap_servers)
+        write_settings(plan)
         _format_storage(plan, report)
         report("starting Kafka")
         process = spawn(_java(plan, BROKER_CLASS, str(data / PROPERTIES)), log=data / "broker.out")
@@ -249,6 +276,8 @@ def start_broker(
                 yield None
                 return
             topics = ensure_topics(plan.cluster, plan.partitions, plan.max_record_bytes)
+            if plan.secure is not None:
+                admit_users(open_admin(plan.cluster), plan.secure, plan.cluster)
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
             stop(process, STOP_SECONDS)

@@ -1,5 +1,7 @@
 """Builds the properties of every Kafka client, librdkafka's and Java's, from the same settings."""
 
+import socket
+import ssl
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +26,7 @@ _OAUTH_HANDLER: Final = "org.apache.kafka.common.security.oauthbearer.secured.OA
 _SECRETS: Final = "secrets"
 """The name under which Java's clients know the provider that reads secrets from files."""
 
-_TLS_SETTING: Final = "FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL"
+_TLS_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,12 @@ def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, 
     )
 
 
-_PROTOCOL: Final = f"set {_TLS_SETTING} to the protocol of that port: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+_PROTOCOL: Final = (
+    "set FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL to the protocol of that port: "
+    "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+)
+    "set FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL to the protocol of that port: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+)
 
 
 def is_final(errors: list[KafkaError]) -> bool:
@@ -255,17 +262,29 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
             f"the broker refuses this client's certificate, or requires one ({first})",
             "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION",
         )
-    if "security.protocol" in both or "SSL listener" in both or "SASL" in both or not texts or _is_silent(texts):
-        expected = "TLS, or a login" if cluster.settings.security_protocol == "PLAINTEXT" else "another protocol"
-        return (
-            f"no answer to {cluster.settings.security_protocol}; the broker may expect {expected} on this port",
-            f"{_PROTOCOL}; or check that a broker listens there",
-        )
-    return first, address
+    settings, expects_tls = cluster.settings, _speaks_tls(cluster.bootstrap_servers)
+    if expects_tls and not settings.uses_tls:
+        return "the broker expects TLS on this port", _PROTOCOL
+    if expects_tls or "SASL" in both or "security.protocol" in both:
+        expected = "no login" if settings.uses_sasl else "a login"
+        return f"no answer to {settings.security_protocol}; the broker may expect {expected} on this port", _PROTOCOL
+    return "no answer" if "brokers are down" in first else first, f"check that a broker listens there, or {address}"
 
 
-def _is_silent(texts: list[str]) -> bool:
-    return all("brokers are down" in text or "isconnected" in text for text in texts)
+def _speaks_tls(bootstrap_servers: str) -> bool:
+    """Whether a TLS server listens at the first address: librdkafka only hears that the connection was closed."""
+    host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), _TLS_SECONDS) as connection,
+            context.wrap_socket(connection),
+        ):
+            return True
+    except (OSError, ValueError, OverflowError) as e:
+        # A server that asks for a certificate speaks TLS too.
+        return isinstance(e, ssl.SSLError) and "ALERT" in str(e).upper()
 
 
 def _short(reason: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from fraudstream.errors import KafkaFailure, TopicMissing
+from fraudstream.errors import KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka.client import Cluster, failure, is_final, unreachable
 from fraudstream.kafka.rights import REQUEST_SECONDS, describe, require_rights, topics_of
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic, output_limit
@@ -35,7 +35,14 @@ def require_broker(cluster: Cluster, timeout: float = 5.0) -> AdminClient:
     Raises BrokerUnreachable or KafkaLoginFailed, with the cause, if it is known.
     """
     errors: list[KafkaError] = []
-    admin = AdminClient(cluster.client() | {"reconnect.backoff.max.ms": 250, "error_cb": errors.append})
+    try:
+        admin = AdminClient(cluster.client() | {"reconnect.backoff.max.ms": 250, "error_cb": errors.append})
+    except KafkaException as e:
+        raise SettingsError(
+            f"Kafka's client refuses a setting: {e.args[0].str()}",
+            where="FRAUDSTREAM_KAFKA_..., or [kafka] and [kafka.librdkafka] of fraudstream.toml",
+            remedy="correct it; librdkafka's documentation lists the properties of [kafka.librdkafka]",
+        ) from e
     began = time.monotonic()
     # Without topics: those of others are no concern of ours, and may be thousands.
     answer = admin.describe_cluster(request_timeout=timeout)
@@ -62,6 +69,7 @@ def ensure_topics(
     Raises:
         BrokerUnreachable: No broker answers.
         KafkaLoginFailed: The credentials are refused.
+        SettingsError: The client refuses a setting.
         KafkaAccessDenied: The command lacks a right.
         TopicMissing: A topic does not exist, and is not to be created.
         KafkaFailure: The cluster refused to create a topic, or it was not visible in time.
