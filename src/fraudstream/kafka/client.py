@@ -209,9 +209,6 @@ def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, 
 
 
 _PROTOCOL: Final = (
-    "set FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL to the protocol of that port: "
-    "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-)
     "set FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL to the protocol of that port: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 )
 
