@@ -246,7 +246,7 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
             "start one with `fraudstream broker`, or set yours with --bootstrap-servers "
             "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
         )
-    if "wrong version number" in both or "plaintext broker listener" in both:
+    if "wrong version number" in both or "plaintext broker listener" in both.lower():
         return "the broker does not speak TLS on this port", _PROTOCOL
     if "certificate verify failed" in both or "broker certificate could not be verified" in both:
         ca = cluster.settings.ssl_ca_location or "the system's"

@@ -63,39 +63,42 @@ def topics_of(command: str) -> list[Topic]:
     return list(dict.fromkeys(right.topic for right in RIGHTS[command] if right.topic is not None))
 
 
-def describe(admin: AdminClient, cluster: Cluster, names: Iterable[str]) -> dict[str, TopicDescription | None]:
-    """Describe topics with the client's rights on them; None for one that does not exist.
+Described = Mapping[str, TopicDescription | KafkaError]
+"""By name, topics with the client's rights; the error for one that does not exist or may not be described."""
 
-    Raises KafkaAccessDenied for one that this client may not know of, or KafkaFailure.
-    """
+
+def describe(admin: AdminClient, cluster: Cluster, names: Iterable[str]) -> dict[str, TopicDescription | KafkaError]:
+    """Describe topics with the client's rights on them; raises KafkaFailure."""
     futures = admin.describe_topics(
         TopicCollection(list(names)), include_authorized_operations=True, request_timeout=REQUEST_SECONDS
     )
-    descriptions: dict[str, TopicDescription | None] = {}
+    descriptions: dict[str, TopicDescription | KafkaError] = {}
     for name, future in futures.items():
         try:
             descriptions[name] = future.result()
         except KafkaException as e:
             error: KafkaError = e.args[0]
-            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART and not is_denied(error):
                 raise failure(f"cannot describe the topic {name}", e, cluster, "DESCRIBE", f"topic {name}") from e
-            descriptions[name] = None
+            descriptions[name] = error
     return descriptions
 
 
-def missing_rights(
-    admin: AdminClient, cluster: Cluster, command: str, topics: Mapping[str, TopicDescription | None]
-) -> Iterator[Right]:
+def missing_rights(admin: AdminClient, cluster: Cluster, command: str, topics: Described) -> Iterator[Right]:
     """Yield the rights of a command that this client lacks, on `topics` as described and on the group."""
     for right in RIGHTS[command]:
         if right.topic is None:
             allowed: Collection[Enum] | None = _rights_on_group(admin, cluster)
         else:
-            description = topics.get(cluster.topic(right.topic))
-            allowed = None if description is None else description.authorized_operations
+            described = topics[cluster.topic(right.topic)]
+            allowed = _denied_all(described) if isinstance(described, KafkaError) else described.authorized_operations
         # A cluster without an authorizer allows everything; an old one does not tell.
         if allowed is not None and right.operation not in allowed:
             yield right
+
+
+def _denied_all(error: KafkaError) -> list[AclOperation] | None:
+    return [] if is_denied(error) else None
 
 
 def _rights_on_group(admin: AdminClient, cluster: Cluster) -> list[AclOperation] | None:
@@ -106,13 +109,11 @@ def _rights_on_group(admin: AdminClient, cluster: Cluster) -> list[AclOperation]
         described: Any = future.result()
     except KafkaException as e:
         # A group that does not exist yet, or a broker that has just started: its first use will tell.
-        return [] if is_denied(e.args[0]) else None
+        return _denied_all(e.args[0])
     return list(described.authorized_operations) if described.authorized_operations else None
 
 
-def require_rights(
-    admin: AdminClient, cluster: Cluster, command: str, topics: Mapping[str, TopicDescription | None]
-) -> None:
+def require_rights(admin: AdminClient, cluster: Cluster, command: str, topics: Described) -> None:
     """Raise KafkaAccessDenied for the first right of the command that this client lacks."""
     for right in missing_rights(admin, cluster, command, topics):
         raise denied(cluster, right.operation.name, right.resource(cluster))

@@ -1,15 +1,15 @@
 """Creates missing topics, and queries the layout and settings of topics."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from fraudstream.errors import KafkaFailure, SettingsError, TopicMissing
-from fraudstream.kafka.client import Cluster, failure, is_final, unreachable
-from fraudstream.kafka.rights import REQUEST_SECONDS, describe, require_rights, topics_of
+from fraudstream.kafka.client import Cluster, denied, failure, is_denied, is_final, unreachable
+from fraudstream.kafka.rights import REQUEST_SECONDS, Described, describe, require_rights, topics_of
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic, output_limit
 
 REFUSALS: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
@@ -78,7 +78,7 @@ def ensure_topics(
     topics = list(Topic) if command is None else topics_of(command)
     names = {cluster.topic(topic): topic for topic in topics}
     existing = describe(admin, cluster, names)
-    missing = [name for name, description in existing.items() if description is None]
+    missing = [name for name, described in existing.items() if _is_missing(described)]
     if missing and not cluster.settings.create_topics:
         raise _missing(missing[0], cluster)
     for name in missing:
@@ -87,7 +87,18 @@ def ensure_topics(
         existing |= _await_visible(admin, cluster, missing)
     if command is not None:
         require_rights(admin, cluster, command, existing)
-    return {topic: len(existing[name].partitions) for name, topic in names.items()}  # type: ignore[union-attr]
+    return {topic: len(_described(existing, name, cluster).partitions) for name, topic in names.items()}
+
+
+def _is_missing(described: TopicDescription | KafkaError) -> bool:
+    return isinstance(described, KafkaError) and not is_denied(described)
+
+
+def _described(topics: Described, name: str, cluster: Cluster) -> TopicDescription:
+    described = topics[name]
+    if isinstance(described, KafkaError):
+        raise denied(cluster, "DESCRIBE", f"topic {name}") if is_denied(described) else _missing(name, cluster)
+    return described
 
 
 def require_rights_of(command: str, cluster: Cluster) -> None:
@@ -135,10 +146,7 @@ def is_compacted(cluster: Cluster, topic: str) -> bool:
 
 def require_topic(cluster: Cluster, topic: str) -> TopicDescription:
     """Describe a topic; raises BrokerUnreachable, KafkaAccessDenied or TopicMissing."""
-    description = describe(require_broker(cluster), cluster, [topic])[topic]
-    if description is None:
-        raise _missing(topic, cluster)
-    return description
+    return _described(describe(require_broker(cluster), cluster, [topic]), topic, cluster)
 
 
 def _missing(topic: str, cluster: Cluster) -> TopicMissing:
@@ -162,12 +170,12 @@ def _create(admin: AdminClient, cluster: Cluster, topic: NewTopic) -> None:
             raise failure(f"cannot create the topic {name}", e, cluster, "CREATE", f"topic {name}") from e
 
 
-def _await_visible(admin: AdminClient, cluster: Cluster, names: Sequence[str]) -> Mapping[str, TopicDescription | None]:
+def _await_visible(admin: AdminClient, cluster: Cluster, names: Sequence[str]) -> Described:
     """Wait until a broker lists the topics: the controller responds before the brokers have the metadata."""
     deadline = time.monotonic() + _VISIBLE_SECONDS
     while True:
         described = describe(admin, cluster, names)
-        if all(each is not None and each.partitions for each in described.values()):
+        if all(not isinstance(each, KafkaError) and each.partitions for each in described.values()):
             return described
         if time.monotonic() > deadline:
             raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)

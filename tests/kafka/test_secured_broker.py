@@ -1,0 +1,240 @@
+"""A secured broker with a real authorizer: logins, the rights of each command, and what is said without one."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from subprocess import run
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+from cryptography import x509
+
+from fraudstream.config import Settings
+from fraudstream.errors import BrokerUnreachable, FraudstreamError, KafkaAccessDenied, KafkaLoginFailed, TopicMissing
+from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.reading import KafkaLedger, Watermarks
+from fraudstream.kafka.rights import RIGHTS, Right
+from fraudstream.kafka.secured import SecureFolder
+from fraudstream.kafka.topics import ensure_topics, open_admin, require_broker, topic_layout
+from fraudstream.kafka_settings import KafkaSettings
+from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.processes import free_port, wait_until
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+
+pytestmark = pytest.mark.kafka
+
+PREFIX = "acme."
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> BrokerPlan:
+    folder = tmp_path_factory.mktemp("secured")
+    return BrokerPlan(
+        port=free_port(),
+        data_dir=folder / "kafka",
+        java=java,
+        jars=jars.broker,
+        partitions=2,
+        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        heap="256m",
+        secure=SecureFolder(folder / "secure"),
+        secure_port=free_port(),
+        kafka=KafkaSettings(topic_prefix=PREFIX, retention_ms=86_400_000, min_insync_replicas=1, replication_factor=1),
+    )
+
+
+@pytest.fixture(scope="module")
+def secured(plan: BrokerPlan) -> Iterator[RunningBroker]:
+    with start_broker(plan, lambda line: None) as running:
+        assert running is not None
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder(plan: BrokerPlan, secured: RunningBroker) -> SecureFolder:
+    assert plan.secure is not None
+    return plan.secure
+
+
+@pytest.fixture(scope="module")
+def user(folder: SecureFolder) -> Callable[..., Cluster]:
+    """The cluster as a user of the folder sees it, by the file of settings that a person would source."""
+
+    def user(name: str, **other: object) -> Cluster:
+        lines = folder.environment(name).read_text().splitlines()
+        pairs = {name.lower(): value for name, _, value in (line.partition("=") for line in lines)}
+        address = pairs.pop("fraudstream_bootstrap_servers")
+        named = {name.removeprefix("fraudstream_kafka_"): value for name, value in pairs.items()}
+        return Cluster(address, KafkaSettings.model_validate(named | {"topic_prefix": PREFIX} | other))
+
+    return user
+
+
+@pytest.fixture(scope="module")
+def admin(plan: BrokerPlan, secured: RunningBroker) -> AdminClient:
+    return open_admin(plan.cluster)
+
+
+def use(cluster: Cluster, command: str) -> None:
+    ensure_topics(cluster, 2, DEFAULT_MAX_RECORD_BYTES, command)
+
+
+@pytest.mark.parametrize("command", RIGHTS)
+def test_with_exactly_its_rights_a_command_may_start(command: str, user: Callable[..., Cluster]) -> None:
+    use(user(command), command)
+
+
+@pytest.mark.parametrize("command", RIGHTS)
+def test_without_any_one_right_the_command_names_it(
+    command: str, user: Callable[..., Cluster], admin: AdminClient
+) -> None:
+    cluster = user(command)
+
+    def refusal() -> str:
+        try:
+            use(cluster, command)
+        except KafkaAccessDenied as e:
+            return e.what
+        return ""
+
+    for right in RIGHTS[command]:
+        entry = _acl(right, cluster, command)
+        _delete(admin, entry)
+        try:
+            assert wait_until(lambda: bool(refusal()), 20)
+            missing = f"Kafka does not allow User:{command} to {right.operation.name} {right.resource(cluster)}"
+            assert refusal() == missing
+        finally:
+            for future in admin.create_acls([entry]).values():
+                future.result()
+        assert wait_until(lambda: not refusal(), 20)
+
+
+def _acl(right: Right, cluster: Cluster, command: str) -> AclBinding:
+    kind, name = (ResourceType.GROUP, cluster.group)
+    if right.topic is not None:
+        kind, name = ResourceType.TOPIC, cluster.topic(right.topic)
+    literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+    return AclBinding(kind, name, literal, f"User:{command}", "*", right.operation, allow)
+
+
+def _delete(admin: AdminClient, entry: AclBinding) -> None:
+    same = AclBindingFilter(
+        entry.restype,
+        entry.name,
+        entry.resource_pattern_type,
+        entry.principal,
+        entry.host,
+        entry.operation,
+        entry.permission_type,
+    )
+    for future in admin.delete_acls([same]).values():
+        assert len(future.result()) == 1
+
+
+def test_a_topic_that_may_not_be_described_is_not_created(user: Callable[..., Cluster]) -> None:
+    with pytest.raises(KafkaAccessDenied, match=r"User:produce to READ topic acme\.detector_ledger"):
+        use(user("produce"), "checkpoint")
+
+
+def test_missing_topics_are_not_created_where_the_setting_says_so(user: Callable[..., Cluster]) -> None:
+    cluster = user("admin", create_topics=False, topic_prefix="elsewhere.")
+    with pytest.raises(TopicMissing, match=r"the topic elsewhere\.credit_card_transactions does not exist"):
+        use(cluster, "produce")
+
+
+def test_topics_are_created_with_the_prefix_and_the_settings(secured: RunningBroker, plan: BrokerPlan) -> None:
+    from confluent_kafka.admin import ConfigResource
+
+    admin = open_admin(plan.cluster)
+    names = {topic: PREFIX + topic.value for topic in Topic}
+    existing = set(admin.list_topics(timeout=10).topics)
+    assert existing - {"__consumer_offsets"} == set(names.values())
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names.values()]
+    configs = {each.name: future.result() for each, future in admin.describe_configs(resources).items()}
+    assert configs[names[Topic.ALERTS]]["retention.ms"].value == "86400000"
+    assert configs[names[Topic.LEDGER]]["cleanup.policy"].value == "compact"
+    assert {config["min.insync.replicas"].value for config in configs.values()} == {"1"}
+
+
+def test_the_input_topic_is_read_and_the_ledger_written_by_their_users_alone(user: Callable[..., Cluster]) -> None:
+    produce, detect = user("produce"), user("detect")
+    producer = Producer(produce.client())
+    producer.produce(produce.topic(Topic.TRANSACTIONS), b"{}", partition=1)
+    assert producer.flush(30) == 0
+    assert topic_layout(produce, produce.topic(Topic.TRANSACTIONS)) == (2, DEFAULT_MAX_RECORD_BYTES)
+    marks = Watermarks(detect, detect.topic(Topic.TRANSACTIONS))
+    assert marks.read() == {0: (0, 0), 1: (0, 1)}
+    assert marks.next_records({1: 0}) == {1: 0}
+    assert KafkaLedger(detect).read() == []
+    with pytest.raises(FraudstreamError, match="does not allow User:produce to READ topic"):
+        KafkaLedger(produce).read()
+
+
+SECURITY = "the broker expects TLS on this port"
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "cause"),
+    [
+        ({"security_protocol": "PLAINTEXT"}, BrokerUnreachable, SECURITY),
+        ({"security_protocol": "SASL_PLAINTEXT"}, BrokerUnreachable, SECURITY),
+        ({"security_protocol": "SSL"}, BrokerUnreachable, "may expect a login"),
+        ({"ssl_ca_location": None}, BrokerUnreachable, "certificate is not trusted"),
+        ({"sasl_mechanism": "PLAIN"}, KafkaLoginFailed, "Unsupported SASL mechanism"),
+        ({"sasl_password_file": None, "sasl_password": "wrong"}, KafkaLoginFailed, "invalid credentials"),
+        ({"sasl_username": "nobody"}, KafkaLoginFailed, "invalid credentials"),
+    ],
+)
+def test_a_client_that_cannot_connect_is_told_why(
+    settings: dict[str, object], error: type[FraudstreamError], cause: str, user: Callable[..., Cluster]
+) -> None:
+    with pytest.raises(error, match=cause) as raised:
+        require_broker(user("produce", **settings))
+    assert "FRAUDSTREAM_KAFKA_" in raised.value.remedy
+
+
+def test_a_tls_client_of_an_open_broker_is_told_so(broker: RunningBroker, user: Callable[..., Cluster]) -> None:
+    cluster = Cluster(broker.bootstrap_servers, user("produce").settings)
+    with pytest.raises(BrokerUnreachable, match="does not speak TLS"):
+        require_broker(cluster)
+
+
+def test_a_client_without_its_certificate_is_told_so(plan: BrokerPlan, secured: RunningBroker) -> None:
+    cluster = plan.cluster
+    without = {"ssl_certificate_location": None, "ssl_key_location": None}
+    with pytest.raises(BrokerUnreachable, match="client's certificate"):
+        require_broker(replace(cluster, settings=cluster.settings.model_copy(update=without)))
+
+
+def test_the_folder_is_its_owner_s_alone(folder: SecureFolder) -> None:
+    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.path.iterdir()} == {0o600}
+
+
+def test_the_broker_s_certificate_is_signed_by_the_folder_s_authority(folder: SecureFolder) -> None:
+    authority, broker = (x509.load_pem_x509_certificate(path.read_bytes()) for path in (folder.ca, folder.broker))
+    broker.verify_directly_issued_by(authority)
+    checked = run(["openssl", "verify", "-CAfile", folder.ca, folder.broker], capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_prepared_again_the_folder_keeps_its_passwords_and_certificates(folder: SecureFolder) -> None:
+    kept = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    folder.prepare(f"127.0.0.1:{Settings.model_fields['port'].default}")
+    again = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    assert {name for name in kept if kept[name] != again[name]} == {f"{name}.env" for name in ("admin", *RIGHTS)} | {
+        "admin.properties"
+    }
