@@ -32,6 +32,7 @@ from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port, wait_until
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from secured import cluster_of
 
 pytestmark = pytest.mark.kafka
 
@@ -73,11 +74,7 @@ def user(folder: SecureFolder) -> Callable[..., Cluster]:
     """The cluster as a user of the folder sees it, by the file of settings that a person would source."""
 
     def user(name: str, **other: object) -> Cluster:
-        lines = folder.environment(name).read_text().splitlines()
-        pairs = {name.lower(): value for name, _, value in (line.partition("=") for line in lines)}
-        address = pairs.pop("fraudstream_bootstrap_servers")
-        named = {name.removeprefix("fraudstream_kafka_"): value for name, value in pairs.items()}
-        return Cluster(address, KafkaSettings.model_validate(named | {"topic_prefix": PREFIX} | other))
+        return cluster_of(folder, name, **{"topic_prefix": PREFIX} | other)
 
     return user
 
