@@ -8,9 +8,9 @@ PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3; do \
 endif
 WORKERS ?= 2
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# uv takes half of pip's time. It reads no setting of pip: where pip has an index of its own, or uv fails, pip installs.
+# uv takes half of pip's time. It reads no setting of pip: where pip has an index of its own or none, or uv fails, pip installs.
 INSTALL = install() { $(BIN)/uv pip install --system-certs --python $(BIN)/python "$$@" || $(PIP) install "$$@"; }; \
-	! $(PIP) config list | grep -q index-url || install() { $(PIP) install "$$@"; }; install
+	! $(PIP) config list | grep -q index || install() { $(PIP) install "$$@"; }; install
 # Whatever the environment says: without kept modules pytest rewrites each test file in each worker, every time.
 unexport PYTHONDONTWRITEBYTECODE
 

@@ -12,6 +12,8 @@ from figures import figures
 from models_page import models
 from performance_page import performance
 from performance_pictures import PICTURES
+from pydantic import AliasChoices
+from pydantic.fields import FieldInfo
 from reliability import reliability
 from results import result
 
@@ -19,6 +21,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.app import APIS
 from fraudstream.dashboard.web.openapi import document, serialized
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
@@ -36,6 +39,25 @@ seed gives the same bytes.
 
 Use it to try fraudstream without data, for tests and for load. It does not measure a model's quality: metrics on
 simulated payments only show how a model performs on this simulation."""
+
+ABOUT_TABLES = f"""\
+`[kafka]` is a table of `{SETTINGS_FILE}` with the settings below. `[spark]`, `[kafka.librdkafka]` and `[kafka.java]`
+hold properties by the names that Spark and the clients give them; in the environment they are JSON objects.
+
+```toml
+[kafka]
+security_protocol = "SASL_SSL"
+sasl_mechanism = "SCRAM-SHA-512"
+sasl_username = "detect"
+sasl_password_file = "/etc/fraudstream/detect.password"
+ssl_ca_location = "/etc/fraudstream/ca.pem"
+
+[kafka.librdkafka]
+"socket.keepalive.enable" = true
+
+[spark]
+"spark.executor.memory" = "4g"
+```"""
 
 QUANTILES = ("p1", "p5", "p25", "p50", "p75", "p95", "p99")
 
@@ -57,7 +79,13 @@ def reference() -> str:
             "",
             "| setting | environment | default | meaning |",
             "|---|---|---|---|",
-            *(_setting(name) for name in Settings.model_fields),
+            *(_setting(name, field) for name, field in Settings.model_fields.items()),
+            "",
+            ABOUT_TABLES,
+            "",
+            "| setting | environment | default | meaning |",
+            "|---|---|---|---|",
+            *(_setting(name, field, "kafka") for name, field in KafkaSettings.model_fields.items()),
             "",
             "## Topics",
             "",
@@ -75,10 +103,12 @@ def _command(name: str, command: click.Command) -> list[str]:
     return lines
 
 
-def _setting(name: str) -> str:
-    field = Settings.model_fields[name]
-    default = "" if field.default_factory is not None or field.default is None else f"`{field.default}`"
-    return f"| `{name}` | `{ENVIRONMENT_PREFIX}{name.upper()}` | {default} | {field.description} |"
+def _setting(name: str, field: FieldInfo, table: str = "") -> str:
+    default = "" if field.default_factory is not None or field.default in (None, "") else f"`{field.default}`"
+    aliases = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else [name]
+    prefix = f"{ENVIRONMENT_PREFIX}{table}_" if table else ENVIRONMENT_PREFIX
+    environment = " or ".join(f"`{(prefix + str(each)).upper()}`" for each in aliases)
+    return f"| `{f'{table}.{name}' if table else name}` | {environment} | {default} | {field.description} |"
 
 
 def simulator() -> str:

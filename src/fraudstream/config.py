@@ -5,10 +5,11 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -17,6 +18,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from fraudstream.errors import SettingsError
 from fraudstream.kafka_settings import KafkaSettings, Properties
@@ -127,24 +129,26 @@ class Settings(BaseSettings):
     @classmethod
     def load(cls, **flags: Any) -> Self:
         """Load the settings; a flag that is None counts as not set. Raises SettingsError, which names the setting."""
+        settings, errors = cls.load_with_errors(**flags)
+        if errors:
+            raise errors[0]
+        return settings
+
+    @classmethod
+    def load_with_errors(cls, **flags: Any) -> tuple[Self, list[SettingsError]]:
+        """Load the settings, with all that is wrong with them; if they cannot be used, the defaults are returned."""
         overrides = {name: value for name, value in flags.items() if value is not None}
-        if unknown := unknown_variables(os.environ):
-            raise _unknown(unknown[0], "the environment", variables())
+        errors = [_unknown(name, "the environment", variables()) for name in unknown_variables(os.environ)]
         try:
-            return cls(**overrides)
+            return cls(**overrides), errors
         except ValidationError as e:
-            first = e.errors()[0]
-            name = ".".join(str(part) for part in first["loc"])
-            if first["type"] == "extra_forbidden":
-                known = [f"kafka.{each}" for each in KafkaSettings.model_fields] + list(cls.model_fields)
-                raise _unknown(name, SETTINGS_FILE, known) from e
-            raise SettingsError(
-                f"setting {name!r} cannot be used: {first['msg'].removeprefix('Value error, ')}",
-                where=f"flag, {ENVIRONMENT_PREFIX}{name.replace('.', '_').upper()} or {SETTINGS_FILE}",
-                remedy="correct it, or omit it to use the default",
-            ) from e
+            errors += map(_invalid, e.errors())
         except TOMLDecodeError as e:
-            raise SettingsError(f"it is not TOML: {e}", where=SETTINGS_FILE, remedy="correct the file") from e
+            errors.append(SettingsError(f"it is not TOML: {e}", where=SETTINGS_FILE, remedy="correct the file"))
+        except SourceError as e:
+            errors.append(SettingsError(str(e), where="the environment", remedy="write its value as JSON"))
+        # The plugin of mypy gives it another type.
+        return cast("Self", cls.model_construct()), errors
 
     def with_defaults(self, **defaults: Any) -> Self:
         """Copy the settings with other defaults for what is set by neither flag, environment nor file."""
@@ -172,6 +176,18 @@ def unknown_variables(environ: Iterable[str]) -> list[str]:
     known = set(variables())
     ours = (name for name in environ if name.upper().startswith(ENVIRONMENT_PREFIX))
     return sorted(name for name in ours if name.upper() not in known and not name.startswith(_OF_THE_TESTS))
+
+
+def _invalid(error: ErrorDetails) -> SettingsError:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = [f"kafka.{each}" for each in KafkaSettings.model_fields] + list(Settings.model_fields)
+        return _unknown(name, SETTINGS_FILE, known)
+    return SettingsError(
+        f"setting {name!r} cannot be used: {error['msg'].removeprefix('Value error, ')}",
+        where=f"flag, {ENVIRONMENT_PREFIX}{name.replace('.', '_').upper()} or {SETTINGS_FILE}",
+        remedy="correct it, or omit it to use the default",
+    )
 
 
 def _unknown(name: str, where: str, known: Iterable[str]) -> SettingsError:

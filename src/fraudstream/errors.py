@@ -40,7 +40,7 @@ FraudstreamError
 
 from typing import ClassVar
 
-DOCTOR = "`fraudstream doctor` checks what this machine lacks"
+DOCTOR = "`fraudstream doctor` checks this machine and what is configured"
 
 
 class FraudstreamError(Exception):

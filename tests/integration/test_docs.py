@@ -9,16 +9,25 @@ import pytest
 from apps import create_app
 from fraudstream import metrics
 from fraudstream.cli.entry import cli
-from fraudstream.config import Settings
+from fraudstream.config import Settings, variables
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.store.store import AlertStore
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+SETTINGS = Settings.model_fields | {f"kafka.{name}": field for name, field in KafkaSettings.model_fields.items()}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
 def test_every_setting_says_what_it_is(name: str) -> None:
-    assert Settings.model_fields[name].description
+    assert SETTINGS[name].description
     assert f"| `{name}` |" in (ROOT / "docs" / "reference.md").read_text()
+
+
+def test_every_variable_is_in_the_reference() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text()
+    assert [name for name in variables() if f"`{name}`" not in text] == []
 
 
 @pytest.mark.parametrize("name", sorted(cli.commands))

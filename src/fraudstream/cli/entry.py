@@ -82,7 +82,9 @@ def cli(context: click.Context) -> None:
     """Real-time credit card fraud detection on Kafka, Spark and Flask."""
     if context.invoked_subcommand not in USERS_UMASK:
         os.umask(PRIVATE_UMASK)
-    settings = Settings.load()
+    settings, errors = Settings.load_with_errors()
+    if errors and context.invoked_subcommand != "doctor":  # which reports them itself
+        raise errors[0]
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 

@@ -3,12 +3,16 @@
 import os
 import shlex
 from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import click
 
-from fraudstream.cli.options import setting
+from fraudstream.cli.options import as_json, print_json, setting
+from fraudstream.cli.options import kafka as kafka_servers
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.engines import jars_for, java_for
@@ -70,19 +74,38 @@ def setup(**flags: object) -> None:
 
 
 @click.command()
+@kafka_servers
+@setting("spark_master")
+@setting("driver_memory")
+@setting("checkpoint")
+@setting("model")
+@setting("database")
+@setting("api")
+@setting("host")
+@setting("port")
 @setting("cache")
 @setting("java_home")
-@setting("port")
-def doctor(**flags: object) -> None:
-    """Check whether this machine meets the requirements, and show what to do if not."""
+@as_json
+def doctor(as_json: bool, **flags: object) -> None:
+    """Check this machine and what is configured, and show what to do about each thing that is missing.
+
+    Nothing is changed. What is not configured and not running is a note; the exit code is 1 if anything is missing.
+    """
     from rich.console import Console
 
-    from fraudstream.runtime.doctor import examine, render
+    from fraudstream.doctor.machine import Check, machine_checks, render
+    from fraudstream.doctor.services import examine, service_checks
 
-    settings = Settings.load(**flags)
-    findings = examine(java_home=settings.java_home, cache=settings.cache, port=settings.port, environ=os.environ)
-    Console().print(render(findings))
-    if not all(finding.ok for finding in findings):
+    settings, errors = Settings.load_with_errors(**flags)
+    clock = partial(datetime.now, UTC)
+    results = [Check("settings", False, f"{e.what} ({e.where})", e.remedy) for e in errors]
+    results += examine({**machine_checks(settings, os.environ, clock), **service_checks(settings, clock)})
+    ok = all(each.ok for each in results)
+    if as_json:
+        print_json({"ok": ok, "checks": [asdict(each) | {"state": each.state} for each in results]})
+    else:
+        Console().print(render(results))
+    if not ok:
         raise click.exceptions.Exit(1)
 
 

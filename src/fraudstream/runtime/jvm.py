@@ -170,7 +170,12 @@ def local_slots(master: str, cores: int) -> int | None:
 def java_options(memory: str) -> tuple[str, ...]:
     """Choose the options of the detector's JVM by its heap and this machine's cores."""
     few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
-    return (HEAP, *few) if int(memory[:-1]) * _MIB[memory[-1].lower()] >= LEAST_FOR_HEAP else few
+    return (HEAP, *few) if heap_mib(memory) >= LEAST_FOR_HEAP else few
+
+
+def heap_mib(memory: str) -> float:
+    """Parse a heap in Java's notation, such as "2g"; returns MiB."""
+    return int(memory[:-1]) * _MIB[memory[-1].lower()]
 
 
 def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:

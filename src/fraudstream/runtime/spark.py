@@ -76,7 +76,7 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         with _submitted_session(plan) as session, _converted_errors(plan):
             yield session
         return
-    _require_master(plan.master)
+    require_master(plan.master)
     jvm = jvm or start_jvm(plan, jvm_settings(plan))
     try:
         with _converted_errors(plan):
@@ -90,8 +90,11 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         jvm.stop()
 
 
-def _require_master(master: str) -> None:
-    """Verify that a standalone master answers: Spark itself gives up only after a minute, and its JVM exits."""
+def require_master(master: str) -> None:
+    """Verify that a standalone master answers: Spark itself gives up only after a minute, and its JVM exits.
+
+    Raises SetupError; other masters are not checked.
+    """
     if not master.startswith("spark://"):
         return
     reason = "it names no host and port"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import structlog
 from alembic import command
@@ -204,6 +204,16 @@ def migrate_database(
             revisions.append(_revision_of(connection))
         open_database(url, clock, card_columns, backup=backup).close()
     return revisions
+
+
+def schema_state(url: str) -> Literal["empty", "older", "current", "newer"]:
+    """Compare the tables of a store that exists with those of this release; raises StoreError as `read_store` does."""
+    with read_store(url) as connection:
+        revision = _revision_of(connection)
+    newest, *older = (script.revision for script in _scripts().walk_revisions())
+    if revision is None or revision == newest:
+        return "current" if revision else "empty"
+    return "older" if revision in older else "newer"
 
 
 def _revision_of(connection: Connection) -> str | None:

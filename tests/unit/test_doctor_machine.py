@@ -9,20 +9,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from fraudstream.runtime.doctor import Check, examine, render
+from dashboards import Clock
+from fraudstream.config import Settings
+from fraudstream.doctor.machine import Check, machine_checks, render
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
 
 def findings(tmp_path: Path, environ: dict[str, str] | None = None, port: int | None = None) -> dict[str, Check]:
-    checks = examine(
-        cache=tmp_path / "cache",
-        java_home=None,
-        environ=dict(os.environ) if environ is None else environ,
-        port=port or free_port(),
+    settings = Settings.load(cache=tmp_path / "cache", port=port or free_port())
+    checks = machine_checks(
+        settings,
+        dict(os.environ) if environ is None else environ,
+        Clock(),
         broker_port=free_port(),
         workdir=tmp_path / "not" / "yet",
     )
-    return {finding.name: finding for finding in checks}
+    return {each.name: each for check in checks.values() for each in check()}
 
 
 def test_what_is_there_is_well(tmp_path: Path) -> None:

