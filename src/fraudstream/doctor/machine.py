@@ -4,7 +4,6 @@ import os
 import platform
 import re
 import shutil
-import ssl
 import stat
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import psutil
+from cryptography import x509
 from rich.markup import escape
 from rich.table import Table
 
@@ -33,13 +33,6 @@ MEMORY_BYTES: Final = 3_000_000_000
 EXPIRY_NOTICE: Final = timedelta(days=30)
 
 BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-_CERTIFICATE: Final = re.compile("-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
-_VALIDITY: Final = re.compile(rb"\x30[\x1e\x20\x22]" + rb"(\x17\x0d\d{12}Z|\x18\x0f\d{14}Z)" * 2)
-"""The period in a certificate's DER: a sequence of two times, of 2 or 4 digits of the year (RFC 5280, 4.1.2.5).
-
-Python's `ssl` has no public function that parses a certificate which is not an authority's.
-"""
 
 _SECRET: Final = re.compile(r"^\s*\w*(token|password)\s*=", re.MULTILINE)
 
@@ -212,25 +205,17 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Check]:
         path: Path | None = getattr(settings.kafka, name)
         if path is None:
             continue
-        title, ends = f"certificate of kafka.{name}", _ends(read_setting(name, path))
-        if not ends:
+        title = f"certificate of kafka.{name}"
+        try:
+            certificates = x509.load_pem_x509_certificates(read_setting(name, path).encode())
+        except ValueError:
             yield Check(title, False, f"there is no certificate in {path}", "name a PEM file with one")
             continue
         # A client's own is the first of its chain; of several authorities, such as an old and a new one, one is enough.
+        ends = [certificate.not_valid_after_utc for certificate in certificates]
         end = max(ends) if name == "ssl_ca_location" else ends[0]
         remedy = "" if end - now > EXPIRY_NOTICE else f"renew it, and replace {path}"
         yield Check(title, end > now, f"{'expires' if end > now else 'expired'} {end:%Y-%m-%d} ({path})", remedy)
-
-
-def _ends(text: str) -> list[datetime]:
-    """Return the ends of validity of the certificates in a PEM file."""
-    ends = []
-    for pem in _CERTIFICATE.findall(text):
-        if period := _VALIDITY.search(ssl.PEM_cert_to_DER_cert(pem)):
-            digits = period[2][2:-1].decode()
-            year = "%y" if len(digits) == 12 else "%Y"
-            ends.append(datetime.strptime(f"{digits}+0000", f"{year}%m%d%H%M%S%z"))
-    return ends
 
 
 def _browser(environ: Mapping[str, str]) -> Check:

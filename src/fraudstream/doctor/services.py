@@ -11,15 +11,16 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 import urllib3
+from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, TopicDescription
 from urllib3.exceptions import HTTPError
 
 from fraudstream.config import ENVIRONMENT_PREFIX, Settings
 from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.doctor.machine import Check, Checks, refuses_files
-from fraudstream.errors import BrokerUnreachable, FraudstreamError, KafkaAccessDenied, ModelNotFound, StoreError
-from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.rights import RIGHTS, describe, missing_rights
+from fraudstream.errors import BrokerUnreachable, FraudstreamError, ModelNotFound, StoreError
+from fraudstream.kafka.client import Cluster, is_denied
+from fraudstream.kafka.rights import RIGHTS, Described, describe, missing_rights
 from fraudstream.kafka.topics import require_broker
 from fraudstream.model.deployment.current import resolve
 from fraudstream.runtime.spark import require_master
@@ -32,9 +33,6 @@ SECONDS: Final = 5.0
 
 DEADLINE_SECONDS: Final = 15.0
 CLOCK_SKEW_SECONDS: Final = 5.0
-
-Topics = dict[str, TopicDescription | None]
-"""The topics that may be described, by name; None for one that does not exist."""
 
 
 def examine(checks: Checks, seconds: float = DEADLINE_SECONDS) -> list[Check]:
@@ -90,24 +88,21 @@ def _kafka(settings: Settings) -> Iterator[Check]:
         yield _failure("Kafka", e, is_set=bool({"bootstrap_servers", "kafka"} & settings.model_fields_set))
         return
     yield Check("Kafka", True, f"{cluster.bootstrap_servers} answers to {cluster.settings.security_protocol}")
-    topics, hidden = Topics(), []
-    for topic in Topic:
-        try:
-            topics |= describe(admin, cluster, [cluster.topic(topic)])
-        except KafkaAccessDenied:
-            hidden.append(topic)
-    yield _topics(cluster, topics, hidden)
-    yield from _rights(admin, cluster, topics, hidden)
-    if description := topics.get(cluster.topic(Topic.TRANSACTIONS)):
-        yield _partitions(len(description.partitions), settings)
+    topics = describe(admin, cluster, map(cluster.topic, Topic))
+    yield _topics(cluster, topics)
+    yield from _rights(admin, cluster, topics)
+    if isinstance(transactions := topics[cluster.topic(Topic.TRANSACTIONS)], TopicDescription):
+        yield _partitions(len(transactions.partitions), settings)
 
 
-def _topics(cluster: Cluster, topics: Topics, hidden: Sequence[Topic]) -> Check:
-    missing, created = [name for name, each in topics.items() if each is None], cluster.settings.create_topics
+def _topics(cluster: Cluster, topics: Described) -> Check:
+    hidden = [name for name, each in topics.items() if isinstance(each, KafkaError) and is_denied(each)]
+    exist = [name for name, each in topics.items() if isinstance(each, TopicDescription)]
+    missing, created = [name for name in topics if name not in hidden + exist], cluster.settings.create_topics
     groups = {
-        "exist": [name for name in topics if name not in missing],
+        "exist": exist,
         "will be created by `produce` and `detect`" if created else "do not exist": missing,
-        f"may not be described by {cluster.principal}": list(map(cluster.topic, hidden)),
+        f"may not be described by {cluster.principal}": hidden,
     }
     detail = "; ".join(f"{', '.join(names)} {text}" for text, names in groups.items() if names)
     remedy = "nothing, if the commands that need them run as another user; see the rights" if hidden else ""
@@ -116,15 +111,9 @@ def _topics(cluster: Cluster, topics: Topics, hidden: Sequence[Topic]) -> Check:
     return Check("topics", created or not missing, detail, remedy)
 
 
-def _rights(admin: AdminClient, cluster: Cluster, topics: Topics, hidden: Sequence[Topic]) -> Iterator[Check]:
+def _rights(admin: AdminClient, cluster: Cluster, topics: Described) -> Iterator[Check]:
     """Check the rights of each command; they suffice if this user may run one, as others may have the other rights."""
-    lacking = {
-        command: [
-            *(right for right in rights if right.topic in hidden),
-            *missing_rights(admin, cluster, command, topics),
-        ]
-        for command, rights in RIGHTS.items()
-    }
+    lacking = {command: list(missing_rights(admin, cluster, command, topics)) for command in RIGHTS}
     allowed = [command for command, rights in lacking.items() if not rights]
     if allowed:
         yield Check("rights", True, f"{cluster.principal} may run {', '.join(allowed)}")
