@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ from fraudstream.cli.entry import cli
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.app import APIS
 from fraudstream.dashboard.web.openapi import document, serialized
+from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.rights import RIGHTS
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.transactions.wire import Topic
 
 DOCS = Path(__file__).parent
 WIDTH = 110
-BEGIN, END = "<!-- routes -->", "<!-- end of routes -->"
-"""Delimiters of the generated table in http.md."""
+BEGIN, END = "<!-- generated -->", "<!-- end of generated -->"
+"""Delimiters of the generated table in http.md and production.md."""
 
 ABOUT_SIMULATION = """\
 `fraudstream simulate --rows N --seed S --output CSV` writes payments of simulated card holders at simulated
@@ -168,7 +170,6 @@ def simulator() -> str:
 
 def http() -> str:
     """Insert the generated table of routes into the HTTP page."""
-    before, _, rest = (DOCS / "http.md").read_text().partition(BEGIN)
     spec = document(APIS)
     rows = [
         f"| `{method.upper()} {path.replace('{', '<').replace('}', '>')}` |"
@@ -176,7 +177,25 @@ def http() -> str:
         for path, methods in spec["paths"].items()
         for method, operation in methods.items()
     ]
-    table = "\n".join(["| route | query or body | what it does |", "|---|---|---|", *rows])
+    return _with_table("http.md", ["| route | query or body | what it does |", "|---|---|---|", *rows])
+
+
+def production() -> str:
+    """Insert the generated table of rights into the page on a Kafka of one's own."""
+    cluster, rows = Cluster(""), []
+    for command, rights in RIGHTS.items():
+        resources = dict.fromkeys(right.resource(cluster) for right in rights)
+        cells = (
+            f"{', '.join(each.operation.name for each in rights if each.resource(cluster) == resource)} on `{resource}`"
+            for resource in resources
+        )
+        rows.append(f"| `{command}` | {'; '.join(cells)} |")
+    return _with_table("production.md", ["| command | rights |", "|---|---|", *rows])
+
+
+def _with_table(page: str, lines: Sequence[str]) -> str:
+    before, _, rest = (DOCS / page).read_text().partition(BEGIN)
+    table = "\n".join(lines)
     return f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}"
 
 
@@ -201,6 +220,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "performance.md": performance,
     "reliability.md": reliability,
     "http.md": http,
+    "production.md": production,
     "openapi.json": lambda: serialized(APIS).decode(),
     **{f"images/{name}": picture for name, picture in PICTURES.items()},
 }
