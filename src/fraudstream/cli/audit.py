@@ -35,6 +35,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     from fraudstream.audit.comparison import audit
     from fraudstream.audit.report import render
     from fraudstream.audit.workdir import broker_of
+    from fraudstream.kafka.secured import OPEN
 
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"
@@ -43,6 +44,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     kafka: AbstractContextManager[str] = nullcontext(settings.bootstrap_servers)
     if workdir is not None and not flags["bootstrap_servers"]:
         kafka = broker_of(workdir, settings, lambda line: click.echo(line, err=True))
+        settings = settings.model_copy(update={"kafka": settings.kafka.model_copy(update=OPEN)})
     with kafka as bootstrap_servers:
         report = audit(settings.model_copy(update={"bootstrap_servers": bootstrap_servers}), deep=deep)
     if as_json:

@@ -246,7 +246,9 @@ def demo(
         fresh=fresh,
         browser=browser,
         bootstrap_servers=str(flags["bootstrap_servers"]) if flags["bootstrap_servers"] else None,
-        environment=dict(os.environ),
+        # Its own broker is an open one, whatever the settings say of the company's.
+        environment=dict(os.environ)
+        | ({} if flags["bootstrap_servers"] else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}),
     )
     with stop_signals() as stop:
         run_demo(request, stop)
