@@ -195,7 +195,7 @@ SECURITY = "the broker expects TLS on this port"
         ({"sasl_username": "nobody"}, KafkaLoginFailed, "invalid credentials"),
     ],
 )
-def test_a_client_that_cannot_connect_is_told_why(
+def test_the_error_names_why_a_client_cannot_connect(
     settings: dict[str, object], error: type[FraudstreamError], cause: str, user: Callable[..., Cluster]
 ) -> None:
     with pytest.raises(error, match=cause) as raised:
@@ -203,13 +203,13 @@ def test_a_client_that_cannot_connect_is_told_why(
     assert "FRAUDSTREAM_KAFKA_" in raised.value.remedy
 
 
-def test_a_tls_client_of_an_open_broker_is_told_so(broker: RunningBroker, user: Callable[..., Cluster]) -> None:
+def test_the_error_names_a_broker_without_tls(broker: RunningBroker, user: Callable[..., Cluster]) -> None:
     cluster = Cluster(broker.bootstrap_servers, user("produce").settings)
     with pytest.raises(BrokerUnreachable, match="does not speak TLS"):
         require_broker(cluster)
 
 
-def test_a_client_without_its_certificate_is_told_so(plan: BrokerPlan, secured: RunningBroker) -> None:
+def test_the_error_names_a_missing_client_certificate(plan: BrokerPlan, secured: RunningBroker) -> None:
     cluster = plan.cluster
     without = {"ssl_certificate_location": None, "ssl_key_location": None}
     with pytest.raises(BrokerUnreachable, match="client's certificate"):
@@ -229,9 +229,9 @@ def test_the_broker_s_certificate_is_signed_by_the_folder_s_authority(folder: Se
 
 
 def test_prepared_again_the_folder_keeps_its_passwords_and_certificates(folder: SecureFolder) -> None:
-    kept = {path.name: path.read_bytes() for path in folder.path.iterdir()}
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     folder.prepare(f"127.0.0.1:{Settings.model_fields['port'].default}")
     again = {path.name: path.read_bytes() for path in folder.path.iterdir()}
-    assert {name for name in kept if kept[name] != again[name]} == {f"{name}.env" for name in ("admin", *RIGHTS)} | {
+    assert {name for name in before if before[name] != again[name]} == {f"{name}.env" for name in ("admin", *RIGHTS)} | {
         "admin.properties"
     }

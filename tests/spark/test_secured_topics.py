@@ -85,7 +85,7 @@ def test_each_login_writes_the_topic_and_reads_it_with_spark(login: str, secured
         assert count_records(spark, options, TOPIC, [span]) == {span: 1}
 
 
-def test_a_wrong_client_secret_is_told_as_refused_credentials(secured: Secured) -> None:
+def test_the_error_names_a_wrong_client_secret_as_credentials(secured: Secured) -> None:
     wrong = secured.token.settings.model_dump() | {"sasl_password": "another"}
     with pytest.raises(FraudstreamError, match="credentials"):
         require_broker(Cluster(secured.token.bootstrap_servers, KafkaSettings.model_validate(wrong)))
