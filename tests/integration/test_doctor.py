@@ -6,7 +6,6 @@ import os
 import re
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from fraudstream.doctor.services import examine, service_checks
 from fraudstream.runtime.processes import LOOPBACK, free_port
 from fraudstream.store.store import AlertStore
 from saved_models import deployed_linear_model
+from secured import certificate
 
 TOKENS = {"FRAUDSTREAM_READ_TOKEN": "r" * 24, "FRAUDSTREAM_INGEST_TOKEN": "i" * 24}
 
@@ -56,15 +56,6 @@ def only_failure(*arguments: object) -> dict[str, Any]:
     assert failed["state"] == "missing"
     assert failed["remedy"]
     return failed
-
-
-def certificate(folder: Path, days: int) -> tuple[Path, Path]:
-    """A self-signed certificate that ends in so many days, and its key."""
-    files = folder / "certificate.pem", folder / "key.pem"
-    request = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    subject = ["-subj", "/CN=localhost", "-days", str(days), "-out", str(files[0]), "-keyout", str(files[1])]
-    subprocess.run([*request, *subject], check=True, capture_output=True)
-    return files
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from subprocess import run
 
 import pytest
 from confluent_kafka import Producer
@@ -224,14 +223,11 @@ def test_the_folder_is_its_owner_s_alone(folder: SecureFolder) -> None:
 def test_the_broker_s_certificate_is_signed_by_the_folder_s_authority(folder: SecureFolder) -> None:
     authority, broker = (x509.load_pem_x509_certificate(path.read_bytes()) for path in (folder.ca, folder.broker))
     broker.verify_directly_issued_by(authority)
-    checked = run(["openssl", "verify", "-CAfile", folder.ca, folder.broker], capture_output=True, check=False)
-    assert checked.returncode == 0, checked.stderr
 
 
 def test_prepared_again_the_folder_keeps_its_passwords_and_certificates(folder: SecureFolder) -> None:
     before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     folder.prepare(f"127.0.0.1:{Settings.model_fields['port'].default}")
     again = {path.name: path.read_bytes() for path in folder.path.iterdir()}
-    assert {name for name in before if before[name] != again[name]} == {f"{name}.env" for name in ("admin", *RIGHTS)} | {
-        "admin.properties"
-    }
+    changed = {name for name in before if before[name] != again[name]}
+    assert changed == {f"{name}.env" for name in ("admin", *RIGHTS)} | {"admin.properties"}
