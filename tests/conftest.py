@@ -26,6 +26,7 @@ from apps import create_app
 from dashboards import Clock, RunningDashboard, open_store, running_dashboard
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
 from fraudstream.runtime.java import Java, find_java
@@ -177,13 +178,19 @@ def broker(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> 
 
 
 @pytest.fixture(scope="session")
-def new_topic(broker: RunningBroker) -> Callable[..., str]:
+def cluster(broker: RunningBroker) -> Cluster:
+    """That broker, as clients know it."""
+    return Cluster(broker.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def new_topic(cluster: Cluster) -> Callable[..., str]:
     """Makes a topic that no other test knows: `new_topic(partitions=2, **{"max.message.bytes": "1024"})`."""
     numbers = itertools.count()
 
     def create(partitions: int = 1, **config: str) -> str:
         name = f"test-{next(numbers)}"
-        admin = open_admin(broker.bootstrap_servers)
+        admin = open_admin(cluster)
         admin.create_topics([NewTopic(name, num_partitions=partitions, config=config)])[name].result(timeout=30)
         return name
 

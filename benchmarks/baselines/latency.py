@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from benchmarks.baselines.preparation import Expected
 from benchmarks.baselines.stage import Contender, Stage
 from benchmarks.system.percentiles import summary
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 
 START_SECONDS: Final = 120.0
@@ -34,7 +35,7 @@ class Row(NamedTuple):
 def rows_of(bootstrap: str, topic: str, expected: Expected) -> list[Row]:
     """The first rows of the topic, by turns of its partitions as they come."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "peers-rows", "log_level": 0})
-    marks = Watermarks(bootstrap, topic).read()
+    marks = Watermarks(Cluster(bootstrap), topic).read()
     consumer.assign([TopicPartition(topic, partition, first) for partition, (first, _) in marks.items()])
     rows: list[Row] = []
     try:

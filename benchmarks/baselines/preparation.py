@@ -16,6 +16,7 @@ from typing import Final
 
 from benchmarks.baselines.exported import export_model
 from fraudstream.config import Settings
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import by_component
@@ -62,11 +63,13 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     settings = Settings.load(bootstrap_servers=bootstrap)
     artifact, deployment = resolve(model)
     export_model(artifact, deployment, folder)
-    marks = Watermarks(bootstrap, topic).read()
+    cluster = Cluster(bootstrap)
+    marks = Watermarks(cluster, topic).read()
     ranges = [Range(partition, first, end) for partition, (first, end) in marks.items()]
-    with batch_spark(settings, "peers", jars_for(settings).connector) as spark:
+    options = cluster.spark_options(is_local=True)
+    with options as kafka, batch_spark(settings, "peers", jars_for(settings).connector) as spark:
         scorer = load_scorer(artifact, deployment)
-        exceptions = list(remarkable(spark, scorer, bootstrap, topic, ranges, settings.max_record_bytes))
+        exceptions = list(remarkable(spark, scorer, kafka, topic, ranges, settings.max_record_bytes))
         names = [feature.name for feature in by_component(scorer.features)]
         # What it lacks is passed over: by default the assembler ends the query at the first null.
         assembler = VectorAssembler(inputCols=names, outputCol=scorer.scaler.getOrDefault("inputCol"))

@@ -18,6 +18,7 @@ from benchmarks.baselines.measuring import Sample, read_lines
 from benchmarks.system.system import ROOT
 from fraudstream.config import Settings
 from fraudstream.errors import KafkaFailure, TopicMissing
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.runtime.processes import spawn, stop, wait_until
 from fraudstream.transactions.wire import OUTPUT_TOPICS, output_limit
@@ -110,7 +111,7 @@ def reader_at_end(bootstrap: str, topic: str) -> Iterator[Consumer]:
     consumer = Consumer(
         {"bootstrap.servers": bootstrap, "group.id": "peers-watch", "fetch.wait.max.ms": 10, "log_level": 0}
     )
-    marks = Watermarks(bootstrap, topic).read()
+    marks = Watermarks(Cluster(bootstrap), topic).read()
     consumer.assign([TopicPartition(topic, partition, end) for partition, (_, end) in marks.items()])
     try:
         yield consumer
@@ -130,7 +131,7 @@ def own_topics(bootstrap: str, name: str) -> Iterator[str]:
 
     def all_answer() -> bool:
         try:
-            return all(Watermarks(bootstrap, each).read() for each in names)
+            return all(Watermarks(Cluster(bootstrap), each).read() for each in names)
         except (KafkaException, TopicMissing):  # no leader yet
             return False
 

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from commands import Command, command_line
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.messages.ledger import EntryKind, Source
 from fraudstream.runtime.processes import stop, wait_until
@@ -64,8 +65,9 @@ def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
     own_broker: RunningBroker, models: Path, run: Command, tmp_path: Path
 ) -> None:
     bootstrap = own_broker.bootstrap_servers
+    cluster = Cluster(bootstrap)
     committed = send(bootstrap)
-    ends = {partition: end for partition, (_, end) in Watermarks(bootstrap, INPUT).read().items()}
+    ends = {partition: end for partition, (_, end) in Watermarks(cluster, INPUT).read().items()}
     assert sum(ends.values()) == TRANSACTIONS * (RECORDS + 1)  # with a marker for each transaction
     log = tmp_path / "detector.log"
     with log.open("wb") as output:
@@ -80,7 +82,7 @@ def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
         )  # fmt: skip
 
     def is_covered() -> bool:
-        entries = KafkaLedger(bootstrap).read()
+        entries = KafkaLedger(cluster).read()
         return all(any(e.partition == p and e.until_offset == end for e in entries) for p, end in ends.items())
 
     try:
@@ -88,7 +90,7 @@ def test_aborted_transactions_raise_no_alert_and_audits_are_whole(
     finally:
         stop(detector, 30)
     assert sorted(alerts(bootstrap)) == sorted(committed)
-    entries = KafkaLedger(bootstrap).read()
+    entries = KafkaLedger(cluster).read()
     # Counted while the query ran, not by scoring the range a second time.
     assert {(entry.kind, entry.source) for entry in entries} == {(EntryKind.BATCH, Source.OBSERVED)}
     assert sum(entry.records for entry in entries) == len(committed) * RECORDS

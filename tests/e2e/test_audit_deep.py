@@ -49,7 +49,7 @@ def fill(
     with start_broker(plan, lambda line: None) as broker:
         assert broker is not None
         changes = {
-            "topic_id": topic_id(broker.bootstrap_servers, INPUT),
+            "topic_id": topic_id(plan.cluster, INPUT),
             "revision": deployment.revision,
             "threshold": deployment.threshold,
         }

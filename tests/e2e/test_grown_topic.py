@@ -15,6 +15,7 @@ from confluent_kafka.admin import NewPartitions
 
 from commands import command_line
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.transactions.wire import EventType, Topic
@@ -68,7 +69,7 @@ def test_every_partition_is_read_when_a_topic_outgrows_the_task_slots(
     try:
         assert wait_until(ready.exists, 240), log.read_text()[-3000:]
         sent = send(bootstrap, range(2), "before")
-        admin = open_admin(bootstrap)
+        admin = open_admin(Cluster(bootstrap))
         grown = admin.create_partitions([NewPartitions(Topic.TRANSACTIONS.value, PARTITIONS)])
         grown[Topic.TRANSACTIONS.value].result(timeout=30)
         sent |= send(bootstrap, range(PARTITIONS), "after")

@@ -11,6 +11,7 @@ import urllib3
 from chaos.hostile import Hostile, RawProducer, hostile_records, nested
 from chaos.hostile_run import audited, run_through
 
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 from running_demo import Demo
@@ -58,7 +59,7 @@ def what_others_write_to_our_topics_is_kept_as_rejected(demo: Demo) -> None:
     assert "ValueError: the name of a header is not UTF-8" in reasons
     assert any("Recursion" in reason for reason in reasons)
     assert all(payload for *_, payload in rejected(demo))
-    assert KafkaLedger(demo.bootstrap).read()
+    assert KafkaLedger(Cluster(demo.bootstrap)).read()
 
 
 def rejected(demo: Demo) -> list[tuple[str, str, str]]:

@@ -17,6 +17,7 @@ from confluent_kafka import Producer, TopicPartition
 
 from commands import ROWS, Command, command_line
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.kafka.topics import open_admin
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
@@ -56,7 +57,7 @@ class Detector:
             stop(process, 30)
 
     def entries(self) -> list[LedgerEntry]:
-        return KafkaLedger(self.bootstrap).read()
+        return KafkaLedger(Cluster(self.bootstrap)).read()
 
     def has_entered(self, records: int) -> bool:
         return sum(entry.records for entry in self.entries()) >= records
@@ -165,6 +166,6 @@ def _is_named_and_rebuilt(detector: Detector, run: Command) -> None:
 
 def _delete_records(bootstrap: str, partition: int, before: int) -> None:
     place = TopicPartition(Topic.TRANSACTIONS.value, partition, before)
-    admin = open_admin(bootstrap)
+    admin = open_admin(Cluster(bootstrap))
     for answer in admin.delete_records([place]).values():
         answer.result(timeout=30)

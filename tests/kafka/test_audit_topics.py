@@ -20,9 +20,9 @@ from fraudstream.audit.workdir import broker_of
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError, StoreError
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.relay.carrier import GROUP
 from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
@@ -64,10 +64,11 @@ class Stream:
 
     def __init__(self, bootstrap: str, database: Path) -> None:
         self.bootstrap = bootstrap
+        self.cluster = Cluster(bootstrap)
         self.url = f"sqlite:///{database}"
         self.database = database
         self.producer = Producer({"bootstrap.servers": bootstrap, "log_level": 0})
-        self.topic_id = topic_id(bootstrap, INPUT)
+        self.topic_id = topic_id(self.cluster, INPUT)
         self.store = AlertStore.open(self.url)
         self.records: list[PostedRecord] = []
 
@@ -106,7 +107,7 @@ class Stream:
         assert self.producer.flush(30) == 0
         ((offset, at),) = placed
         encoded = [(name, text.encode()) for name, text in (headers or {}).items()]
-        self.relay(PostedRecord(topic, 0, offset, at, None, value, encoded))
+        self.relay(PostedRecord(topic, topic.value, 0, offset, at, None, value, encoded))
 
     def relay(self, record: PostedRecord) -> None:
         payload = to_payload(record)
@@ -114,7 +115,9 @@ class Stream:
             self.store.add_dead_letters([payload])
         else:
             self.store.add_alerts([payload])
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": GROUP, "enable.auto.commit": False})
+        consumer = Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": self.cluster.group, "enable.auto.commit": False}
+        )
         consumer.commit(offsets=[TopicPartition(record.topic.value, 0, record.offset + 1)], asynchronous=False)
         consumer.close()
 

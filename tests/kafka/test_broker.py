@@ -20,6 +20,7 @@ from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerFailed, PortInUse
 from fraudstream.kafka.broker import BrokerPlan, Listener, RunningBroker, start_broker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin, require_broker
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
@@ -69,7 +70,7 @@ def send(plan: BrokerPlan, count: int) -> None:
 @pytest.mark.nightly  # the short chaos run kills the broker in every change
 def test_its_records_outlive_a_kill_and_its_jvm_does_not(plan: BrokerPlan) -> None:
     with command(plan) as process:
-        assert set(require_broker(plan.bootstrap_servers).topics) >= {Topic.TRANSACTIONS, *RELAYED_TOPICS}
+        assert set(require_broker(plan.cluster).list_topics(timeout=30).topics) >= {Topic.TRANSACTIONS, *RELAYED_TOPICS}
         send(plan, 100)
         process.kill()
         process.wait()
@@ -101,7 +102,7 @@ def test_a_client_of_another_listener_gets_another_advertised_port(plan: BrokerP
         ) as broker:
             assert broker is not None
             through = f"{LOOPBACK}:{proxy.port}"
-            brokers = open_admin(through).list_topics(timeout=30).brokers.values()
+            brokers = open_admin(Cluster(through)).list_topics(timeout=30).brokers.values()
             assert [f"{node.host}:{node.port}" for node in brokers] == [through]
             send(dataclasses.replace(plan, port=proxy.port), 10)
             assert end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS) == {0: 5, 1: 5}

@@ -21,9 +21,11 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.producer import ProducePlan, produce
 from fraudstream.kafka.production import SessionProgress, summary
 from fraudstream.kafka.progress import read_progress, spool_path, write_progress
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
 from fraudstream.transactions.csv_source import open_csv
@@ -82,7 +84,8 @@ def rows_of(messages: list[Message]) -> list[int]:
 @pytest.fixture
 def plan(broker: RunningBroker, new_topic: Callable[..., str], tmp_path: Path) -> ProducePlan:
     topic = new_topic(partitions=2, **{"max.message.bytes": "2000"})
-    return ProducePlan(broker.bootstrap_servers, tmp_path / "progress.json", topic=topic)
+    cluster = Cluster(broker.bootstrap_servers, KafkaSettings(topic_transactions=topic))
+    return ProducePlan(cluster, tmp_path / "progress.json")
 
 
 def changed(plan: ProducePlan, **changes: object) -> ProducePlan:

@@ -24,6 +24,7 @@ from dashboards import Clock, RunningDashboard, alert, json_of
 from dead_letters import dead_letter
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import open_admin
 from fraudstream.relay.api_client import DashboardClient
@@ -91,7 +92,7 @@ class Records:
         """What retention does: the record at a place is gone, and all before it."""
         topic, partition, offset = place.split("/")
         at = TopicPartition(topic, int(partition), int(offset) + 1)
-        admin = open_admin(self._servers)
+        admin = open_admin(Cluster(self._servers))
         admin.delete_records([at])[at].result(timeout=30)
 
 
@@ -238,7 +239,7 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[InProcess]:
 
 
 def opened(broker: RunningBroker) -> Callable[[], ReplayTopic]:
-    return lambda: open_replay_topic(broker.bootstrap_servers)
+    return lambda: open_replay_topic(Cluster(broker.bootstrap_servers))
 
 
 @pytest.mark.parametrize("copies", [2, 1], ids=["after sending", "before sending"])

@@ -10,6 +10,7 @@ from confluent_kafka import Producer
 
 from fraudstream.errors import BrokerUnreachable, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import ensure_topics, require_broker, topic_layout
 from fraudstream.runtime.processes import free_port
 from fraudstream.transactions.wire import OUTPUT_LIMIT_FACTOR, RELAYED_TOPICS, Topic
@@ -24,15 +25,15 @@ def test_a_new_broker_has_the_six_topics(broker: RunningBroker) -> None:
     assert all(broker.topics[topic] == 1 for topic in RELAYED_TOPICS)
 
 
-def test_an_output_topic_takes_four_times_what_the_input_takes(broker: RunningBroker) -> None:
-    _, most_in = topic_layout(broker.bootstrap_servers, Topic.TRANSACTIONS)
+def test_an_output_topic_takes_four_times_what_the_input_takes(cluster: Cluster) -> None:
+    _, most_in = topic_layout(cluster, Topic.TRANSACTIONS)
     for topic in RELAYED_TOPICS:
-        assert topic_layout(broker.bootstrap_servers, topic)[1] >= OUTPUT_LIMIT_FACTOR * most_in
+        assert topic_layout(cluster, topic)[1] >= OUTPUT_LIMIT_FACTOR * most_in
 
 
-def test_a_topic_that_exists_is_left_as_it_is(broker: RunningBroker) -> None:
-    assert ensure_topics(broker.bootstrap_servers, partitions=7, max_record_bytes=9_000_000) == broker.topics
-    _, limit = topic_layout(broker.bootstrap_servers, Topic.TRANSACTIONS)
+def test_a_topic_that_exists_is_left_as_it_is(broker: RunningBroker, cluster: Cluster) -> None:
+    assert ensure_topics(cluster, partitions=7, max_record_bytes=9_000_000) == broker.topics
+    _, limit = topic_layout(cluster, Topic.TRANSACTIONS)
     assert limit < 9_000_000
 
 
@@ -54,6 +55,6 @@ def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
 def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str) -> None:
     started = time.monotonic()
     with pytest.raises(BrokerUnreachable, match=why) as error:
-        require_broker(f"{host}:{free_port()}", timeout=1.0)
+        require_broker(Cluster(f"{host}:{free_port()}"))
     assert time.monotonic() - started < 30
     assert "fraudstream broker" in error.value.remedy

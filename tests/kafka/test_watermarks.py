@@ -8,9 +8,11 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.replay import open_replay_topic
 from fraudstream.kafka.topics import is_compacted, open_admin
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.transactions.wire import RecordId
 from offsets import end_offsets
 
@@ -18,7 +20,7 @@ pytestmark = pytest.mark.kafka
 
 
 def test_offsets_without_a_committed_record_are_passed_over(
-    broker: RunningBroker, new_topic: Callable[..., str]
+    broker: RunningBroker, cluster: Cluster, new_topic: Callable[..., str]
 ) -> None:
     topic = new_topic(partitions=2)
     producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "transactional.id": topic})
@@ -33,12 +35,12 @@ def test_offsets_without_a_committed_record_are_passed_over(
     producer.produce(topic, b"open", partition=0)
     assert producer.flush(30) == 0
     # Four transactions of two records and a marker; what is open counts for nothing yet.
-    watermarks = Watermarks(broker.bootstrap_servers, topic)
+    watermarks = Watermarks(cluster, topic)
     assert watermarks.read() == {0: (0, 12), 1: (0, 0)}
     assert end_offsets(broker.bootstrap_servers, topic) == {0: 12, 1: 0}
     positions = [watermarks.next_records({0: offset, 1: 0}) for offset in (0, 1, 2, 3, 7, 8, 12)]
     assert positions == [{0: at, 1: 0} for at in (0, 1, 6, 6, 7, 12, 12)]
-    replays = open_replay_topic(broker.bootstrap_servers, topic)
+    replays = open_replay_topic(Cluster(cluster.bootstrap_servers, KafkaSettings(topic_transactions=topic)))
     try:
         # Of committed records, an aborted one, a marker and the end: the first two are read in one go, and are there.
         read = replays.read(RecordId(topic, 0, offset) for offset in (0, 3, 7, 11, 12))
@@ -47,12 +49,12 @@ def test_offsets_without_a_committed_record_are_passed_over(
         replays.close()
     producer.abort_transaction(30)
     # A deleted offset is none without a record.
-    admin = open_admin(broker.bootstrap_servers)
+    admin = open_admin(cluster)
     for deleted in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
         deleted.result(timeout=30)
     assert watermarks.next_records({0: 2, 1: 0}) == {1: 0}
 
 
-def test_a_compacted_topic_is_known(broker: RunningBroker, new_topic: Callable[..., str]) -> None:
-    assert is_compacted(broker.bootstrap_servers, new_topic(**{"cleanup.policy": "compact"}))
-    assert not is_compacted(broker.bootstrap_servers, new_topic())
+def test_a_compacted_topic_is_known(cluster: Cluster, new_topic: Callable[..., str]) -> None:
+    assert is_compacted(cluster, new_topic(**{"cleanup.policy": "compact"}))
+    assert not is_compacted(cluster, new_topic())

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from fraudstream.detector.query import detect
 from fraudstream.scoring.scorer import Scorer
-from fraudstream.transactions.wire import Header
+from fraudstream.transactions.wire import Header, Topic
 
 pytestmark = pytest.mark.spark
 
@@ -26,9 +26,12 @@ MILLIS = {253_402_300_800_000: None, 9_223_372_036_854_775: None, -62_135_596_80
 def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, scorer: Scorer, value: bytes) -> None:
     rows = [(None, value, "credit_card_transactions", 0, number, millis, None) for number, millis in enumerate(MILLIS)]
     frame = spark.createDataFrame(rows, SCHEMA).withColumn("timestamp", F.expr("timestamp_millis(millis)"))
-    outputs = detect(frame.drop("millis"), scorer, partitions=1, sample_every=10_000, max_record_bytes=4_000).collect()
+    topics = {topic: topic.value for topic in Topic}
+    records = detect(
+        frame.drop("millis"), scorer, topics, partitions=1, sample_every=10_000, max_record_bytes=4_000
+    ).collect()
     produced = []
-    for record in (each for each in outputs if each.topic != "detector_events"):
+    for record in (each for each in records if each.topic != "detector_events"):
         header = next((each.value for each in record.headers if each.key == Header.PRODUCED_AT), None)
         at = json.loads(bytes(record.value))["produced_at"] if value.startswith(b"{") else header and header.decode()
         produced.append(at and datetime.fromisoformat(at).astimezone(UTC).year)

@@ -10,7 +10,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.detector.checkpoint import inspect
 from fraudstream.detector.query import QuerySettings, Trigger, start_query
-from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import wait_until
 from fraudstream.scoring.scorer import Scorer
@@ -20,23 +20,24 @@ pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 
 @pytest.fixture
-def settings(broker: RunningBroker, tmp_path: Path) -> QuerySettings:
-    topics = ensure_topics(broker.bootstrap_servers, 1, DEFAULT_MAX_RECORD_BYTES)
+def settings(cluster: Cluster, tmp_path: Path) -> QuerySettings:
+    topics = ensure_topics(cluster, 1, DEFAULT_MAX_RECORD_BYTES)
     return QuerySettings(
-        bootstrap_servers=broker.bootstrap_servers,
+        kafka={"kafka.bootstrap.servers": cluster.bootstrap_servers},
+        topics={topic: topic.value for topic in Topic},
         checkpoint=tmp_path / "checkpoint",
         trigger=Trigger.MICRO_BATCH,
         interval="1 second",
         sample_every=1000,
         max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        partitions=topics[Topic.TRANSACTIONS.value],
+        partitions=topics[Topic.TRANSACTIONS],
     )
 
 
 def test_checkpoint_files_carry_checksums_and_leave_no_temporary_files(
-    spark: SparkSession, scorer: Scorer, settings: QuerySettings
+    spark: SparkSession, scorer: Scorer, cluster: Cluster, settings: QuerySettings
 ) -> None:
-    producer = Producer({"bootstrap.servers": settings.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
     producer.produce(Topic.TRANSACTIONS.value, b'{"a": 1, "b b": 2, "c.d": 3}')
     assert producer.flush(10) == 0
     query = start_query(spark, scorer, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.detector.query import detect
 from fraudstream.scoring.scorer import Scorer
-from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, output_limit
+from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Topic, output_limit
 
 pytestmark = pytest.mark.spark
 
@@ -38,9 +39,14 @@ def source_of(spark: SparkSession, *records: tuple[bytes | None, Headers]) -> Da
     return spark.createDataFrame(rows, SCHEMA)
 
 
-def records(scorer: Scorer, frame: DataFrame, sample_every: int = 10_000_000) -> list[Row]:
+TOPICS = {topic: topic.value for topic in Topic}
+
+
+def records(
+    scorer: Scorer, frame: DataFrame, sample_every: int = 10_000_000, topics: Mapping[Topic, str] = TOPICS
+) -> list[Row]:
     """What leaves, without the samples unless each row is one."""
-    rows = detect(frame, scorer, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    rows = detect(frame, scorer, topics, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
     return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
 
 
@@ -146,11 +152,10 @@ def test_a_clear_row_leaves_nothing_but_a_sample(spark: SparkSession, scorer: Sc
     }
 
 
-def test_a_sampled_alert_leaves_twice(spark: SparkSession, scorer: Scorer) -> None:
-    assert {r.topic for r in records(scorer, source(spark, FRAUD), sample_every=1)} == {
-        "fraud_alerts",
-        "detector_events",
-    }
+def test_a_sampled_alert_leaves_twice_on_the_topics_as_they_are_named(spark: SparkSession, scorer: Scorer) -> None:
+    topics = {topic: f"bank.{topic.value}" for topic in Topic}
+    sampled = records(scorer, source(spark, FRAUD), sample_every=1, topics=topics)
+    assert {each.topic for each in sampled} == {"bank.fraud_alerts", "bank.detector_events"}
 
 
 def test_a_row_that_misses_too_much_is_unscorable_with_the_reason(spark: SparkSession, scorer: Scorer) -> None:

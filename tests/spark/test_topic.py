@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
 from pyspark.sql import SparkSession
 
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.messages.ledger import Range, merge_ranges
 from fraudstream.scoring.scorer import Scorer
@@ -38,6 +39,13 @@ def test_ranges_that_overlap_or_touch_are_one() -> None:
     assert merge_ranges(ranges) == [Range(0, 0, 6), Range(1, 5, 9), Range(1, 10, 12)]
 
 
+@pytest.fixture
+def kafka(cluster: Cluster) -> Iterator[dict[str, str]]:
+    """The options of Spark's source."""
+    with cluster.spark_options(is_local=True) as options:
+        yield options
+
+
 @pytest.fixture(scope="module")
 def filled(broker: RunningBroker, new_topic: Callable[..., str]) -> str:
     """A topic with the cycle ten times in each of its two partitions; ids on the first partition alone."""
@@ -52,26 +60,24 @@ def filled(broker: RunningBroker, new_topic: Callable[..., str]) -> str:
 
 
 def test_outcomes_are_counted_by_partition_and_overlaps_once(
-    spark: SparkSession, scorer: Scorer, broker: RunningBroker, filled: str
+    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], filled: str
 ) -> None:
     ranges = [Range(0, 0, 10), Range(0, 5, 20), Range(0, 60, ROWS), Range(1, 69, ROWS), Range(1, 3, 3)]
-    counts = count_outcomes(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT)
+    counts = count_outcomes(spark, scorer, kafka, filled, ranges, LIMIT)
     expected = Counter(OUTCOMES[offset % 7] for offset in (*range(20), *range(60, ROWS)))
     assert counts == {0: expected, 1: Counter({Outcome.DEAD_LETTER: 1})}
 
 
-def test_nothing_asked_is_nothing_counted(spark: SparkSession, scorer: Scorer, broker: RunningBroker) -> None:
-    assert count_outcomes(spark, scorer, broker.bootstrap_servers, "no-such-topic", [], LIMIT) == {}
-    assert count_outcomes(spark, scorer, broker.bootstrap_servers, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {
-        3: Counter()
-    }
+def test_nothing_asked_is_nothing_counted(spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str]) -> None:
+    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [], LIMIT) == {}
+    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {3: Counter()}
 
 
 def test_what_is_not_clear_is_named_with_its_score_and_id(
-    spark: SparkSession, scorer: Scorer, broker: RunningBroker, filled: str
+    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], filled: str
 ) -> None:
     ranges = [Range(0, 0, 7), Range(1, 7, 14), Range(1, 21, 28)]
-    exceptions = sorted(remarkable(spark, scorer, broker.bootstrap_servers, filled, ranges, LIMIT))
+    exceptions = sorted(remarkable(spark, scorer, kafka, filled, ranges, LIMIT))
     places = [(0, offset) for offset in range(7)] + [(1, offset) for offset in (*range(7, 14), *range(21, 28))]
     assert [(each.partition, each.offset, each.outcome) for each in exceptions] == [
         (partition, offset, OUTCOMES[offset % 7])
@@ -86,15 +92,15 @@ def test_what_is_not_clear_is_named_with_its_score_and_id(
 
 
 def test_records_that_retention_took_are_passed_over(
-    spark: SparkSession, scorer: Scorer, broker: RunningBroker, new_topic: Callable[..., str]
+    spark: SparkSession, scorer: Scorer, cluster: Cluster, kafka: Mapping[str, str], new_topic: Callable[..., str]
 ) -> None:
     topic = new_topic()
-    producer = Producer({"bootstrap.servers": broker.bootstrap_servers})
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
     for _ in range(10):
         producer.produce(topic, CLEAR)
     assert producer.flush(30) == 0
-    admin = open_admin(broker.bootstrap_servers)
+    admin = open_admin(cluster)
     for deleted in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
         deleted.result(timeout=30)
-    counts = count_outcomes(spark, scorer, broker.bootstrap_servers, topic, [Range(0, 0, 10)], LIMIT)
+    counts = count_outcomes(spark, scorer, kafka, topic, [Range(0, 0, 10)], LIMIT)
     assert counts == {0: Counter({Outcome.CLEAR: 6})}

@@ -108,7 +108,9 @@ def sample(offset: int, transaction: Mapping[str, Any], *, second: float | None 
         "revision": 1,
         "threshold": 0.5,
     } | changes
-    return to_payload(PostedRecord(Topic.EVENTS, 0, offset, int(at * 1000), None, orjson.dumps(event), []))
+    return to_payload(
+        PostedRecord(Topic.EVENTS, Topic.EVENTS.value, 0, offset, int(at * 1000), None, orjson.dumps(event), [])
+    )
 
 
 def samples(rows: Iterable[Mapping[str, Any]], start: int = 0, **changes: Any) -> list[Any]:

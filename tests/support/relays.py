@@ -16,9 +16,10 @@ from confluent_kafka import KafkaException, Producer
 
 from dashboards import alert
 from fraudstream.errors import KafkaFailure
+from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
-from fraudstream.relay.carrier import GROUP, open_consumer, relay_records
+from fraudstream.relay.carrier import open_consumer, relay_records
 from fraudstream.relay.records import Route
 from fraudstream.runtime.processes import spawn
 from fraudstream.transactions.masking import DataMask
@@ -66,12 +67,13 @@ def relaying(
     ready: Callable[[], None] = lambda: None,
 ) -> Iterator[list[KafkaFailure]]:
     """A relay in a thread; yields a list to which the error that ends it is added."""
-    consumers = partial(open_consumer, bootstrap, relay_id, DEFAULT_MAX_RECORD_BYTES)
+    cluster = Cluster(bootstrap)
+    consumers = partial(open_consumer, cluster, relay_id, DEFAULT_MAX_RECORD_BYTES)
     stop, failures = threading.Event(), list[KafkaFailure]()
 
     def run() -> None:
         try:
-            relay_records(consumers, api, stop, mask, from_beginning=from_beginning, ready=ready)
+            relay_records(consumers, cluster, api, stop, mask, from_beginning=from_beginning, ready=ready)
         except KafkaFailure as e:
             failures.append(e)
 
@@ -111,9 +113,10 @@ def send_to_all(bootstrap: str, prefix: str, numbers: Sequence[int] = (0,)) -> l
 
 def shares(bootstrap: str) -> dict[str, set[str]]:
     """The topics of each relay of the group by its id, as Kafka has it."""
-    admin = open_admin(bootstrap)  # a client that is not referred to ends with its requests unanswered
+    cluster = Cluster(bootstrap)
+    admin = open_admin(cluster)  # a client that is not referred to ends with its requests unanswered
     try:
-        group = admin.describe_consumer_groups([GROUP])[GROUP].result(timeout=30)
+        group = admin.describe_consumer_groups([cluster.group])[cluster.group].result(timeout=30)
     except KafkaException:  # a broker that has just started has no group coordinator for a moment
         return {}
     return {

@@ -17,7 +17,7 @@ from fraudstream.transactions.wire import Topic
 
 
 def record(topic: Topic, value: bytes | None, headers: dict[str, bytes | None] | None = None) -> PostedRecord:
-    return PostedRecord(topic, 0, 7, 1_767_323_045_678, None, value, list((headers or {}).items()))
+    return PostedRecord(topic, topic.value, 0, 7, 1_767_323_045_678, None, value, list((headers or {}).items()))
 
 
 def alert(**changes: Any) -> bytes:
