@@ -21,7 +21,7 @@ from pydantic_settings import (
 from pydantic_settings.exceptions import SettingsError as SourceError
 
 from fraudstream.errors import SettingsError
-from fraudstream.kafka_settings import KafkaSettings, Properties
+from fraudstream.kafka_settings import KafkaSettings, Properties, named_in_full
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 
 ENVIRONMENT_PREFIX = "FRAUDSTREAM_"
@@ -43,6 +43,8 @@ class Settings(BaseSettings):
         toml_file=SETTINGS_FILE,
         frozen=True,
         extra="forbid",
+        # The input of the table `kafka` has the password.
+        hide_input_in_errors=True,
     )
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma-separated.")
@@ -159,7 +161,8 @@ class _Environment(EnvSettingsSource):
     """Reads nested names for `kafka` alone: `FRAUDSTREAM_SPARK_MASTER` is no key of the table `spark`."""
 
     def explode_env_vars(self, field_name: str, field: FieldInfo, env_vars: Mapping[str, str | None]) -> dict[str, Any]:
-        return super().explode_env_vars(field_name, field, env_vars) if field_name == "kafka" else {}
+        # In full before it is merged with the file, which may use the other name.
+        return named_in_full(super().explode_env_vars(field_name, field, env_vars)) if field_name == "kafka" else {}
 
 
 _OF_THE_TESTS: Final = f"{ENVIRONMENT_PREFIX}TESTS_"

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from fraudstream.errors import SettingsError
 from fraudstream.transactions.wire import Topic
@@ -27,6 +27,14 @@ def flat_table(value: object) -> object:
     return properties
 
 
+def named_in_full(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace `password_file` by `sasl_password_file`, unless that is set too."""
+    named = dict(values)
+    if (short := named.pop("password_file", None)) is not None:
+        named.setdefault("sasl_password_file", short)
+    return named
+
+
 def _without_kerberos(value: object) -> object:
     if isinstance(value, str) and value.upper() in _KERBEROS:
         raise ValueError(
@@ -42,7 +50,7 @@ Properties = Annotated[dict[str, str], BeforeValidator(flat_table)]
 class KafkaSettings(BaseModel):
     """Each field is a key of `[kafka]` in `fraudstream.toml`, and also `FRAUDSTREAM_KAFKA_<NAME>`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="Protocol of the broker's listener: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."
@@ -54,7 +62,6 @@ class KafkaSettings(BaseModel):
     sasl_password: SecretStr | None = Field(None, description="Password; with OAUTHBEARER the client secret.")
     sasl_password_file: Path | None = Field(
         None,
-        validation_alias=AliasChoices("sasl_password_file", "password_file"),
         description="A file with the password, instead of the password. On a Spark cluster it is read on every host.",
     )
     sasl_oauthbearer_token_endpoint_url: str | None = Field(
@@ -96,9 +103,15 @@ class KafkaSettings(BaseModel):
         "by default the broker's setting.",
     )
     librdkafka: Properties = Field(
-        default_factory=dict, description="Further client properties of librdkafka (produce, relay, audit)."
+        default_factory=dict, repr=False, description="Further client properties of librdkafka (produce, relay, audit)."
     )
-    java: Properties = Field(default_factory=dict, description="Further client properties of Java (Spark).")
+    java: Properties = Field(default_factory=dict, repr=False, description="Further client properties of Java (Spark).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def full_names(cls, values: object) -> object:
+        """Replace the short name of the password file."""
+        return named_in_full(values) if isinstance(values, Mapping) else values
 
     @model_validator(mode="after")
     def has_credentials(self) -> Self:
@@ -112,14 +125,14 @@ class KafkaSettings(BaseModel):
                 required["sasl_oauthbearer_token_endpoint_url"] = self.sasl_oauthbearer_token_endpoint_url
         if self.sasl_password is not None and self.sasl_password_file is not None:
             raise ValueError("sasl_password and sasl_password_file are both set; set one of them")
-        if self.ssl_certificate_location or self.ssl_key_location:
+        if self.uses_tls and (self.ssl_certificate_location or self.ssl_key_location):
             required["ssl_certificate_location"] = self.ssl_certificate_location
             required["ssl_key_location"] = self.ssl_key_location
         if missing := [name for name, value in required.items() if not value]:
             raise ValueError(f"{self.security_protocol} requires {' and '.join(missing)}")
         names = [self.topic_name(topic) for topic in Topic]
-        if len(set(names)) < len(names):
-            raise ValueError("two topics have the same name")
+        if repeated := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"two topics have the name {repeated}")
         return self
 
     @property
@@ -164,3 +177,13 @@ def read_setting(name: str, path: Path) -> str:
             where=str(path),
             remedy=f"correct FRAUDSTREAM_KAFKA_{name.upper()}, or the rights of the file",
         ) from e
+
+
+def require_pem(name: str, path: Path) -> None:
+    """Raise SettingsError if the file of a setting is not PEM; with OIDC, librdkafka would abort the process."""
+    if "-----BEGIN " not in read_setting(name, path):
+        raise SettingsError(
+            f"the file of the setting kafka.{name} is not PEM",
+            where=str(path),
+            remedy="convert it, such as with `openssl x509 -inform der`, or name the file that is PEM",
+        )

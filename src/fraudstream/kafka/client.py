@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from fraudstream.config import Settings
 from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailure, KafkaLoginFailed, SettingsError
-from fraudstream.kafka_settings import KafkaSettings, read_setting
+from fraudstream.kafka_settings import KafkaSettings, read_setting, require_pem
 from fraudstream.transactions.wire import Topic
 
 _LOGIN_MODULES: Final = {
@@ -78,7 +78,7 @@ class Cluster:
             for name in ("ssl_ca_location", "ssl_certificate_location", "ssl_key_location"):
                 path = getattr(each, name)
                 if path is not None:
-                    read_setting(name, path)
+                    require_pem(name, path)
                     properties[name.replace("_", ".")] = str(path)
         if each.uses_sasl:
             properties["sasl.mechanism"] = each.sasl_mechanism
@@ -112,46 +112,56 @@ class Cluster:
             with tempfile.TemporaryDirectory(prefix="fraudstream-kafka-") as folder:
                 secret = Path(folder) / "password"
                 secret.touch(0o600)
-                secret.write_text(self.settings.password().replace("\\", "\\\\").replace('"', '\\"'))
+                secret.write_text(_escaped(self.settings.password()))
                 yield self._options(secret)
         else:
             yield self._options(_for_executors(self.settings))
 
     def _options(self, secret: Path | None) -> dict[str, str]:
         each, properties = self.settings, dict[str, str]()
-        files = [path for path in (secret, each.ssl_certificate_location, each.ssl_key_location) if path is not None]
-        if files:
+        certificate, key = (each.ssl_certificate_location, each.ssl_key_location) if each.uses_tls else (None, None)
+        if secret is not None or certificate is not None:
             properties["config.providers"] = _SECRETS
             properties[f"config.providers.{_SECRETS}.class"] = (
                 "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
             )
         if each.is_customized:
             properties["security.protocol"] = each.security_protocol
-        if each.uses_tls and each.ssl_ca_location is not None:
-            properties["ssl.truststore.type"] = "PEM"
-            properties["ssl.truststore.location"] = str(each.ssl_ca_location.absolute())
-        if each.uses_tls and each.ssl_certificate_location is not None and each.ssl_key_location is not None:
+        if each.uses_tls:
+            properties |= self._truststore()
+        if certificate is not None and key is not None:
             properties["ssl.keystore.type"] = "PEM"
-            properties["ssl.keystore.certificate.chain"] = _content_of(each.ssl_certificate_location)
-            properties["ssl.keystore.key"] = _content_of(each.ssl_key_location)
-        if each.uses_sasl and secret is not None:
+            properties["ssl.keystore.certificate.chain"] = _content_of(certificate)
+            properties["ssl.keystore.key"] = _content_of(key)
+        if secret is not None:
             properties |= self._jaas(secret)
         return {"kafka.bootstrap.servers": self.bootstrap_servers} | {
             f"kafka.{name}": value for name, value in (properties | each.java).items()
         }
 
+    def _truststore(self) -> dict[str, str]:
+        path = self.settings.ssl_ca_location
+        return {} if path is None else {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(path.absolute())}
+
     def _jaas(self, secret: Path) -> dict[str, str]:
         each, mechanism = self.settings, str(self.settings.sasl_mechanism)
-        arguments = {"username": str(each.sasl_username), "password": _content_of(secret)}
+        username = _escaped(str(each.sasl_username))
+        arguments = {"username": username, "password": _content_of(secret)}
         properties = {"sasl.mechanism": mechanism}
         if mechanism == "OAUTHBEARER":
-            arguments = {"clientId": str(each.sasl_username), "clientSecret": _content_of(secret)}
+            # The truststore is for the token endpoint.
+            arguments = {"clientId": username, "clientSecret": _content_of(secret)} | self._truststore()
             if each.sasl_oauthbearer_scope:
-                arguments["scope"] = each.sasl_oauthbearer_scope
+                arguments["scope"] = _escaped(each.sasl_oauthbearer_scope)
             properties["sasl.oauthbearer.token.endpoint.url"] = str(each.sasl_oauthbearer_token_endpoint_url)
             properties["sasl.login.callback.handler.class"] = _OAUTH_HANDLER
         pairs = " ".join(f'{name}="{value}"' for name, value in arguments.items())
         return properties | {"sasl.jaas.config": f"{_LOGIN_MODULES[mechanism]} required {pairs};"}
+
+
+def _escaped(text: str) -> str:
+    """Escape a text for quotation marks in Java's login configuration."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _content_of(path: Path) -> str:
@@ -238,7 +248,7 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
     both = " ".join(texts)
     first = _short(texts[0]) if texts else "no answer"
     address = "correct --bootstrap-servers or FRAUDSTREAM_BOOTSTRAP_SERVERS"
-    if "resolve" in both:
+    if "ailed to resolve" in both:
         return f"there is no such address: {first}", address
     if "onnection refused" in both:
         return (
@@ -254,7 +264,7 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
             f"the broker's certificate is not trusted ({first})",
             f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}",
         )
-    if "alert" in both or "certificate required" in both:
+    if " alert " in both or "certificate required" in both:
         return (
             f"the broker refuses this client's certificate, or requires one ({first})",
             "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION",
