@@ -19,6 +19,7 @@ from fraudstream.audit.report import Kind
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed
 from fraudstream.kafka.broker import RunningBroker
+from fraudstream.kafka.client import Cluster
 from fraudstream.relay import service
 from fraudstream.relay.api_client import DashboardClient
 from fraudstream.relay.service import publish_heads
@@ -51,14 +52,14 @@ def altered(broker: RunningBroker, database: Path) -> list[str]:
 
 
 def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
-    broker: RunningBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: RunningBroker, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.01)
     before = end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0]
     stop = threading.Event()
     with open_store(tmp_path) as store:
         dashboard = Dashboard(create_app(Settings(), store))
-        arguments = (dashboard, broker.bootstrap_servers, lambda: datetime.now(UTC), stop)
+        arguments = (dashboard, cluster, lambda: datetime.now(UTC), stop)
         publishing = threading.Thread(target=publish_heads, args=arguments)
         publishing.start()
         try:

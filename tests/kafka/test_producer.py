@@ -189,12 +189,12 @@ def test_a_second_producer_on_the_same_progress_is_refused(plan: ProducePlan) ->
 
 def test_a_topic_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
     with pytest.raises(TopicMissing):
-        run(Rows(1), changed(plan, topic="nowhere"))
+        run(Rows(1), changed(plan, cluster=Cluster(plan.cluster.bootstrap_servers, KafkaSettings(topic_prefix="no."))))
 
 
 def test_a_broker_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
     with pytest.raises(BrokerUnreachable):
-        run(Rows(1), changed(plan, bootstrap_servers=f"127.0.0.1:{free_port()}"))
+        run(Rows(1), changed(plan, cluster=Cluster(f"127.0.0.1:{free_port()}")))
 
 
 def test_refused_rows_are_spooled_once_even_after_a_resume(plan: ProducePlan) -> None:

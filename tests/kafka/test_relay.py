@@ -262,7 +262,7 @@ def test_while_kafka_does_not_answer_the_relay_says_so_each_second() -> None:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's name for it
 
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    posting = threading.Thread(target=post_positions, args=(api, ends, lambda: now, stop))
+    posting = threading.Thread(target=post_positions, args=(api, Topic.TRANSACTIONS.value, ends, lambda: now, stop))
     posting.start()
     assert wait_until(lambda: len(api.posts) >= 1, 60)
     stop.set()

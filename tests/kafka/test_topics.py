@@ -51,10 +51,16 @@ def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
         end_offsets(broker.bootstrap_servers, "nowhere")
 
 
-@pytest.mark.parametrize(("host", "why"), [("127.0.0.1", "Connection refused"), ("no-such-host.invalid", "resolve")])
-def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str) -> None:
+@pytest.mark.parametrize(
+    ("host", "why", "remedy"),
+    [
+        ("127.0.0.1", "cannot connect to Kafka: connection refused", "fraudstream broker"),
+        ("no-such-host.invalid", "Failed to resolve", "FRAUDSTREAM_BOOTSTRAP_SERVERS"),
+    ],
+)
+def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str, remedy: str) -> None:
     started = time.monotonic()
     with pytest.raises(BrokerUnreachable, match=why) as error:
         require_broker(Cluster(f"{host}:{free_port()}"))
-    assert time.monotonic() - started < 30
-    assert "fraudstream broker" in error.value.remedy
+    assert time.monotonic() - started < 10
+    assert remedy in error.value.remedy
