@@ -26,14 +26,14 @@ def test_a_new_broker_has_the_six_topics(broker: RunningBroker) -> None:
 
 
 def test_an_output_topic_takes_four_times_what_the_input_takes(cluster: Cluster) -> None:
-    _, most_in = topic_layout(cluster, Topic.TRANSACTIONS)
+    _, most_in = topic_layout(cluster, Topic.TRANSACTIONS.value)
     for topic in RELAYED_TOPICS:
-        assert topic_layout(cluster, topic)[1] >= OUTPUT_LIMIT_FACTOR * most_in
+        assert topic_layout(cluster, topic.value)[1] >= OUTPUT_LIMIT_FACTOR * most_in
 
 
 def test_a_topic_that_exists_is_left_as_it_is(broker: RunningBroker, cluster: Cluster) -> None:
     assert ensure_topics(cluster, partitions=7, max_record_bytes=9_000_000) == broker.topics
-    _, limit = topic_layout(cluster, Topic.TRANSACTIONS)
+    _, limit = topic_layout(cluster, Topic.TRANSACTIONS.value)
     assert limit < 9_000_000
 
 
