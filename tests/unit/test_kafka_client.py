@@ -327,7 +327,7 @@ CAUSES: dict[str, tuple[str, list[tuple[int, str]], str, str]] = {
 
 
 @pytest.mark.parametrize("case", CAUSES)
-def test_causes_of_no_answer_are_told_apart_with_a_remedy(case: str) -> None:
+def test_causes_of_no_answer_are_distinguished_with_a_remedy(case: str) -> None:
     protocol, errors, what, remedy = CAUSES[case]
     error = unreachable(cluster(security_protocol=protocol), [KafkaError(*each) for each in errors])
     assert isinstance(error, BrokerUnreachable)
@@ -336,7 +336,7 @@ def test_causes_of_no_answer_are_told_apart_with_a_remedy(case: str) -> None:
     assert remedy in error.remedy
 
 
-def test_refused_credentials_are_told_with_principal_and_without_password() -> None:
+def test_refused_credentials_are_reported_with_principal_and_without_password() -> None:
     secured = cluster(**SCRAM, sasl_password="hunter2")
     text = f"sasl_{HOST}: SASL authentication error: Authentication failed due to invalid credentials (after 9ms)"
     errors = [KafkaError(KafkaError._AUTHENTICATION, text), KafkaError(*DOWN)]  # noqa: SLF001 - the client's name for it
