@@ -18,6 +18,7 @@ from fraudstream.kafka_settings import KafkaSettings
 
 PASSWORD = 'h"unt\\er2'
 ADDRESS = "broker.bank.example:9093"
+OPEN = {"bootstrap.servers": ADDRESS, "log_level": 0, "allow.auto.create.topics": False}
 SCRAM = {"security_protocol": "SASL_SSL", "sasl_mechanism": "SCRAM-SHA-512", "sasl_username": "detect"}
 OIDC = SCRAM | {"sasl_mechanism": "OAUTHBEARER", "sasl_oauthbearer_token_endpoint_url": "https://id.bank.example/token"}
 
@@ -37,12 +38,12 @@ def cluster(**values: Any) -> Cluster:
     return Cluster(ADDRESS, KafkaSettings.model_validate(values))
 
 
-def test_an_open_broker_is_given_no_property_but_its_address() -> None:
-    assert Cluster(ADDRESS).client() == {"bootstrap.servers": ADDRESS, "log_level": 0}
+def test_an_open_broker_is_given_no_security_and_asked_to_create_nothing() -> None:
+    assert Cluster(ADDRESS).client() == OPEN
     with Cluster(ADDRESS).spark_options(is_local=False) as options:
         assert options == {"kafka.bootstrap.servers": ADDRESS}
     named = cluster(topic_prefix="bank.", sasl_username="unused", ssl_ca_location="nowhere.pem")
-    assert named.client() == {"bootstrap.servers": ADDRESS, "log_level": 0}
+    assert named.client() == OPEN
 
 
 PROVIDER = "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
@@ -70,9 +71,7 @@ def test_a_password_is_given_to_both_clients(
         ssl_ca_location=ca,
     )
     tls = protocol == "SASL_SSL"
-    assert secured.client() == {
-        "bootstrap.servers": ADDRESS,
-        "log_level": 0,
+    assert secured.client() == OPEN | {
         "security.protocol": protocol,
         "sasl.mechanism": mechanism,
         "sasl.username": 'de"tect',
@@ -104,9 +103,7 @@ def secret_file(login: str) -> Path:
 def test_oauthbearer_asks_the_token_endpoint_of_the_identity_provider(pem: Callable[[str], Path]) -> None:
     ca = pem("ca.pem")
     secured = cluster(**OIDC, sasl_password=PASSWORD, sasl_oauthbearer_scope="kafka", ssl_ca_location=ca)
-    assert secured.client() == {
-        "bootstrap.servers": ADDRESS,
-        "log_level": 0,
+    assert secured.client() == OPEN | {
         "security.protocol": "SASL_SSL",
         "ssl.ca.location": str(ca),
         "https.ca.location": str(ca),
@@ -133,9 +130,7 @@ def test_oauthbearer_asks_the_token_endpoint_of_the_identity_provider(pem: Calla
 def test_a_client_certificate_is_given_to_both_clients(pem: Callable[[str], Path]) -> None:
     certificate, key = pem("client.pem"), pem("client.key")
     secured = cluster(security_protocol="SSL", ssl_certificate_location=certificate, ssl_key_location=key)
-    assert secured.client() == {
-        "bootstrap.servers": ADDRESS,
-        "log_level": 0,
+    assert secured.client() == OPEN | {
         "security.protocol": "SSL",
         "ssl.certificate.location": str(certificate),
         "ssl.key.location": str(key),
@@ -167,8 +162,7 @@ def test_further_properties_precede_our_own_in_their_client_alone() -> None:
         librdkafka={"socket.timeout.ms": 7, "log_level": 3},
         java={"request.timeout.ms": 9, "security.protocol": "SSL"},
     )
-    assert both.client() == {
-        "bootstrap.servers": ADDRESS,
+    assert both.client() == OPEN | {
         "log_level": "3",
         "security.protocol": "PLAINTEXT",
         "socket.timeout.ms": "7",

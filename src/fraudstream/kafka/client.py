@@ -71,6 +71,8 @@ class Cluster:
             "bootstrap.servers": self.bootstrap_servers,
             # librdkafka would log each failed attempt to standard error; final errors are raised as exceptions.
             "log_level": 0,
+            # Else a producer or an admin client that asks for a topic makes most brokers create it.
+            "allow.auto.create.topics": False,
         }
         if each.is_customized:
             properties["security.protocol"] = each.security_protocol
