@@ -238,8 +238,8 @@ def test_variables_of_the_tests_and_of_others_are_no_settings() -> None:
 
 
 def test_what_is_not_json_or_not_toml_is_named(load: Load) -> None:
-    for field, variables in (("kafka", {"KAFKA_LIBRDKAFKA": "a=b"}), ("public_hosts", {"PUBLIC_HOSTS": "host"})):
-        error = refusal(load, **variables)
+    for field, variable in (("kafka", {"KAFKA_LIBRDKAFKA": "a=b"}), ("public_hosts", {"PUBLIC_HOSTS": "host"})):
+        error = refusal(load, **variable)
         assert f'field "{field}"' in error.what
         assert "JSON" in error.remedy
     error = refusal(load, "[kafka")
