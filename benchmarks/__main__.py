@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.system import tables
 from benchmarks.system.archives import archives, see_archives_made
-from benchmarks.system.latency import LatencyRequest, measure_latency
+from benchmarks.system.latency import LatencyRequest, measure_latency, measure_secured
 from benchmarks.system.machine import check_writable, circumstances, load, write_result
 from benchmarks.system.material import prepare, split_by_outcome
 from benchmarks.system.recovery import measure_recovery
@@ -81,6 +81,9 @@ NOT_HELD: Final = (
     "--partitions", type=click.IntRange(1), default=None, help="Of the topic  [2; throughput and baselines: 4]"
 )
 @click.option("--page/--no-page", default=True, help="Keep the live page open in a browser, where there is one.")
+@click.option(
+    "--secure", is_flag=True, help="For latency: over SASL_SSL with SCRAM and ACLs too, by turns with PLAINTEXT."
+)
 @click.option("--peers/--no-peers", "baselines", default=True, help="Measure the baselines on the same topic too.")
 @click.option(
     "--workdir",
@@ -102,6 +105,7 @@ def main(
     linger_ms: float,
     partitions: int | None,
     page: bool,
+    secure: bool,
     baselines: bool,
     workdir: Path | None,
 ) -> None:
@@ -125,6 +129,8 @@ def main(
     selection = algorithms or (COMPARED if kind == "throughput" else COMPARED[:1])
     if kind != "throughput" and len(selection) > 1:
         raise click.UsageError(f"{kind} takes one --algorithm")
+    if secure and kind != "latency":
+        raise click.UsageError(f"{kind} takes no --secure")
     result: dict[str, Any] = {"kind": kind, **circumstances(java)}
     with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(selection)]
@@ -149,13 +155,15 @@ def main(
                 page=page,
             )
             sent = split_by_outcome(folder, materials[0], environment, say)
-            measure = measure_recovery if kind == "recovery" else measure_latency
+            measure = measure_recovery if kind == "recovery" else measure_secured if secure else measure_latency
             result |= measure(request, materials[0], sent, environment, say)
     write_result(output, result | {"load_after": load()})
     if on_backlog:
         console.print(tables.throughput_table(result))
     elif kind == "recovery":
         console.print(tables.recovery_table(result))
+    elif secure:
+        console.print(tables.secured_table(result))
     else:
         console.print(tables.latency_table(result))
         console.print(tables.usage_table(result))
@@ -169,9 +177,10 @@ def main(
 
 def _unseen(result: Mapping[str, Any]) -> Iterator[str]:
     """Which observers of a latency run failed: their stage's times are not all of them."""
-    for run in result["repeats"] if isinstance(result.get("repeats"), list) else ():
-        for stage, reason in run.get("failed_watchers", {}).items():
-            yield f"the stage `{stage}` was not watched to the end: {reason}"
+    for part in (result, result.get("plain", {}), result.get("secured", {})):
+        for run in part["repeats"] if isinstance(part.get("repeats"), list) else ():
+            for stage, reason in run.get("failed_watchers", {}).items():
+                yield f"the stage `{stage}` was not watched to the end: {reason}"
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from figures_dashboard import dashboard_figures
-from results import result, table
+from results import RESULTS, result, table
 
 HEAD = """\
 # Figures
@@ -65,6 +66,16 @@ busy machine; median and 99th percentile of an alert's post, which responds afte
 until a live stream has the reasons. In the storm, posts of {together} alerts; remaining reasons follow afterwards."""
 
 
+SECURED = """\
+## A secured Kafka
+
+`python -m benchmarks latency --secure --json benchmarks/results/secured_latency.json` on {cores} cores ({cpu}), {date}:
+the whole way over SASL_SSL with SCRAM-SHA-512 and the rights of each command beside PLAINTEXT, {repeats} repeats of
+each by turns, {rate:,.0f} rows/s for {duration:,.0f} s after {warm_up:,.0f} s of warm-up, {share:.0%} of the rows
+alerts. Milliseconds from when a row was due, of all repeats together and in parentheses of each; the ratio is secured
+to plain, in parentheses that of each pair. Alerts that did not arrive, all stages together: {missing}.{held}"""
+
+
 def figures() -> str:
     """Generate the page."""
     return (
@@ -79,6 +90,7 @@ def figures() -> str:
                 *_interval(),
                 *dashboard_figures(),
                 *_reasons(),
+                *_secured(),
             ]
         )
         + "\n"
@@ -219,3 +231,34 @@ def _reasons() -> Iterator[str]:
         late = f"all {storm['caught_up_seconds_after']:g} s after {storm['alerts']:,} alerts"
         rows.append([name, f"{storm['alerts_a_second']:g}", *posts, late, memory])
     yield table(["model", "alerts/s", "post without reasons", "with reasons", "until the reasons", "memory"], rows)
+
+
+def _secured() -> Iterator[str]:
+    if not (RESULTS / "secured_latency.json").exists():
+        return
+    data = result("secured_latency")
+    plain = data["plain"]
+    yield SECURED.format(
+        **data["machine"],
+        date=data["at"][:10],
+        repeats=len(plain["repeats"]),
+        rate=plain["rate"],
+        duration=plain["duration"],
+        warm_up=plain["warm_up"]["seconds"],
+        share=plain["alert_share"],
+        missing=sum(sum(data[part]["missing"].values()) for part in ("plain", "secured")),
+        held="" if data["held"] else " The generator did not hold the rate.",
+    )
+
+    columns = ("plain", "secured", "ratio")
+    rows = [
+        [stage, name.removesuffix("_ms"), *(_with_repeats(entry[column]) for column in columns)]
+        for stage, percentiles in data["compared"].items()
+        for name, entry in percentiles.items()
+    ]
+    yield table(["due to", "", *columns], rows)
+
+
+def _with_repeats(values: Mapping[str, Any]) -> str:
+    together, *each = ("–" if value is None else f"{value:,.2f}" for value in (values["together"], *values["repeats"]))
+    return f"{together} ({', '.join(each)})"

@@ -6,9 +6,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,12 +24,16 @@ from benchmarks.system.resources import Usage
 from benchmarks.system.schedule import Times
 from benchmarks.system.system import LOAD, BenchSystem, stopped_at_the_end
 from benchmarks.system.watchers import Arrivals, StoreWatcher, StreamWatcher, TopicWatcher, Watcher, watching
+from fraudstream.kafka.secured import ADMIN
 
 STAGES: Final = ("acknowledged", "alert_topic", "posted", "store", "sse", "page")
 """In the order of a payment's way; `acknowledged` is of every row, the others of those that raise an alert."""
 
 BESIDE: Final = ("alert_topic_stamped", "page_inserted")
 """The record's own time, in whole milliseconds; and the row in the page's table before it is drawn."""
+
+COMPARED: Final = ("p50_ms", "p99_ms")
+"""The percentiles of which a secured broker's are compared with an open one's."""
 
 ARRIVAL_SECONDS: Final = 30.0
 SAMPLE_SECONDS: Final = 10.0
@@ -48,6 +52,7 @@ class LatencyRequest:
         linger_ms: Of the load generator's client.
         partitions: Of the topics.
         page: Whether the live page is open in a browser.
+        secure: Whether Kafka requires TLS and a login.
     """
 
     rate: float
@@ -58,6 +63,7 @@ class LatencyRequest:
     linger_ms: float
     partitions: int
     page: bool = True
+    secure: bool = False
 
 
 @dataclass
@@ -85,13 +91,63 @@ def measure_latency(
         environment: That the processes inherit.
         say: Takes one line on each step.
     """
-    no_page = why_no_page() if request.page else "--no-page was given"
-    if no_page:
-        say(f"without the stage `page`: {no_page}")
+    no_page = _reason_without_page(request, say)
     runs = []
     for number in range(1, request.repeats + 1):
         say(f"run {number} of {request.repeats}: starting the system ...")
         runs.append(_run(request, material, rows, environment, say, with_page=no_page is None))
+    return _result(request, runs, no_page)
+
+
+def measure_secured(
+    request: LatencyRequest,
+    material: Material,
+    rows: tuple[Path, Path],
+    environment: Mapping[str, str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure an open and a secured broker by turns, so that what else the machine does meets both alike.
+
+    Returns what the result file holds: `plain` and `secured`, each as of `measure_latency`, and `compared`, by stage.
+    """
+    no_page = _reason_without_page(request, say)
+    runs: dict[str, list[Run]] = {"plain": [], "secured": []}
+    for number in range(1, request.repeats + 1):
+        for name, finished in runs.items():
+            say(f"run {number} of {request.repeats}, {name}: starting the system ...")
+            variant = replace(request, secure=name == "secured")
+            finished.append(_run(variant, material, rows, environment, say, with_page=no_page is None))
+    plain, secured = (_result(request, finished, no_page) for finished in runs.values())
+    return {
+        "kind": "secured_latency",
+        "compared": compare(plain, secured),
+        "held": plain["held"] and secured["held"],
+        "plain": plain,
+        "secured": secured,
+    }
+
+
+def compare(plain: Mapping[str, Any], secured: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """By stage and percentile: plain, secured and their ratio, each of all repeats together and of every repeat."""
+
+    def entry(stage: str, name: str) -> dict[str, Any]:
+        both = [[part[stage][name], *(run[stage][name] for run in part["repeats"])] for part in (plain, secured)]
+        # A stage without a time has no percentile.
+        ratio = [round(after / before, 3) if before and after else None for before, after in zip(*both, strict=True)]
+        columns = {"plain": both[0], "secured": both[1], "ratio": ratio}
+        return {column: {"together": values[0], "repeats": values[1:]} for column, values in columns.items()}
+
+    return {stage: {name: entry(stage, name) for name in COMPARED} for stage in STAGES if stage in plain}
+
+
+def _reason_without_page(request: LatencyRequest, say: Callable[[str], None]) -> str | None:
+    reason = why_no_page() if request.page else "--no-page was given"
+    if reason:
+        say(f"without the stage `page`: {reason}")
+    return reason
+
+
+def _result(request: LatencyRequest, runs: Sequence[Run], no_page: str | None) -> dict[str, Any]:
     names = [name for name in (*STAGES, *BESIDE) if name in runs[0].steady]
     return {
         **{name: summary(np.concatenate([run.steady[name] for run in runs])) for name in names},
@@ -134,10 +190,12 @@ def load_spec(
 
 
 @contextmanager
-def running(material: Material, partitions: int, environment: Mapping[str, str]) -> Iterator[BenchSystem]:
+def running(
+    material: Material, partitions: int, environment: Mapping[str, str], *, secure: bool = False
+) -> Iterator[BenchSystem]:
     """A whole system in a temporary folder, ready; without a load."""
     with tempfile.TemporaryDirectory(prefix="fraudstream-bench-") as folder:
-        system = BenchSystem(Path(folder), material.model.absolute(), partitions, environment)
+        system = BenchSystem(Path(folder), material.model.absolute(), partitions, environment, secure=secure)
         with stopped_at_the_end(system):
             system.start_all()
             yield system
@@ -153,9 +211,9 @@ def _run(
     with_page: bool,
 ) -> Run:
     load_before = load()
-    with running(material, request.partitions, environment) as system:
+    with running(material, request.partitions, environment, secure=request.secure) as system:
         under_way = threading.Event()
-        topic = TopicWatcher(system.bootstrap, request.partitions, under_way)
+        topic = TopicWatcher(system.cluster(ADMIN), request.partitions, under_way)
         store, stream = StoreWatcher(system.database, topic, under_way), StreamWatcher(system.port)
         page = PageWatcher(system.url) if with_page else None
         watchers: list[Watcher] = [topic, store, stream, *([page] if page else [])]

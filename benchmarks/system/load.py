@@ -18,6 +18,8 @@ import orjson
 from confluent_kafka import KafkaError, Message, Producer
 
 from benchmarks.system.schedule import Schedule, Times, event_id_of
+from fraudstream.config import Settings
+from fraudstream.kafka.client import Cluster
 from fraudstream.runtime.files import replace_json
 from fraudstream.transactions.wire import Header, Topic
 
@@ -30,7 +32,7 @@ class LoadSpec:
     """What is sent.
 
     Attributes:
-        bootstrap_servers: Kafka's address.
+        bootstrap_servers: Kafka's address; its security is in the environment, as for our commands.
         partitions: Of the topic; rows go to them by turns.
         clear: A file of rows, one JSON object a line, that raise no alert.
         alerts: The same of rows that raise one.
@@ -98,15 +100,15 @@ def run(spec: LoadSpec) -> None:
         if error is None:
             acknowledged[row] = time.time()
 
+    cluster = Cluster.of(Settings.load(bootstrap_servers=spec.bootstrap_servers))
     client = Producer(
-        {
-            "bootstrap.servers": spec.bootstrap_servers,
+        cluster.client()
+        | {
             "enable.idempotence": True,
             "acks": "all",
             "linger.ms": spec.linger_ms,
             "socket.nagle.disable": True,
             "queue.buffering.max.messages": 1_000_000,
-            "log_level": 0,
         }
     )
     client.list_topics(timeout=10)

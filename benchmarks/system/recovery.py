@@ -24,6 +24,7 @@ from benchmarks.system.system import LOAD, BenchSystem, stopped_at_the_end
 from benchmarks.system.watchers import TopicWatcher, watching
 from fraudstream.demo.system import DETECTOR
 from fraudstream.errors import ProcessFailed
+from fraudstream.kafka.secured import ADMIN
 from fraudstream.transactions.wire import Topic
 
 ON_TIME_SECONDS: Final = 1.0
@@ -60,7 +61,7 @@ def measure_recovery(
     """Kill the detector once in each stretch of `request.duration`, and start new ones; what the result file holds."""
     first = [_first_row(request, material, rows, environment, say, number) for number in range(1, request.repeats + 1)]
     with running(material, request.partitions, environment) as system:
-        topic = TopicWatcher(system.bootstrap, request.partitions, threading.Event())
+        topic = TopicWatcher(system.cluster(ADMIN), request.partitions, threading.Event())
         with watching(topic):
             spec = load_spec(request, system, rows, request.warm_up + request.repeats * request.duration)
             system.start_load(spec)

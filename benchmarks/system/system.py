@@ -16,6 +16,9 @@ from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.demo.child import Child, State, log_tail
 from fraudstream.demo.system import BROKER, DASHBOARD, DETECTOR, RELAY
 from fraudstream.errors import ProcessFailed
+from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.secured import USERS, SecureFolder
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
 ROOT: Final = Path(__file__).parents[2]
@@ -37,6 +40,7 @@ class BenchSystem:
         environment: That they inherit.
         checkpoint: The detector's folder; another one makes it begin anew.
         extra: Further arguments of `fraudstream detect`.
+        secure: Whether the broker requires TLS and a login, and each process has the settings of its own user.
     """
 
     folder: Path
@@ -45,6 +49,7 @@ class BenchSystem:
     environment: Mapping[str, str]
     checkpoint: str = "checkpoint"
     extra: Sequence[str] = ()
+    secure: bool = False
     port: int = field(default_factory=free_port, init=False)
     broker_port: int = field(default_factory=free_port, init=False)
     children: dict[str, Child] = field(default_factory=dict, init=False)
@@ -53,6 +58,20 @@ class BenchSystem:
     def bootstrap(self) -> str:
         """Kafka's address."""
         return f"{LOOPBACK}:{self.broker_port}"
+
+    def user_settings(self, user: str) -> dict[str, str]:
+        """Return the environment variables of a user of the secured broker; none for an open one or for no user."""
+        if not self.secure or user not in USERS:
+            return {}
+        lines = SecureFolder(self.folder / "secure").environment(user).read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines)
+
+    def cluster(self, user: str) -> Cluster:
+        """Return Kafka as a user of the secured broker connects to it, or anybody to an open one."""
+        prefix = "FRAUDSTREAM_KAFKA_"
+        variables = self.user_settings(user).items()
+        settings = {name.removeprefix(prefix).lower(): value for name, value in variables if name.startswith(prefix)}
+        return Cluster(self.bootstrap, KafkaSettings.model_validate(settings))
 
     @property
     def url(self) -> str:
@@ -68,7 +87,7 @@ class BenchSystem:
         """Start Kafka alone and await it."""
         self._begin(
             BROKER, "broker", "--port", self.broker_port, "--data-dir", self.folder / "kafka",
-            "--partitions", self.partitions,
+            "--partitions", self.partitions, *(("--secure", self.folder / "secure") if self.secure else ()),
         )  # fmt: skip
         self.await_ready(BROKER)
 
@@ -97,7 +116,8 @@ class BenchSystem:
         command = [sys.executable, "-m", "benchmarks.system.load", spec_file]
         # The file that it writes is the one it is looked for: one that is never ready would be ended after 3 minutes.
         path = os.pathsep.join(filter(None, (str(ROOT), self.environment.get("PYTHONPATH"))))
-        self._start(LOAD, [str(part) for part in command], ends=True, ready_file=Path(spec.ready), PYTHONPATH=path)
+        arguments = [str(part) for part in command]
+        self._start(LOAD, arguments, user="produce", ends=True, ready_file=Path(spec.ready), PYTHONPATH=path)
         if not self.wait(30.0, lambda: self.children[LOAD].is_ready):
             raise self._late([LOAD])
 
@@ -160,11 +180,19 @@ class BenchSystem:
             f"never ready: {details}", where=f"logs: {self.folder / 'logs'}", remedy="`fraudstream doctor` may know why"
         )
 
-    def _begin(self, name: str, *arguments: object) -> None:
-        self._start(name, [*FRAUDSTREAM, *map(str, arguments)])
+    def _begin(self, name: str, command: str, *arguments: object) -> None:
+        # A secured broker has a user for each command that connects to it, of the same name.
+        self._start(name, [*FRAUDSTREAM, command, *map(str, arguments)], user=command)
 
     def _start(
-        self, name: str, command: list[str], *, ends: bool = False, ready_file: Path | None = None, **environment: str
+        self,
+        name: str,
+        command: list[str],
+        *,
+        user: str,
+        ends: bool = False,
+        ready_file: Path | None = None,
+        **environment: str,
     ) -> None:
         ready = self.folder / "ready"
         ready.mkdir(parents=True, exist_ok=True)
@@ -173,7 +201,7 @@ class BenchSystem:
             command=command,
             log=self.folder / "logs" / f"{name.replace(' ', '-')}.log",
             ready_file=ready_file or ready / name.replace(" ", "-"),
-            environment={**self.environment, **environment},
+            environment={**self.environment, **self.user_settings(user), **environment},
             grace=20.0,
             ends=ends,
         )

@@ -23,6 +23,17 @@ def latency_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
+def secured_table(result: Mapping[str, Any]) -> Table:
+    """Percentiles by stage with an open and with a secured broker, and their ratio; in parentheses of each repeat."""
+    table = Table(title=f"due → stage, {result['plain']['rate']:g} rows/s, milliseconds: SASL_SSL beside PLAINTEXT")
+    for name in ("stage", "", "plain", "secured", "ratio"):
+        table.add_column(name, justify="right" if name in ("plain", "secured", "ratio") else "left")
+    for stage, percentiles in result["compared"].items():
+        for name, columns in percentiles.items():
+            table.add_row(stage, name.removesuffix("_ms"), *map(_with_repeats, columns.values()))
+    return table
+
+
 def usage_table(result: Mapping[str, Any]) -> Table:
     """Memory and processor time by process."""
     table = Table(title="memory (MiB) and processor time")
@@ -61,6 +72,10 @@ def recovery_table(result: Mapping[str, Any]) -> Table:
     for name, key in (("caught up after kill -9", "caught_up_seconds"), ("first row", "first_scored_row_seconds")):
         table.add_row(name, *(_number(result[key][each]) for each in ("median", "min", "max")))
     return table
+
+
+def _with_repeats(values: Mapping[str, Any]) -> str:
+    return f"{_number(values['together'], 2)} ({', '.join(_number(each, 2) for each in values['repeats'])})"
 
 
 def _number(value: float | None, digits: int = 1) -> str:

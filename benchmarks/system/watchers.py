@@ -19,6 +19,7 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.pool import NullPool
 
 from benchmarks.system.schedule import row_of
+from fraudstream.kafka.client import Cluster
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.store import tables
 from fraudstream.transactions.wire import AlertField, Topic
@@ -79,23 +80,16 @@ class TopicWatcher(Watcher):
         stamped: Row to the record's own time, which has whole milliseconds.
     """
 
-    def __init__(self, bootstrap: str, partitions: int, under_way: threading.Event) -> None:
+    def __init__(self, cluster: Cluster, partitions: int, under_way: threading.Event) -> None:
         super().__init__("alert_topic")
-        self._servers = bootstrap
+        self._cluster = cluster
         self._partitions = partitions
         self._under_way = under_way
         self.stamped: Arrivals = {}
 
     def watch(self) -> None:
         """Read the topic from its beginning."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._servers,
-                "group.id": "fraudstream-bench",
-                "socket.nagle.disable": True,
-                "log_level": 0,
-            }
-        )
+        consumer = Consumer(self._cluster.client() | {"group.id": "fraudstream-bench", "socket.nagle.disable": True})
         try:
             consumer.assign([TopicPartition(Topic.ALERTS.value, each, 0) for each in range(self._partitions)])
             self.watching.set()

@@ -46,6 +46,20 @@ def test_latency_writes_every_stage_and_loses_no_alert(tmp_path: Path) -> None:
     assert {"broker", "detector", "relay", "dashboard", "all"} <= result["memory"]["resident_mib"].keys()
 
 
+def test_a_secured_broker_loses_no_alert_and_is_compared_with_an_open_one(tmp_path: Path) -> None:
+    output = tmp_path / "latency.json"
+    run_benchmark(
+        "latency", "--secure", "--no-page", "--rate", 50, "--duration", 5, "--warm-up", 2, "--alert-share", 0.2,
+        "--json", output, *SHORT,
+    )  # fmt: skip
+    result = json.loads(output.read_text())
+    for part in ("plain", "secured"):
+        assert result[part]["acknowledged"]["count"] == 250
+        assert set(result[part]["missing"].values()) == {0}
+    assert result["compared"].keys() == {"acknowledged", "alert_topic", "posted", "store", "sse"}
+    assert all(entry["ratio"]["together"] > 0 for stage in result["compared"].values() for entry in stage.values())
+
+
 def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(tmp_path: Path) -> None:
     settings, cache = Settings.load(), tmp_path / "cache"
     cache.mkdir()

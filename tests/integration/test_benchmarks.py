@@ -6,19 +6,24 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from benchmarks.__main__ import main
 from benchmarks.system.backlog import steady_rate
+from benchmarks.system.latency import compare
 from benchmarks.system.machine import check_writable
 from benchmarks.system.percentiles import of_repeats, quantiles, slope, summary
 from benchmarks.system.recovery import caught_up_at
 from benchmarks.system.resources import Usage, cpu_seconds, family, resident_mib
 from benchmarks.system.schedule import Schedule, event_id_of, row_of
+from benchmarks.system.system import BenchSystem
 from click.testing import CliRunner
 
 from fraudstream.errors import SettingsError
+from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.secured import ADMIN, SecureFolder
 
 
 def test_percentiles_are_times_that_were_measured() -> None:
@@ -104,6 +109,37 @@ def test_repeats_are_summed_up_by_their_median() -> None:
     assert slope([0, 1, 2], [10, 12, 14]) == 2.0
 
 
+def test_a_secured_broker_is_compared_with_an_open_one_in_pairs() -> None:
+    def of(p50: float | None, *repeats: float | None) -> dict[str, Any]:
+        stage = {"store": {"p50_ms": p50, "p99_ms": None}}
+        return {**stage, "repeats": [{"store": {"p50_ms": each, "p99_ms": None}} for each in repeats]}
+
+    compared = compare(of(2.0, 1.0, 4.0, None), of(3.0, 1.5, 2.0, 7.0))
+    assert compared.keys() == {"store"}
+    assert compared["store"]["p50_ms"] == {
+        "plain": {"together": 2.0, "repeats": [1.0, 4.0, None]},
+        "secured": {"together": 3.0, "repeats": [1.5, 2.0, 7.0]},
+        "ratio": {"together": 1.5, "repeats": [1.5, 0.5, None]},
+    }
+    assert compared["store"]["p99_ms"]["ratio"]["together"] is None
+
+
+def test_each_process_has_the_settings_of_its_own_user(tmp_path: Path) -> None:
+    system = BenchSystem(tmp_path, tmp_path / "current", 2, {}, secure=True)
+    SecureFolder(tmp_path / "secure").prepare(system.bootstrap)
+    assert system.user_settings("detect")["FRAUDSTREAM_KAFKA_SASL_USERNAME"] == "detect"
+    assert system.user_settings("dashboard") == {}
+    client = system.cluster(ADMIN).client()
+    assert client["bootstrap.servers"] == system.bootstrap
+    assert (client["security.protocol"], client["sasl.username"]) == ("SASL_SSL", ADMIN)
+
+
+def test_an_open_broker_needs_no_settings(tmp_path: Path) -> None:
+    system = BenchSystem(tmp_path, tmp_path / "current", 2, {})
+    assert system.user_settings("detect") == {}
+    assert system.cluster(ADMIN) == Cluster(system.bootstrap)
+
+
 def test_memory_and_processor_time_of_a_running_process() -> None:
     usage = Usage()
     usage.begin({"me": os.getpid()})
@@ -135,3 +171,10 @@ def test_bad_input_is_refused(wrong: list[str], tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["latency", "--json", str(tmp_path / "r.json"), *wrong])
     assert result.exit_code == 2
     assert wrong[0] in result.output
+
+
+@pytest.mark.parametrize("kind", ["throughput", "recovery", "memory", "baselines"])
+def test_only_latency_is_measured_with_a_secured_broker(kind: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [kind, "--secure", "--json", str(tmp_path / "r.json")])
+    assert result.exit_code == 2
+    assert f"{kind} takes no --secure" in result.output
