@@ -35,7 +35,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
 
 
 def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tmp_path: Path) -> None:
-    jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"), {})
+    jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"))
     try:
         port, secret = jvm.connection()
         assert 0 < port < 65536
@@ -57,7 +57,7 @@ def test_a_jvm_that_does_not_start_is_reported_and_its_archive_is_not_tried_agai
     archive.path.with_suffix(".json").write_text('{"bytes": 4}')
     assert archive.is_made
     log = tmp_path / "jvm.log"
-    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive), {})
+    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive))
     with pytest.raises(SetupError, match="did not start") as raised:
         jvm.connection()
     assert str(log) in str(raised.value)
