@@ -141,7 +141,8 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
 def configured(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     """Complete the user's configuration, which has a master: see `spark_settings` for what takes precedence."""
     is_local = is_local_master(conf.get("spark.master") or "")
-    conf.setAll(list(plan.conf.items()))
+    # Spark's script for a shell, which starts our JVM, sets it to true.
+    conf.set("spark.ui.showConsoleProgress", "false").setAll(list(plan.conf.items()))
     if plan.defaults.get(CORES) and not conf.contains(CORES):
         conf.set(OWN_CORES, "true")
     for key, value in {**DEFAULTS, **plan.defaults, **(LOOPBACK_DRIVER if is_local else {})}.items():

@@ -25,7 +25,6 @@ AFFECTS_RESULTS: Final = {
 
 DEFAULTS: Final = {
     "spark.ui.enabled": "false",
-    "spark.ui.showConsoleProgress": "false",
     # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
     "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
