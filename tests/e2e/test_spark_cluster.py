@@ -132,6 +132,8 @@ def past_problems(events: list[dict[str, Any]]) -> list[Problem]:
     return PartitionReport.model_validate(latest).past_problems
 
 
+# The tests of the watch in `tests/unit` check in every change what is reported.
+@pytest.mark.nightly
 def test_no_alert_is_lost_when_executor_worker_and_driver_are_killed(
     cluster: SparkCluster,
     folder: Path,

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fraudstream.errors import SetupError
+from fraudstream.runtime import jvm as jvm_module
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, spark_archive, start_jvm
+from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, log_file, spark_archive, start_jvm
 
 pytestmark = pytest.mark.spark
 
@@ -62,3 +63,13 @@ def test_a_jvm_that_does_not_start_is_reported_and_its_archive_is_not_tried_agai
         jvm.connection()
     assert str(log) in str(raised.value)
     assert not archive.is_made
+
+
+def test_a_log_is_emptied_only_once_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm_module, "MOST_LOG_BYTES", 5)
+    log = log_file(tmp_path, "detector")
+    log.write_text("12345")
+    assert log_file(tmp_path, "detector").read_text() == "12345"
+    log.write_text("123456")
+    assert log_file(tmp_path, "detector").read_text() == ""
+    assert log.parent.stat().st_mode & 0o077 == 0

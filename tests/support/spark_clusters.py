@@ -63,7 +63,11 @@ class SparkCluster:
             stop(process, 10)
 
     def _start(self, name: str, what: str, *arguments: object) -> None:
-        command = [spark_home() / "bin" / "spark-class", f"org.apache.spark.deploy.{what}", *map(str, arguments)]
+        command: list[str | Path] = [
+            spark_home() / "bin" / "spark-class",
+            f"org.apache.spark.deploy.{what}",
+            *map(str, arguments),
+        ]
         environment = {**os.environ, "JAVA_HOME": str(self.java.home), "SPARK_DAEMON_MEMORY": "128m"}
         self.processes[name] = spawn(command, log=self.folder / f"{name}.log", env=environment)
 

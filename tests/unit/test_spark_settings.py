@@ -9,7 +9,7 @@ import pytest
 from pyspark import SparkConf, SparkContext
 
 from fraudstream.runtime.jvm import SparkPlan
-from fraudstream.runtime.spark import OWN_CORES, configured
+from fraudstream.runtime.spark import OWN_CORES, configure
 from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS
 
 CLUSTER = "spark://one:7077"
@@ -24,7 +24,7 @@ def no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
 def properties(master: str, user: dict[str, str] | None = None, **plan: Any) -> dict[str, str]:
     """The session's properties, where the user's own files and `spark-submit` have given `user`."""
     conf = SparkConf(loadDefaults=False).setMaster(master).setAll(list((user or {}).items()))
-    return dict(configured(conf, SparkPlan(app="test", java_home=Path("/java"), **plan)).getAll())
+    return dict(configure(conf, SparkPlan(app="test", java_home=Path("/java"), **plan)).getAll())
 
 
 def test_the_toml_file_wins_over_sparks_own_files_and_both_over_our_defaults() -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 from pyspark.sql import SparkSession
 
 from fraudstream.detector.events import EventWriter
-from fraudstream.runtime.cluster import counted, task_slots
+from fraudstream.runtime.cluster import format_count, task_slots
 from fraudstream.transactions.wire import EventType
 
 _DRIVER: Final = 1
@@ -29,13 +29,12 @@ class ClusterWatch:
         before = executors if self._executors is None else self._executors
         for change, addresses in (("lost an", before - executors), ("has a new", executors - before)):
             for address in sorted(addresses):
-                now = (
-                    f"{counted(task_slots(self.spark), 'task slot')} on {counted(len(executors) - _DRIVER, 'executor')}"
-                )
-                self.events.write(EventType.CLUSTER, f"Spark {change} executor at {address}: {now}")
+                slots = format_count(task_slots(self.spark), "task slot")
+                left = f"{slots} on {format_count(len(executors) - _DRIVER, 'executor')}"
+                self.events.write(EventType.CLUSTER, f"Spark {change} executor at {address}: {left}")
         for stage, number in failed.items():
             if new := number - self._failed.get(stage, 0):
-                message = f"{counted(new, 'task')} of Spark failed in stage {stage} and will be tried again"
+                message = f"{format_count(new, 'task')} of Spark failed in stage {stage} and will be tried again"
                 self.events.write(EventType.CLUSTER, message)
         self._executors, self._failed = executors, failed
 

@@ -21,7 +21,7 @@ from fraudstream.detector.cluster import ClusterWatch
 from fraudstream.detector.events import EventWriter
 from fraudstream.errors import KafkaFailure
 from fraudstream.messages.ledger import MOST_PAST_PROBLEMS, PartitionReport, Problem, ProblemKind
-from fraudstream.runtime.cluster import counted
+from fraudstream.runtime.cluster import format_count
 from fraudstream.times import iso
 from fraudstream.transactions.wire import EventType
 
@@ -194,9 +194,10 @@ class PartitionWatch:
         """Collect the problems by partition; the key None holds the one that concerns no single partition."""
         problems: dict[int | None, Problem] = {}
         if self._short_since is not None and now - self._short_since >= SHORT_OF_SLOTS:
+            slots, partitions = format_count(self._slots or 0, "task slot"), format_count(len(self._marks), "partition")
             message = (
-                f"Spark has {counted(self._slots or 0, 'task slot')} for {counted(len(self._marks), 'partition')} of "
-                f"{self.topic}: a partition without a slot is not read. Add cores or executors"
+                f"Spark has {slots} for {partitions} of {self.topic}: a partition without a slot is not read. "
+                "Add cores or executors"
             )
             problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=iso(self._short_since))
         for partition, since in self._rule.starved().items():

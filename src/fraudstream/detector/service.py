@@ -40,9 +40,9 @@ from fraudstream.model.deployment.current import (
 from fraudstream.runtime.cluster import await_cores, is_local, task_slots
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, log_file
+from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopened, spark_session
+from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
 from fraudstream.runtime.spark_settings import CORES
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
@@ -123,7 +123,7 @@ def run_detector(
                 changes = {"spark.master": plan.master} if is_local(spark) else {CORES: plan.defaults[CORES]}
                 log.info("starting another Spark session", partitions=partitions, **changes)
                 events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
-                spark = reopened(spark, changes)
+                spark = reopen(spark, changes)
 
 
 def _await_cores(spark: SparkSession, partitions: int, events: EventWriter, stop: threading.Event) -> None:
@@ -159,7 +159,7 @@ def _supervisor(
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
-    cluster = Cluster.of(settings)
+    cluster, spark_log = Cluster.of(settings), log_file(settings.cache, "detector")
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
     consumers = ConsumerLag(_gateway(spark), topic)
@@ -179,6 +179,7 @@ def _supervisor(
     keeper = _keeper(spark, settings, kafka, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
+        empty_if_large(spark_log)  # a query that fails again and again fills it
         offsets = keeper.start
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
@@ -210,9 +211,7 @@ def _supervisor(
         events=events,
         on_ready=report_ready,
         on_stop=lambda: _silence_logging(spark),
-        logs="the terminal"
-        if is_submitted()
-        else f"the detector's log, and Spark's: {log_file(settings.cache, 'detector')}",
+        logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
     )
 
 

@@ -30,7 +30,7 @@ def task_slots(spark: SparkSession) -> int:
     return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
 
 
-def counted(number: int, thing: str) -> str:
+def format_count(number: int, thing: str) -> str:
     """Format a number of things: "1 task slot", "2 task slots"."""
     return f"1 {thing}" if number == 1 else f"{number} {thing}s"
 

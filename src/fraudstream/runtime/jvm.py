@@ -217,7 +217,7 @@ def start_jvm(plan: SparkPlan) -> Jvm:
     try:
         # stdin stays open: the gateway in the JVM exits when it is closed. Spark's scripts `exec` into java, so the
         # parent-death signal set here applies to the JVM.
-        with _bounded(plan.log).open("ab") as output:
+        with (plan.log or Path(os.devnull)).open("ab") as output:
             process = subprocess.Popen(  # noqa: S603 - the command is the package's own
                 command,
                 stdin=subprocess.PIPE,
@@ -234,18 +234,18 @@ def start_jvm(plan: SparkPlan) -> Jvm:
 
 
 def log_file(cache: Path, name: str) -> Path:
-    """Return the log of a program's Spark, in a private directory that is created if needed."""
+    """Return the log of a program's Spark, emptied if large, in a private directory that is created if needed."""
     log = cache / "logs" / f"{name}.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     tighten(log.parent)
+    empty_if_large(log)
     return log
 
 
-def _bounded(log: Path | None) -> Path:
-    """Empty a log that earlier runs have filled; another that still writes to it appends."""
-    if log is not None and log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+def empty_if_large(log: Path) -> None:
+    """Empty a log above 10 MB; a JVM that is still writing to it appends."""
+    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
         os.truncate(log, 0)
-    return log or Path(os.devnull)
 
 
 def _is_plain(plan: SparkPlan) -> bool:

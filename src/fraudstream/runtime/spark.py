@@ -134,11 +134,11 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
         # A child that inherited them would take itself for one of `spark-submit`.
         del os.environ[_GATEWAY_PORT], os.environ[_GATEWAY_SECRET]
     # Spark's scripts have given the JVM what the user's files say, and `SparkConf` begins with that.
-    conf = configured(SparkConf(_jvm=gateway.jvm).set("spark.master", plan.master), plan)
+    conf = configure(SparkConf(_jvm=gateway.jvm).set("spark.master", plan.master), plan)
     return _session(conf.setIfMissing("spark.driver.memory", plan.memory), gateway)
 
 
-def configured(conf: SparkConf, plan: SparkPlan) -> SparkConf:
+def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     """Complete the user's configuration, which has a master: see `spark_settings` for what takes precedence."""
     is_local = is_local_master(conf.get("spark.master") or "")
     # Spark's script for a shell, which starts our JVM, sets it to true.
@@ -153,7 +153,7 @@ def configured(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     return conf.setAppName(plan.app).setAll(list(AFFECTS_RESULTS.items()))
 
 
-def reopened(session: SparkSession, changes: Mapping[str, str]) -> SparkSession:
+def reopen(session: SparkSession, changes: Mapping[str, str]) -> SparkSession:
     """Stop a session and open another with its settings and some others, on the same warm JVM."""
     old = session.sparkContext
     settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
@@ -167,7 +167,7 @@ def reopened(session: SparkSession, changes: Mapping[str, str]) -> SparkSession:
 def _disconnect(session: SparkSession) -> None:
     with suppress(Exception):  # the JVM may have ended already
         session.stop()
-    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `reopened`
+    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `reopen`
     if active is not None:
         with suppress(Exception):
             active.stop()
@@ -192,7 +192,7 @@ def _submitted_session(plan: SparkPlan) -> Iterator[SparkSession]:
     _leave_interrupts_to_python(gateway)
     conf = SparkConf(_jvm=gateway.jvm)
     conf.setMaster(with_enough_slots(conf.get("spark.master", None) or plan.master, plan.master, os.cpu_count() or 1))
-    session = _session(configured(conf, plan), gateway)
+    session = _session(configure(conf, plan), gateway)
     parent = os.getppid()
     try:
         yield session
