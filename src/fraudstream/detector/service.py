@@ -113,7 +113,7 @@ def run_detector(
                 wait_for_model(lambda: resolve(settings.model), events, stop)
             past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
             while True:
-                _await_cores(spark, partitions, events, stop)
+                _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
                 supervisor = _supervisor(spark, settings, kafka, mode, events, past, partitions, ready)
                 supervisor.run(stop)
                 if stop.is_set():
@@ -126,12 +126,12 @@ def run_detector(
                 spark = reopen(spark, changes)
 
 
-def _await_cores(spark: SparkSession, partitions: int, events: EventWriter, stop: threading.Event) -> None:
+def _await_cores(spark: SparkSession, slots: int, events: EventWriter, stop: threading.Event) -> None:
     def report(message: str) -> None:
         events.write(EventType.CLUSTER, message)
         events.set_state(DetectorState.STARTING, message, None)
 
-    await_cores(spark, partitions, report, stop)
+    await_cores(spark, slots, report, stop)
 
 
 @contextmanager
