@@ -14,7 +14,7 @@ from typing import Final
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.config import Settings
 from fraudstream.demo.system import DETECTOR
-from fraudstream.detector.service import detector_plan
+from fraudstream.detector.launch import detector_plan
 from fraudstream.kafka.broker import broker_archive
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import Jars

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from fraudstream.errors import SetupError
+from fraudstream.runtime import jvm as jvm_module
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, spark_archive, start_jvm
+from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, log_file, spark_archive, start_jvm
 
 pytestmark = pytest.mark.spark
 
@@ -35,7 +36,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
 
 
 def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tmp_path: Path) -> None:
-    jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"), {})
+    jvm = start_jvm(SparkPlan(app="test", java_home=java.home, memory="256m", log=tmp_path / "jvm.log"))
     try:
         port, secret = jvm.connection()
         assert 0 < port < 65536
@@ -57,8 +58,18 @@ def test_a_jvm_that_does_not_start_is_reported_and_its_archive_is_not_tried_agai
     archive.path.with_suffix(".json").write_text('{"bytes": 4}')
     assert archive.is_made
     log = tmp_path / "jvm.log"
-    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive), {})
+    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive))
     with pytest.raises(SetupError, match="did not start") as raised:
         jvm.connection()
     assert str(log) in str(raised.value)
     assert not archive.is_made
+
+
+def test_a_log_is_emptied_only_once_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jvm_module, "MOST_LOG_BYTES", 5)
+    log = log_file(tmp_path, "detector")
+    log.write_text("12345")
+    assert log_file(tmp_path, "detector").read_text() == "12345"
+    log.write_text("123456")
+    assert log_file(tmp_path, "detector").read_text() == ""
+    assert log.parent.stat().st_mode & 0o077 == 0

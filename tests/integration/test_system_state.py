@@ -227,3 +227,12 @@ def test_pages_that_anybody_may_open_tell_no_problem(store: AlertStore) -> None:
     for path in ("/login", "/no-such-page"):
         assert "a secret host name" not in client.get(path).text
     assert "a secret host name" in client.get("/", headers={"Authorization": "Bearer read-token-of-tests"}).text
+
+
+def test_the_times_without_reading_are_kept_when_the_detector_is_started_again(client: FlaskClient) -> None:
+    past = STARVED | {"until": "2026-01-02T03:01:05.000+00:00"}
+    client.post("/api/events", json=[status("running", past_problems=[past])])
+    client.post("/api/events", json=[status("starting"), status("running", past_problems=[])])
+    client.post("/api/events", json=[status("running", past_problems=[past])])
+    assert system(client)["past_problems"] == [past]
+    assert system(client)["problems"] == []

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from fraudstream.errors import ModelCorrupt, ModelNotFound
+from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact, load_artifact, write_artifact
 from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.manifest import (
@@ -24,6 +24,7 @@ from fraudstream.model.manifest import (
     SplitRecord,
     TrainingData,
 )
+from fraudstream.model.training.recipe import require_complete
 
 MANIFEST = Manifest(
     model_id="logistic-regression-0123456789ab",
@@ -158,3 +159,17 @@ def test_a_calibration_and_what_lies_beside_are_kept_and_verified(tmp_path: Path
     with pytest.raises(ModelCorrupt, match="changed") as error:
         load_artifact(artifact.path)
     assert error.value.where.endswith("evaluation.json")
+
+
+def test_a_model_whose_parts_are_on_other_hosts_is_refused(tmp_path: Path) -> None:
+    saved = tmp_path / "scaler_model"
+    for name in ("metadata", "data"):
+        (saved / name).mkdir(parents=True)
+        (saved / name / "_SUCCESS").touch()
+        (saved / name / "part-00000").touch()
+    require_complete(saved)
+    (saved / "data" / "part-00000").unlink()
+    with pytest.raises(ModelError, match="not complete") as error:
+        require_complete(saved)
+    assert error.value.where == str(saved / "data")
+    assert "shared mount" in error.value.remedy

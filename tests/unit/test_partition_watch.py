@@ -10,6 +10,7 @@ import pytest
 from confluent_kafka import KafkaException
 
 from fraudstream.detector.partitions import PartitionWatch, QueryProbe, StarvationRule
+from fraudstream.messages.ledger import PartitionReport
 
 TOPIC = "credit_card_transactions"
 START = datetime(2026, 1, 2, tzinfo=UTC)
@@ -139,7 +140,10 @@ def test_a_starved_partition_is_reported_once_and_again_when_it_is_read() -> Non
     world.query.finish(4, p0=100, p1=100)
     world.poll()
     assert world.problems() == []
-    assert world.events.written[1:] == [("partitions", f"{TOPIC}[1] is read again")]
+    span = "from 00:00:01 to 00:00:05 UTC"
+    assert world.events.written[1:] == [("partitions", f"{TOPIC}[1] is read again; it was not read {span}")]
+    (past,) = world.events.status["past_problems"]
+    assert (past["partition"], past["since"][11:19], past["until"][11:19]) == (1, "00:00:01", "00:00:05")
 
 
 def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> None:
@@ -159,7 +163,32 @@ def test_too_few_slots_are_reported_once_they_last_and_when_they_are_back() -> N
     world.poll()
     assert not world.watch.is_short
     assert world.problems() == []
-    assert world.events.written[1:] == [("partitions", f"Spark has a task slot for each partition of {TOPIC} again")]
+    again = f"Spark has a task slot for each partition of {TOPIC} again"
+    ((kind, message),) = world.events.written[1:]
+    assert (kind, message) == ("partitions", f"{again}; some were not read from 00:00:02 to 00:00:23 UTC")
+
+
+def test_only_the_latest_times_without_reading_are_kept() -> None:
+    world = World()
+    for _ in range(25):
+        for slots, after in ((1, 1), (1, 10), (2, 1)):
+            world.slots = slots
+            world.poll(after)
+    spans = [(each["since"], each["until"]) for each in world.events.status["past_problems"]]
+    assert len(spans) == 20
+    assert spans == sorted(spans)
+    assert PartitionReport.model_validate(world.events.status).past_problems == list(world.watch.past)
+
+
+def test_another_session_ends_what_the_old_one_did_not_read() -> None:
+    world = World(can_restart=True)
+    world.slots = 1
+    world.poll()
+    world.poll(10)
+    world.marks = {partition: (0, 9) for partition in range(3)}
+    assert world.poll()
+    assert world.watch.needs_session
+    assert [each.until is not None for each in world.watch.past] == [True]
 
 
 def test_micro_batches_may_have_fewer_slots_than_partitions() -> None:

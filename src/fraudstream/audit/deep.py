@@ -94,8 +94,12 @@ def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
             what = f"cannot be scored again: {e.what}: {e.where}"
             yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
     if any(run.ranges for run, _ in usable):
-        options = Cluster.of(settings).spark_options(is_local=settings.spark_master is None)
-        with options as kafka, batch_spark(settings, "audit", jars_for(settings).connector) as spark:
+        from fraudstream.runtime.cluster import is_local
+
+        with (
+            batch_spark(settings, "audit", jars_for(settings).connector) as spark,
+            Cluster.of(settings).spark_options(is_local=is_local(spark)) as kafka,
+        ):
             for run, artifact in usable:
                 yield from _score_again(facts, settings, kafka, spark, run, artifact)
 

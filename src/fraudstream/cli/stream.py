@@ -140,7 +140,7 @@ def detect(trigger: str, await_model: bool, **flags: object) -> None:
 
     A new checkpoint starts at the earliest offset.
     """
-    from fraudstream.detector.service import detector_jvm
+    from fraudstream.detector.launch import detector_jvm
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)

@@ -4,22 +4,24 @@ A Real-time query holds one task slot per partition for as long as it runs, and 
 enough: a task that waits for a slot reads nothing until its batch is over.
 """
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import orjson
 import structlog
 from confluent_kafka import KafkaException
 from py4j.java_gateway import JavaGateway
 from py4j.protocol import Py4JError
-from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
+from fraudstream.detector.cluster import ClusterWatch
 from fraudstream.detector.events import EventWriter
 from fraudstream.errors import KafkaFailure
-from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
+from fraudstream.messages.ledger import MOST_PAST_PROBLEMS, PartitionReport, Problem, ProblemKind
+from fraudstream.runtime.cluster import format_count
 from fraudstream.times import iso
 from fraudstream.transactions.wire import EventType
 
@@ -31,6 +33,9 @@ SHORT_OF_SLOTS: Final = timedelta(seconds=10)
 
 Marks = Mapping[int, tuple[int, int]]
 """First and end offset by partition."""
+
+_TIME: Final = slice(11, 19)
+"""The time of day in ISO 8601."""
 
 _BEAN = "kafka.consumer:type=consumer-fetch-manager-metrics,client-id=*,topic={topic},partition=*"
 
@@ -86,7 +91,9 @@ class PartitionWatch:
         marks: First and end offset of each partition; may raise.
         slots: How many tasks can run at once; None if tasks may safely wait for each other (micro-batches).
         reading: The partitions that a task is reading; None if unknown.
-        can_restart: Whether a new session can have any number of slots, as with a local master.
+        can_restart: Whether a new session can ask for more slots, as with a local master.
+        past: The latest problems that have ended, of earlier sessions too.
+        cluster: Reports on executors and tasks; None for a local master.
     """
 
     topic: str
@@ -97,6 +104,8 @@ class PartitionWatch:
     can_restart: bool
     events: EventWriter
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    past: deque[Problem] = field(default_factory=lambda: deque(maxlen=MOST_PAST_PROBLEMS))
+    cluster: ClusterWatch | None = None
     needs_session: bool = field(default=False, init=False)
     """Set once the query needs a new session."""
     _rule: StarvationRule = field(default_factory=StarvationRule, init=False)
@@ -124,6 +133,8 @@ class PartitionWatch:
         try:
             self._marks = self.marks()
             self._slots, reading = self.slots(), self.reading()
+            if self.cluster is not None:
+                self.cluster.poll()
         except (KafkaException, KafkaFailure, Py4JError) as e:
             log.debug("partitions and task slots are not known this second", reason=str(e).strip().splitlines()[0])
             return False
@@ -150,23 +161,32 @@ class PartitionWatch:
             f"{how} to read them",
         )
         self.partitions = partitions
+        if self.needs_session:
+            self._end(self._reported, self.now())
+
+    def _end(self, keys: Iterable[int | None], now: datetime) -> None:
+        """Report that problems have ended, and for how long they lasted."""
+        for problem in [self._reported[key] for key in keys]:
+            ended = problem.model_copy(update={"until": iso(now)})
+            self.past.append(ended)
+            span = f"from {str(ended.since)[_TIME]} to {str(ended.until)[_TIME]} UTC"
+            message = f"{self.topic}[{problem.partition}] is read again; it was not read {span}"
+            if problem.partition is None:
+                message = f"Spark has a task slot for each partition of {self.topic} again; some were not read {span}"
+            self.events.write(EventType.PARTITIONS, message)
 
     def _report(self, now: datetime, reading: frozenset[int] | None) -> None:
         problems = self._problems(now)
         for key, problem in problems.items():
             if self._reported.get(key) != problem:
                 self.events.write(EventType.STARVED, problem.message)
-        for key in self._reported.keys() - problems.keys():
-            problem = self._reported[key]
-            message = f"{self.topic}[{problem.partition}] is read again"
-            if problem.partition is None:
-                message = f"Spark has a task slot for each partition of {self.topic} again"
-            self.events.write(EventType.PARTITIONS, message)
+        self._end(self._reported.keys() - problems.keys(), now)
         self._reported = problems
         report = PartitionReport(
             task_slots=self._slots,
             reading=None if reading is None else sorted(reading),
             problems=list(problems.values()),
+            past_problems=list(self.past),
         )
         self.events.describe(report.model_dump(mode="json"))
 
@@ -174,9 +194,10 @@ class PartitionWatch:
         """Collect the problems by partition; the key None holds the one that concerns no single partition."""
         problems: dict[int | None, Problem] = {}
         if self._short_since is not None and now - self._short_since >= SHORT_OF_SLOTS:
+            slots, partitions = format_count(self._slots or 0, "task slot"), format_count(len(self._marks), "partition")
             message = (
-                f"Spark has {_count(self._slots or 0, 'task slot')} for {_count(len(self._marks), 'partition')} of "
-                f"{self.topic}: a partition without a slot is not read. Add cores or executors"
+                f"Spark has {slots} for {partitions} of {self.topic}: a partition without a slot is not read. "
+                "Add cores or executors"
             )
             problems[None] = Problem(kind=ProblemKind.SLOTS, message=message, since=iso(self._short_since))
         for partition, since in self._rule.starved().items():
@@ -185,17 +206,6 @@ class PartitionWatch:
                 kind=ProblemKind.STARVED, message=message, since=iso(since), partition=partition
             )
         return problems
-
-
-def task_slots(spark: SparkSession) -> int:
-    """Count the tasks that the session can run at once on its current executors; Py4JError if the JVM is down."""
-    context = cast(Any, spark.sparkContext)._jsc.sc()  # noqa: SLF001  pyspark offers no other way to ask
-    # What Spark checks a barrier stage against; `defaultParallelism` is at least 2 and may be a setting.
-    return int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile()))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"1 {thing}" if number == 1 else f"{number} {thing}s"
 
 
 class ConsumerLag:

@@ -1,8 +1,7 @@
 """Runs the detector as a service: builds the Spark session, the Kafka clients and the supervisor."""
 
-import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -17,16 +16,18 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
+from fraudstream.detector.cluster import ClusterWatch
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.ledger import LedgerKeeper
-from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe, task_slots
+from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
 from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import ensure_topics, topic_id
-from fraudstream.messages.ledger import Range
+from fraudstream.messages.ledger import MOST_PAST_PROBLEMS, Problem, Range
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import (
     Deployment,
@@ -36,66 +37,16 @@ from fraudstream.model.deployment.current import (
     resolve,
     tighten_models,
 )
+from fraudstream.runtime.cluster import await_cores, is_local, task_slots
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import (
-    Jvm,
-    SparkPlan,
-    java_options,
-    local_slots,
-    spark_archive,
-    start_jvm,
-    with_enough_slots,
-)
+from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
-from fraudstream.runtime.spark import is_submitted, session_with_master, spark_session
+from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
+from fraudstream.runtime.spark_settings import CORES
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DetectorState, EventType, Outcome, Topic
-
-LEAST_TASK_SLOTS: Final = 4
-
-_NO_HISTORY: Final = {
-    # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
-    "spark.sql.ui.retainedExecutions": "10",
-    "spark.ui.retainedJobs": "10",
-    "spark.ui.retainedStages": "10",
-    "spark.ui.retainedTasks": "100",
-}
-
-
-def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
-    """Plan the detector's session; `jars` is empty if `spark-submit` provides Spark's Kafka connector.
-
-    `partitions` is the count for the input topic; only the session needs it, not the JVM.
-    """
-    # Real-time Mode holds one task slot per partition for as long as the query runs; the rest count records again.
-    needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"
-    own, own_jars = settings.spark_master is None, ",".join(map(str, jars.connector))
-    return SparkPlan(
-        app="fraudstream detector",
-        java_home=java.home,
-        master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
-        memory=settings.driver_memory,
-        jars=jars.connector,
-        java_options=java_options(settings.driver_memory),
-        conf=_NO_HISTORY | ({"spark.jars": own_jars} if settings.spark_master and own_jars else {}),
-        archive=spark_archive(settings.cache, "detector", java, jars.connector) if own else None,
-    )
-
-
-@contextmanager
-def detector_jvm(settings: Settings, java: Java, jars: Jars) -> Iterator[Jvm | None]:
-    """Start the JVM for the length of a `with` block without awaiting it; None if the user has set a Spark master."""
-    if settings.spark_master is not None:
-        yield None
-        return
-    jvm = start_jvm(detector_plan(settings, java, jars), {})
-    try:
-        yield jvm
-    finally:
-        jvm.stop(0.0)
-
 
 log = structlog.get_logger(__name__)
 
@@ -143,9 +94,13 @@ def run_detector(
         # We create no class archive for a JVM that `spark-submit` started.
         archive = None if is_submitted() else plan.archive
         archiving = nullcontext() if archive is None else archive.made_in_background(ready)
-        is_local = local_slots(plan.master, 1) is not None
-        options = cluster.spark_options(is_local=is_local)
-        with options as kafka, _publishing_state(events), archiving, spark_session(plan, jvm) as spark:
+        with (
+            _publishing_state(events),
+            archiving,
+            spark_session(plan, jvm) as spark,
+            # Only the session knows its master: `spark-submit` may have set it.
+            cluster.spark_options(is_local=is_local(spark)) as kafka,
+        ):
             require_connector(_gateway(spark))
             log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
@@ -156,16 +111,27 @@ def run_detector(
                 )
             if await_model:
                 wait_for_model(lambda: resolve(settings.model), events, stop)
+            past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
             while True:
-                supervisor = _supervisor(spark, settings, kafka, mode, events, partitions, ready)
+                _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
+                supervisor = _supervisor(spark, settings, kafka, mode, events, past, partitions, ready)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
                 partitions = supervisor.partitions.partitions
-                master = detector_plan(settings, java, jars, partitions).master
-                log.info("starting another Spark session", master=master, partitions=partitions)
+                plan = detector_plan(settings, java, jars, partitions)
+                changes = {"spark.master": plan.master} if is_local(spark) else {CORES: plan.defaults[CORES]}
+                log.info("starting another Spark session", partitions=partitions, **changes)
                 events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
-                spark = session_with_master(spark, master)
+                spark = reopen(spark, changes)
+
+
+def _await_cores(spark: SparkSession, slots: int, events: EventWriter, stop: threading.Event) -> None:
+    def report(message: str) -> None:
+        events.write(EventType.CLUSTER, message)
+        events.set_state(DetectorState.STARTING, message, None)
+
+    await_cores(spark, slots, report, stop)
 
 
 @contextmanager
@@ -188,28 +154,32 @@ def _supervisor(
     kafka: Mapping[str, str],
     trigger: Trigger,
     events: EventWriter,
+    past: deque[Problem],
     partitions: int,
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
-    cluster = Cluster.of(settings)
+    cluster, spark_log = Cluster.of(settings), log_file(settings.cache, "detector")
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
     consumers = ConsumerLag(_gateway(spark), topic)
-    is_local = local_slots(spark.sparkContext.master or "", 1) is not None
+    in_this_jvm = is_local(spark)
     watch = PartitionWatch(
         topic=topic,
         partitions=partitions,
         marks=watermarks.read,
         slots=(lambda: task_slots(spark)) if realtime else (lambda: None),
-        reading=consumers.partitions if realtime and is_local else (lambda: None),
-        can_restart=is_local,
+        reading=consumers.partitions if realtime and in_this_jvm else (lambda: None),
+        can_restart=in_this_jvm or spark.sparkContext.getConf().contains(OWN_CORES),
         events=events,
+        past=past,
+        cluster=None if in_this_jvm else ClusterWatch(spark, events),
     )
-    probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=settings.spark_master is None)
+    probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm)
     keeper = _keeper(spark, settings, kafka, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
+        empty_if_large(spark_log)  # a query that fails again and again fills it
         offsets = keeper.start
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
@@ -241,6 +211,7 @@ def _supervisor(
         events=events,
         on_ready=report_ready,
         on_stop=lambda: _silence_logging(spark),
+        logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
     )
 
 

@@ -47,6 +47,7 @@ class Supervisor:
         events: Receives the state of the query, and what happens to it.
         on_ready: Called after each start, once the query is reading.
         on_stop: Called on shutdown, before the query is stopped.
+        logs: Where the full text of an error is.
     """
 
     start: Callable[[ModelArtifact, Deployment], StreamingQuery]
@@ -58,6 +59,7 @@ class Supervisor:
     events: EventWriter
     on_ready: Callable[[], None]
     on_stop: Callable[[], None] = lambda: None
+    logs: str = "the detector's log"
     _failures: int = field(default=0, init=False)
     _refused: Deployment | None = field(default=None, init=False)
     _reported: str = field(default="", init=False)
@@ -182,7 +184,7 @@ class Supervisor:
         if self._failures >= MOST_FAILURES_IN_A_ROW:
             raise DetectorError(
                 f"the query failed {self._failures} times in a row: {reason}",
-                where="see the detector's log for the full error",
+                where=f"for the full error see {self.logs}",
                 remedy="run `fraudstream doctor`; check Kafka and the checkpoint, then restart the detector",
             ) from error
         stop.wait(min(FIRST_BACKOFF_SECONDS * 2 ** max(self._failures - 1, 0), LONGEST_BACKOFF_SECONDS))

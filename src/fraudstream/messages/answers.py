@@ -170,10 +170,11 @@ class PartitionState:
 
 @dataclass(frozen=True)
 class System:
-    """The state of the whole system."""
+    """The state of the whole system; `past_problems` are the latest times during which a partition was not read."""
 
     at: Time
     problems: list[Problem]
+    past_problems: list[Problem]
     processes: list[ProcessState]
     task_slots: Whole
     partitions: list[PartitionState]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import AfterValidator, BaseModel, Field, NonNegativeInt, ValidationError, model_validator
 
@@ -145,20 +145,26 @@ class ProblemKind(StrEnum):
 
 
 class Problem(BaseModel, frozen=True):
-    """A problem: a message for people, its start (ISO 8601), and the partition, if it concerns one."""
+    """A problem: a message for people, its start and its end (ISO 8601), and the partition, if it concerns one."""
 
     kind: ProblemKind
     message: str = Field(max_length=500)
     since: str | None = Field(None, max_length=40)
+    until: str | None = Field(None, max_length=40)
     partition: NonNegativeInt | None = None
+
+
+MOST_PAST_PROBLEMS: Final = 20
 
 
 class PartitionReport(BaseModel, frozen=True):
     """The state of the partitions in the detector's status.
 
     `task_slots` is null for micro-batches, `reading` (the partitions that a task reads) is null on a cluster.
+    `past_problems` are the latest times during which a partition was not read.
     """
 
     task_slots: NonNegativeInt | None = None
     reading: list[NonNegativeInt] | None = None
     problems: list[Problem] = []
+    past_problems: Annotated[list[Problem], Field(max_length=MOST_PAST_PROBLEMS)] = []

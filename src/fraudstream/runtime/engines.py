@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
+import structlog
 
 from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
-from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
 from fraudstream.runtime.java import Java, find_java
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+log = structlog.get_logger(__name__)
+
+BATCH_CORES: Final = "2"
+"""Cores of a cluster, by default, so that training and the detector run beside each other."""
 
 
 def java_for(settings: Settings) -> Java:
@@ -36,19 +42,22 @@ def jars_for(settings: Settings) -> Jars:
 @contextmanager
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
     """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
-    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
+    from fraudstream.runtime.cluster import await_cores
+    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan, log_file
     from fraudstream.runtime.spark import spark_session
+    from fraudstream.runtime.spark_settings import CORES, check_properties
 
-    log = settings.cache / "logs" / f"{app}.log"
-    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tighten(log.parent)
     plan = SparkPlan(
         app=f"fraudstream {app}",
         java_home=java_for(settings).home,
         master=settings.spark_master or BATCH_MASTER,
         memory=settings.driver_memory,
+        is_default_memory="driver_memory" not in settings.model_fields_set,
         jars=jars,
-        log=log,
+        log=log_file(settings.cache, app),
+        defaults={CORES: BATCH_CORES},
+        conf=check_properties(settings.spark),
     )
     with spark_session(plan) as spark:
+        await_cores(spark, 1, log.warning, threading.Event())
         yield spark

@@ -19,11 +19,14 @@ from typing import Final
 
 from fraudstream.errors import SetupError
 from fraudstream.runtime.class_archive import ClassArchive
+from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent
 
 START_TIMEOUT_SECONDS: Final = 90.0
+
+MOST_LOG_BYTES: Final = 10 * 2**20
 
 MODULES: Final = (
     "-XX:+IgnoreUnrecognizedVMOptions",
@@ -46,10 +49,13 @@ MODULES: Final = (
 )
 """The options that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
 
+_MORE_CLASSES: Final = "SPARK_DIST_CLASSPATH"
+"""Spark's scripts append it to the class path, whatever class path the user's settings have."""
+
 _OWN_SCRIPTS: Final = (
     "SPARK_CONF_DIR",
     "SPARK_SUBMIT_OPTS",
-    "SPARK_DIST_CLASSPATH",
+    _MORE_CLASSES,
     "HADOOP_CONF_DIR",
     "YARN_CONF_DIR",
 )
@@ -95,7 +101,10 @@ class SparkPlan:
         java_home: A Java 17+.
         master: Spark master; `local[N]` on one machine.
         memory: Heap of the driver's JVM in Spark's notation ("2g").
+        is_default_memory: Whether a heap in the user's `spark-defaults.conf` takes precedence.
         log: File for the JVM's output; None discards it.
+        defaults: Spark properties over which every setting of the user takes precedence.
+        conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
         archive: The class archive of the JVM; None starts without one.
     """
 
@@ -103,8 +112,10 @@ class SparkPlan:
     java_home: Path
     master: str = BATCH_MASTER
     memory: str = "2g"
+    is_default_memory: bool = False
     jars: Sequence[Path] = ()
     log: Path | None = None
+    defaults: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     java_options: Sequence[str] = ()
     archive: ClassArchive | None = None
@@ -167,6 +178,11 @@ def local_slots(master: str, cores: int) -> int | None:
     return cores if match["slots"] == "*" else int(match["slots"] or 1)
 
 
+def is_local_master(master: str) -> bool:
+    """Whether a master runs tasks in the driver's own JVM."""
+    return local_slots(master, 1) is not None
+
+
 def java_options(memory: str) -> tuple[str, ...]:
     """Choose the options of the detector's JVM by its heap and this machine's cores."""
     few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
@@ -188,18 +204,21 @@ def class_path(jars: Sequence[Path]) -> tuple[Path, ...]:
     return (*jars, *sorted((spark_home() / "jars").glob("*.jar")))
 
 
-def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
-    """Start the JVM and return at once; it uses those of Spark's `settings` that a JVM needs before a session."""
+def start_jvm(plan: SparkPlan) -> Jvm:
+    """Start the JVM and return at once; the session sets the properties that a JVM does not need before it."""
     home = spark_home()
     folder = Path(tempfile.mkdtemp(prefix="fraudstream-gateway-"))
     environment = {
+        # Defaults: Spark's scripts prefer what the user's `spark-defaults.conf` says.
+        "SPARK_DRIVER_MEMORY": plan.memory,
         **os.environ,
         "JAVA_HOME": str(plan.java_home),
         "SPARK_HOME": str(home),
         "SPARK_CONNECT_MODE": "0",
+        _MORE_CLASSES: os.pathsep.join(filter(None, (*map(str, plan.jars), os.environ.get(_MORE_CLASSES)))),
         "_PYSPARK_DRIVER_CONN_INFO_PATH": str(folder / "connection"),
     }
-    command = _own_command(plan) if _is_plain(plan) else submit_command(plan, settings)
+    command = _own_command(plan) if _is_plain(plan) else submit_command(plan)
     try:
         # stdin stays open: the gateway in the JVM exits when it is closed. Spark's scripts `exec` into java, so the
         # parent-death signal set here applies to the JVM.
@@ -219,9 +238,24 @@ def start_jvm(plan: SparkPlan, settings: Mapping[str, str]) -> Jvm:
     return Jvm(process, folder, plan)
 
 
+def log_file(cache: Path, name: str) -> Path:
+    """Return the log of a program's Spark, emptied if large, in a private directory that is created if needed."""
+    log = cache / "logs" / f"{name}.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    tighten(log.parent)
+    empty_if_large(log)
+    return log
+
+
+def empty_if_large(log: Path) -> None:
+    """Empty a log above 10 MB; a JVM that is still writing to it appends."""
+    if log.exists() and log.stat().st_size > MOST_LOG_BYTES:
+        os.truncate(log, 0)
+
+
 def _is_plain(plan: SparkPlan) -> bool:
     """Whether Spark's own scripts are not needed: a local master, and no settings that only they read."""
-    is_local = plan.master.startswith("local")
+    is_local = plan.master.startswith("local") and not plan.conf
     return is_local and not any(os.environ.get(name) for name in _OWN_SCRIPTS) and not (spark_home() / "conf").exists()
 
 
@@ -239,14 +273,13 @@ def _own_command(plan: SparkPlan) -> list[str]:
     ]
 
 
-def submit_command(plan: SparkPlan, settings: Mapping[str, str]) -> list[str]:
+def submit_command(plan: SparkPlan) -> list[str]:
     """Build the `spark-submit` command, for users with settings that only Spark's scripts read."""
-    conf = dict(settings)
-    if plan.jars:
-        conf["spark.driver.extraClassPath"] = os.pathsep.join(map(str, plan.jars))
-    conf.setdefault("spark.driver.memory", plan.memory)
+    conf = {"spark.app.name": plan.app, "spark.master": plan.master, **plan.conf}
+    if not plan.is_default_memory:
+        conf["spark.driver.memory"] = plan.memory
     if plan.java_options:
         # Spark puts these before the user's `extraJavaOptions`, which still apply.
-        conf["spark.driver.defaultJavaOptions"] = shlex.join(plan.java_options)
+        conf.setdefault("spark.driver.defaultJavaOptions", shlex.join(plan.java_options))
     flags = [part for key, value in conf.items() for part in ("--conf", f"{key}={value}")]
     return [str(spark_home() / "bin" / "spark-submit"), *flags, "pyspark-shell"]

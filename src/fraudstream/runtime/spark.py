@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Final, cast
 
 from py4j.java_gateway import JavaGateway
@@ -19,38 +20,21 @@ from pyspark.java_gateway import launch_gateway
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError, SparkFailed
-from fraudstream.runtime.files import PRIVATE_UMASK
-from fraudstream.runtime.jvm import Jvm, SparkPlan, start_jvm, with_enough_slots
+from fraudstream.runtime.jvm import Jvm, SparkPlan, is_local_master, start_jvm, with_enough_slots
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, LOOPBACK_DRIVER
 
 MASTER_SECONDS: Final = 5.0
 
-_FIXED = {
-    "spark.ui.enabled": "false",
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.session.timeZone": "UTC",
-    # Without it a single malformed value would null the whole row.
-    "spark.sql.json.enablePartialResults": "true",
-    # A transaction may contain a key twice.
-    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",
-    "spark.sql.streaming.metricsEnabled": "false",
-    "spark.ui.showConsoleProgress": "false",
-    "spark.driver.host": "127.0.0.1",
-    "spark.driver.bindAddress": "127.0.0.1",
-    # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
-    "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
-    "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
-    # Otherwise each function call makes eight calls to the JVM to record its line of Python, and the JVM takes a stack
-    # trace of its own: 0.5 s for a plan of some hundred expressions.
-    "spark.python.sql.dataFrameDebugging.enabled": "false",
-    "spark.sql.dataFrameQueryContext.enabled": "false",
-}
+OWN_CORES: Final = "spark.fraudstream.ownCores"
+"""Set where `spark.cores.max` is our default, and may change."""
 
-
-_OF_ONE_CONTEXT = frozenset({"spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.driver.port"})
+_OF_ONE_CONTEXT = frozenset(
+    {
+        *("spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.app.initial.jar.urls"),
+        "spark.driver.port",
+    }
+)
 """Settings that a context writes into its own configuration."""
-
-# These affect results; for all others, the user's settings take precedence.
-_AFFECTS_RESULTS: Final = "spark.sql."
 
 # Through these, `spark-submit` passes its JVM to pyspark.
 _GATEWAY_PORT: Final = "PYSPARK_GATEWAY_PORT"
@@ -73,11 +57,12 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         yield _session_beside(active)
         return
     if is_submitted():
-        with _submitted_session(plan) as session, _converted_errors(plan):
+        # Spark's log is on the terminal of `spark-submit`.
+        with _converted_errors(replace(plan, log=None)), _submitted_session(plan) as session:
             yield session
         return
     require_master(plan.master)
-    jvm = jvm or start_jvm(plan, jvm_settings(plan))
+    jvm = jvm or start_jvm(plan)
     try:
         with _converted_errors(plan):
             session = _connect(plan, jvm)
@@ -120,7 +105,7 @@ def _converted_errors(plan: SparkPlan) -> Iterator[None]:
     except (Py4JError, PySparkException) as e:
         raise SparkFailed(
             f"Spark failed: {first_line(e)}",
-            where=f"log: {plan.log}" if plan.log else f"Spark master {plan.master}",
+            where=f"log: {plan.log}" if plan.log else "see Spark's log above",
             remedy="check the cause: a folder's permissions, a full disk, a Spark master that is not running",
         ) from e
 
@@ -138,9 +123,8 @@ def first_line(error: Exception) -> str:
 def _session_beside(context: SparkContext) -> SparkSession:
     """Open a session with its own settings on an existing context; the user's session is unchanged."""
     session = SparkSession(context).newSession()
-    for key, value in _FIXED.items():
-        if key.startswith(_AFFECTS_RESULTS):
-            session.conf.set(key, value)
+    for key, value in AFFECTS_RESULTS.items():
+        session.conf.set(key, value)
     return session
 
 
@@ -152,25 +136,41 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     finally:
         # A child that inherited them would take itself for one of `spark-submit`.
         del os.environ[_GATEWAY_PORT], os.environ[_GATEWAY_SECRET]
-    conf = SparkConf(_jvm=gateway.jvm).setAll(list(jvm_settings(plan).items()))
-    return _session(conf, gateway)
+    # Spark's scripts have given the JVM what the user's files say, and `SparkConf` begins with that.
+    conf = configure(SparkConf(_jvm=gateway.jvm).set("spark.master", plan.master), plan)
+    return _session(conf.setIfMissing("spark.driver.memory", plan.memory), gateway)
 
 
-def session_with_master(session: SparkSession, master: str) -> SparkSession:
-    """Stop a session and open another with its settings and another master, on the same warm JVM."""
+def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
+    """Complete the user's configuration, which has a master: see `spark_settings` for what takes precedence."""
+    is_local = is_local_master(conf.get("spark.master") or "")
+    # Spark's script for a shell, which starts our JVM, sets it to true.
+    conf.set("spark.ui.showConsoleProgress", "false").setAll(list(plan.conf.items()))
+    if plan.defaults.get(CORES) and not conf.contains(CORES):
+        conf.set(OWN_CORES, "true")
+    for key, value in {**DEFAULTS, **plan.defaults, **(LOOPBACK_DRIVER if is_local else {})}.items():
+        conf.setIfMissing(key, value)
+    if plan.jars and not is_local:
+        # Executors fetch these from the driver, which has them on its class path.
+        conf.set("spark.jars", ",".join(filter(None, (conf.get("spark.jars", ""), *map(str, plan.jars)))))
+    return conf.setAppName(plan.app).setAll(list(AFFECTS_RESULTS.items()))
+
+
+def reopen(session: SparkSession, changes: Mapping[str, str]) -> SparkSession:
+    """Stop a session and open another with its settings and some others, on the same warm JVM."""
     old = session.sparkContext
     settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
     # pyspark has no other way to create a context on an existing JVM.
     gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
     session.stop()
-    conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setMaster(master)
+    conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setAll(list(changes.items()))
     return _session(conf, gateway)
 
 
 def _disconnect(session: SparkSession) -> None:
     with suppress(Exception):  # the JVM may have ended already
         session.stop()
-    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `session_with_master`
+    active = SparkContext._active_spark_context  # noqa: SLF001  another one, from `reopen`
     if active is not None:
         with suppress(Exception):
             active.stop()
@@ -180,17 +180,6 @@ def _disconnect(session: SparkSession) -> None:
             gateway.shutdown()
     SparkContext._gateway = None  # noqa: SLF001
     SparkContext._jvm = None  # noqa: SLF001
-
-
-def jvm_settings(plan: SparkPlan) -> dict[str, str]:
-    """Build Spark's settings for a plan."""
-    return {
-        **_FIXED,
-        "spark.app.name": plan.app,
-        "spark.master": plan.master,
-        "spark.driver.memory": plan.memory,
-        **plan.conf,
-    }
 
 
 def is_submitted() -> bool:
@@ -205,14 +194,8 @@ def _submitted_session(plan: SparkPlan) -> Iterator[SparkSession]:
     gateway = launch_gateway()
     _leave_interrupts_to_python(gateway)
     conf = SparkConf(_jvm=gateway.jvm)
-    for key, value in _FIXED.items():
-        if key.startswith(_AFFECTS_RESULTS):
-            conf.set(key, value)
-        else:
-            conf.setIfMissing(key, value)
-    conf.setAppName(plan.app)
     conf.setMaster(with_enough_slots(conf.get("spark.master", None) or plan.master, plan.master, os.cpu_count() or 1))
-    session = _session(conf, gateway)
+    session = _session(configure(conf, plan), gateway)
     parent = os.getppid()
     try:
         yield session

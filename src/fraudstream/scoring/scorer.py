@@ -25,6 +25,7 @@ from fraudstream.model.features.projection import project, screened_vector
 from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
 from fraudstream.model.training.assembled import load_fitted
+from fraudstream.runtime.cluster import read_parquet
 from fraudstream.transactions.csv_source import CsvSource
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
@@ -205,7 +206,8 @@ def score_csv(
     """
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
         _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
-        frame = spark.read.parquet(str(Path(folder) / "rows.parquet"))
+        schema = f"{ScoresFileColumn.ROW} BIGINT, {Projected.TEXT} STRING"
+        frame = read_parquet(spark, Path(folder) / "rows.parquet", schema)
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
         scored = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
         return _write(scored, scorer.threshold, output)

@@ -169,7 +169,8 @@ class EventType(StrEnum):
     `audit_head`, which the relay writes, is also the key of its record, by which the audit finds it.
 
     `status` is sent every few seconds while the detector runs, with its `state` and `message`. `partitions` reports
-    that the input topic has grown, or that a partition is read again; `starved` that one is not read.
+    that the input topic has grown, or that a partition is read again; `starved` that one is not read; `cluster` that
+    Spark waits for cores, has lost an executor or has a new one, or tries failed tasks again.
     """
 
     SAMPLE = "sample"
@@ -180,6 +181,7 @@ class EventType(StrEnum):
     LOSS = "loss"
     PARTITIONS = "partitions"
     STARVED = "starved"
+    CLUSTER = "cluster"
     POSITION = "position"
     SCHEMA = "schema"
     AUDIT_HEAD = "audit_head"

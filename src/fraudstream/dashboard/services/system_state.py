@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from fraudstream import metrics
 from fraudstream.errors import StoreError
 from fraudstream.messages.answers import Losses, PartitionState, ProcessState, System
-from fraudstream.messages.ledger import PartitionReport, Problem, ProblemKind
+from fraudstream.messages.ledger import MOST_PAST_PROBLEMS, PartitionReport, Problem, ProblemKind
 from fraudstream.store.store import AlertStore
 from fraudstream.times import iso
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
@@ -156,6 +156,7 @@ class SystemState:
         self._first_posted_at: datetime | None = None
         self._kafka_problem = ""
         self._report = PartitionReport()
+        self._past: list[Problem] = []
 
     def posted(self, records: Iterable[object]) -> None:
         """Update the states of relay and detector from posted records, once they are stored."""
@@ -202,7 +203,7 @@ class SystemState:
         """Return the state of the system."""
         now, problems, losses = self._clock(), self.problems(), self.unacknowledged_losses()
         processes, task_slots = self._processes(now, problems), self._report.task_slots
-        return System(iso(now), problems, processes, task_slots, self._partitions(), losses)
+        return System(iso(now), problems, self._past, processes, task_slots, self._partitions(), losses)
 
     def _observe(self, record: Mapping[str, Any], now: datetime) -> None:
         kind = record.get(EventField.TYPE)
@@ -212,6 +213,8 @@ class SystemState:
                 self._report = PartitionReport.model_validate(record)
             except ValidationError:
                 self._report = PartitionReport()
+            # Those of a detector that was restarted since remain.
+            self._past = list(dict.fromkeys([*self._past, *self._report.past_problems]))[-MOST_PAST_PROBLEMS:]
         elif kind == EventType.POSITION:
             trouble = record.get(EventField.TROUBLE)
             self._kafka_problem = f"Kafka does not respond to the relay: {trouble}"[:500] if trouble else ""

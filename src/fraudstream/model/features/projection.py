@@ -36,7 +36,7 @@ from fraudstream.model.features.reading import (
     with_dotted_names,
 )
 from fraudstream.model.manifest import Feature, FeatureType, by_component
-from fraudstream.runtime.files import hadoop_path
+from fraudstream.runtime.cluster import read_parquet
 
 
 def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[str, str] = NO_ALIASES) -> DataFrame:
@@ -249,12 +249,11 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
     """Read the training rows that `write_training_rows` wrote."""
-    # An explicit schema: inferring it would be one more job for a cold JVM.
     schema = (
         f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
         f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
     )
-    return spark.read.schema(schema).parquet(hadoop_path(directory))
+    return read_parquet(spark, directory, schema)
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:

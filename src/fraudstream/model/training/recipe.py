@@ -17,7 +17,7 @@ from pyspark.ml.util import MLWritable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.errors import SettingsError
+from fraudstream.errors import ModelError, SettingsError
 from fraudstream.model.features.reading import Projected, TrainingColumn
 from fraudstream.runtime.files import hadoop_path
 
@@ -127,6 +127,20 @@ class FittedModel:
         for model, path in ((self.scaler, scaler_path), (self.classifier, classifier_path)):
             writable: MLWritable = model
             writable.write().save(hadoop_path(path))
+            require_complete(path)
+
+
+def require_complete(saved: Path) -> None:
+    """Check that what Spark's executors saved is on this machine; raises ModelError if it is not."""
+    folders = [each for each in saved.iterdir() if each.is_dir()]
+    for folder in folders or [saved]:
+        if not (folder / "_SUCCESS").exists() or not any(folder.glob("part-*")):
+            raise ModelError(
+                "the model is not complete: executors on other hosts have saved it on their own disks",
+                where=str(folder),
+                remedy="set --models or FRAUDSTREAM_MODELS to a directory on a shared mount, which every host of the "
+                "cluster has at the same path: docs/spark-cluster.md",
+            )
 
 
 def scores(classifier: Any, scaled: DataFrame) -> RowScores:

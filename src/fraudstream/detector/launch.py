@@ -1,0 +1,65 @@
+"""Plans the detector's Spark session, and starts its JVM while Python is still importing pyspark."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fraudstream.config import Settings
+from fraudstream.runtime.jars import Jars
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.jvm import (
+    Jvm,
+    SparkPlan,
+    java_options,
+    log_file,
+    spark_archive,
+    start_jvm,
+    with_enough_slots,
+)
+from fraudstream.runtime.spark_settings import CORES, check_properties
+
+LEAST_TASK_SLOTS: Final = 4
+
+_NO_HISTORY: Final = {
+    # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "10",
+    "spark.ui.retainedStages": "10",
+    "spark.ui.retainedTasks": "100",
+}
+
+
+def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
+    """Plan the detector's session; `jars` is empty if `spark-submit` provides Spark's Kafka connector.
+
+    `partitions` is the count for the input topic; only the session needs it, not the JVM.
+    """
+    # Real-time Mode holds one task slot per partition for as long as the query runs; the rest count records again.
+    needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"
+    return SparkPlan(
+        app="fraudstream detector",
+        java_home=java.home,
+        master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
+        memory=settings.driver_memory,
+        is_default_memory="driver_memory" not in settings.model_fields_set,
+        jars=jars.connector,
+        log=log_file(settings.cache, "detector"),
+        java_options=java_options(settings.driver_memory),
+        defaults=_NO_HISTORY | {CORES: str(partitions + 1)},
+        conf=check_properties(settings.spark),
+        archive=None if settings.spark_master else spark_archive(settings.cache, "detector", java, jars.connector),
+    )
+
+
+@contextmanager
+def detector_jvm(settings: Settings, java: Java, jars: Jars) -> Iterator[Jvm | None]:
+    """Start the JVM for the length of a `with` block without awaiting it; None if the user has set a Spark master."""
+    if settings.spark_master is not None:
+        yield None
+        return
+    jvm = start_jvm(detector_plan(settings, java, jars))
+    try:
+        yield jvm
+    finally:
+        jvm.stop(0.0)

@@ -1,0 +1,62 @@
+"""Defines the Spark properties of every session, and checks those of the table `[spark]` of `fraudstream.toml`."""
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from fraudstream.config import SETTINGS_FILE
+from fraudstream.errors import SettingsError
+from fraudstream.runtime.files import PRIVATE_UMASK
+
+CORES: Final = "spark.cores.max"
+"""The most cores of a standalone cluster that an application takes; without it, it takes all."""
+
+AFFECTS_RESULTS: Final = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.session.timeZone": "UTC",
+    # Without it a single malformed value would null the whole row.
+    "spark.sql.json.enablePartialResults": "true",
+    # A transaction may contain a key twice.
+    "spark.sql.mapKeyDedupPolicy": "LAST_WIN",
+    "spark.sql.streaming.metricsEnabled": "false",
+    "spark.sql.dataFrameQueryContext.enabled": "false",
+}
+"""Nobody's setting takes precedence over these."""
+
+DEFAULTS: Final = {
+    "spark.ui.enabled": "false",
+    # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
+    "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
+    "spark.cleaner.referenceTracking.cleanCheckpoints": "false",
+    # Otherwise each function call makes eight calls to the JVM to record its line of Python, and the JVM takes a stack
+    # trace of its own: 0.5 s for a plan of some hundred expressions.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
+    # Spark's own pattern shows a key store, and a JAAS configuration without the word "password".
+    "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|jaas|keystore[.]key",
+}
+"""Every user's setting takes precedence over these: in `[spark]`, `spark-defaults.conf` or `spark-submit`."""
+
+LOOPBACK_DRIVER: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
+"""Defaults for a local master; the executors of a cluster have to reach the driver."""
+
+_SECRET: Final = re.compile("secret|password|token|jaas", re.IGNORECASE)
+_OWN_SETTINGS: Final = {"spark.master": "spark_master", "spark.driver.memory": "driver_memory"}
+
+
+def check_properties(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties of `[spark]`; raises SettingsError for one that would be ignored or seen by others."""
+    for name in properties:
+        if not name.startswith("spark."):
+            what, remedy = "is not a property of Spark", f"its name has to begin with spark.: spark.{name}"
+        elif name in AFFECTS_RESULTS:
+            what = "cannot be changed: a model's scores depend on it"
+            remedy = f"remove it; it is always {AFFECTS_RESULTS[name]}"
+        elif name in _OWN_SETTINGS:
+            what, remedy = "has a setting of its own", f"set {_OWN_SETTINGS[name]} instead"
+        elif _SECRET.search(name):
+            what = "looks like a secret, and Spark's JVM gets these properties on its command line, where all see them"
+            remedy = "set it in spark-defaults.conf in the directory that SPARK_CONF_DIR names, readable by you alone"
+        else:
+            continue
+        raise SettingsError(f"{name} {what}", where=f"[spark] in {SETTINGS_FILE}", remedy=remedy)
+    return dict(properties)

@@ -1,0 +1,63 @@
+"""Which of Spark's properties a session has: the user's, our defaults, and what affects results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark import SparkConf, SparkContext
+
+from fraudstream.runtime.jvm import SparkPlan
+from fraudstream.runtime.spark import OWN_CORES, configure
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS
+
+CLUSTER = "spark://one:7077"
+
+
+@pytest.fixture(autouse=True)
+def no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another test of this process may have one, with properties of its own."""
+    monkeypatch.setattr(SparkContext, "_jvm", None)
+
+
+def properties(master: str, user: dict[str, str] | None = None, **plan: Any) -> dict[str, str]:
+    """The session's properties, where the user's own files and `spark-submit` have given `user`."""
+    conf = SparkConf(loadDefaults=False).setMaster(master).setAll(list((user or {}).items()))
+    return dict(configure(conf, SparkPlan(app="test", java_home=Path("/java"), **plan)).getAll())
+
+
+def test_the_toml_file_wins_over_sparks_own_files_and_both_over_our_defaults() -> None:
+    defaults = {"spark.ui.retainedJobs": "10", "spark.ui.retainedStages": "10", "spark.ui.retainedTasks": "10"}
+    user = {"spark.ui.retainedJobs": "20", "spark.ui.retainedStages": "20"}
+    own = properties(CLUSTER, user, defaults=defaults, conf={"spark.ui.retainedJobs": "30", "spark.ui.enabled": "true"})
+    assert {name: own[name] for name in defaults} == dict(zip(defaults, ("30", "20", "10"), strict=True))
+    assert own["spark.ui.enabled"] == "true"
+    assert own["spark.redaction.regex"] == DEFAULTS["spark.redaction.regex"]
+
+
+def test_nobody_changes_what_affects_results() -> None:
+    own = properties("local[2]", dict.fromkeys(AFFECTS_RESULTS, "other"), conf=dict.fromkeys(AFFECTS_RESULTS, "other"))
+    assert {name: own[name] for name in AFFECTS_RESULTS} == AFFECTS_RESULTS
+
+
+def test_only_a_local_driver_has_the_loopback_address() -> None:
+    assert properties("local[2]")["spark.driver.host"] == "127.0.0.1"
+    assert properties("local[2]", {"spark.driver.host": "10.0.0.7"})["spark.driver.host"] == "10.0.0.7"
+    assert not {"spark.driver.host", "spark.driver.bindAddress"} & properties(CLUSTER).keys()
+
+
+def test_cores_are_ours_to_change_only_where_the_user_set_none() -> None:
+    own = properties(CLUSTER, defaults={CORES: "4"})
+    assert (own[CORES], OWN_CORES in own) == ("4", True)
+    for given in ({"user": {CORES: "4"}}, {"conf": {CORES: "4"}}):
+        own = properties(CLUSTER, defaults={CORES: "4"}, **given)
+        assert (own[CORES], OWN_CORES in own) == ("4", False)
+
+
+def test_executors_get_the_connector_beside_the_users_own_jars() -> None:
+    jars = (Path("/kafka.jar"), Path("/clients.jar"))
+    assert (
+        properties(CLUSTER, {"spark.jars": "/own.jar"}, jars=jars)["spark.jars"] == "/own.jar,/kafka.jar,/clients.jar"
+    )
+    assert "spark.jars" not in properties("local[2]", jars=jars)
