@@ -251,15 +251,11 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
         return "the broker does not speak TLS on this port", _PROTOCOL
     if "certificate verify failed" in both or "broker certificate could not be verified" in both:
         ca = cluster.settings.ssl_ca_location or "the system's"
-        return (
-            f"the broker's certificate is not trusted ({first})",
-            f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}",
-        )
+        remedy = f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}"
+        return f"the broker's certificate is not trusted ({first})", remedy
     if " alert " in both or "certificate required" in both:
-        return (
-            f"the broker refuses this client's certificate, or requires one ({first})",
-            "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION",
-        )
+        remedy = "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION"
+        return f"the broker refuses this client's certificate, or requires one ({first})", remedy
     settings, expects_tls = cluster.settings, _speaks_tls(cluster.bootstrap_servers)
     if expects_tls and not settings.uses_tls:
         return "the broker expects TLS on this port", _PROTOCOL

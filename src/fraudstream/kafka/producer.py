@@ -187,7 +187,7 @@ class _Session:
         self._report()
 
     def progress(self) -> SessionProgress:
-        """Return the progress."""
+        """Return the progress of the session."""
         return self.tracker.progress(time.monotonic() - self._started)
 
     def _wait_until(self, due: float, stopped: threading.Event) -> None:

@@ -177,7 +177,7 @@ def open_replay_topic(cluster: Cluster) -> ReplayTopic:
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:
-    """Group offsets into runs, each of which is read in one pass: no farther apart than 500."""
+    """Group offsets, at most 500 apart, into runs that are read in one pass each."""
     runs: list[list[int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][-1] <= 500:
