@@ -120,8 +120,9 @@ def replay(
     Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 if one was not sent.
     """
     from fraudstream.kafka.client import Cluster
+    from fraudstream.kafka.replay import open_replay_topic
     from fraudstream.kafka.topics import require_rights_of
-    from fraudstream.relay.service import replay_sender
+    from fraudstream.relay.service import ReplaySender
 
     settings = Settings.load(api=api, bootstrap_servers=bootstrap_servers)
     request = _request(places, every, payload, filters)
@@ -133,8 +134,9 @@ def replay(
         answer = client.post("/api/replays", request)
         click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
         return
-    require_rights_of("dead-letters", Cluster.of(settings))
-    sender = replay_sender(settings)
+    cluster = Cluster.of(settings)
+    require_rights_of("dead-letters", cluster)
+    sender = ReplaySender(client, lambda: open_replay_topic(cluster))
     answer = client.post("/api/replays", request)
     if answer["batch"] is None:
         click.echo("nothing matches: nothing was sent")

@@ -105,7 +105,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "relay")
     # With the ingest token, which every relay has.
-    api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
+    api = DashboardClient(urllib3.PoolManager(maxsize=4), settings.api, settings.ingest_token, settings.ingest_token)
     relay_id = settings.relay_id or socket.gethostname()
     consumers = functools.partial(open_consumer, cluster, relay_id, settings.max_record_bytes)
     ready = functools.partial(write_ready, settings.ready_file)
@@ -113,10 +113,11 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     mask = DataMask(settings.card_columns)
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
+    sender = ReplaySender(api, lambda: open_replay_topic(cluster))
     # In threads of their own, so that no alert waits for them.
     threads = [
         threading.Thread(target=post_positions, args=(api, topic, watermarks.read, now, stop), name="positions"),
-        threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays"),
+        threading.Thread(target=send_replays, args=(sender, stop), name="replays"),
         threading.Thread(target=publish_heads, args=(api, cluster, now, stop), name="audit heads"),
     ]
     try:
@@ -128,12 +129,6 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
-
-
-def replay_sender(settings: Settings) -> ReplaySender:
-    """Return a sender of replays, which connects when it has one to send."""
-    dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-    return ReplaySender(dashboard, lambda: open_replay_topic(Cluster.of(settings)))
 
 
 def post_positions(
