@@ -12,7 +12,6 @@ from figures import figures
 from models_page import models
 from performance_page import performance
 from performance_pictures import PICTURES
-from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from reliability import reliability
 from results import result
@@ -107,10 +106,9 @@ def _command(name: str, command: click.Command) -> list[str]:
 
 def _setting(name: str, field: FieldInfo, table: str = "") -> str:
     default = "" if field.default_factory is not None or field.default in (None, "") else f"`{field.default}`"
-    aliases = field.validation_alias.choices if isinstance(field.validation_alias, AliasChoices) else [name]
-    prefix = f"{ENVIRONMENT_PREFIX}{table}_" if table else ENVIRONMENT_PREFIX
-    environment = " or ".join(f"`{(prefix + str(each)).upper()}`" for each in aliases)
-    return f"| `{f'{table}.{name}' if table else name}` | {environment} | {default} | {field.description} |"
+    key = f"{table}.{name}" if table else name
+    environment = f"{ENVIRONMENT_PREFIX}{key.replace('.', '_').upper()}"
+    return f"| `{key}` | `{environment}` | {default} | {field.description} |"
 
 
 def simulator() -> str:

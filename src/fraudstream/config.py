@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Final, Self, cast
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -165,9 +165,6 @@ class _Environment(EnvSettingsSource):
         return named_in_full(super().explode_env_vars(field_name, field, env_vars)) if field_name == "kafka" else {}
 
 
-_OF_THE_TESTS: Final = f"{ENVIRONMENT_PREFIX}TESTS_"
-
-
 def variables() -> list[str]:
     """List the environment variables that are settings."""
     names = [*Settings.model_fields, *(f"kafka_{name}" for name in KafkaSettings.model_fields), "kafka_password_file"]
@@ -176,9 +173,9 @@ def variables() -> list[str]:
 
 def unknown_variables(environ: Iterable[str]) -> list[str]:
     """List the variables with our prefix that are no settings, such as misspelled ones."""
-    known = set(variables())
+    known, of_the_tests = set(variables()), f"{ENVIRONMENT_PREFIX}TESTS_"
     ours = (name for name in environ if name.upper().startswith(ENVIRONMENT_PREFIX))
-    return sorted(name for name in ours if name.upper() not in known and not name.startswith(_OF_THE_TESTS))
+    return sorted(name for name in ours if name.upper() not in known and not name.startswith(of_the_tests))
 
 
 def _invalid(error: ErrorDetails) -> SettingsError:

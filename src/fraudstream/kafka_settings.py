@@ -62,7 +62,8 @@ class KafkaSettings(BaseModel):
     sasl_password: SecretStr | None = Field(None, description="Password; with OAUTHBEARER the client secret.")
     sasl_password_file: Path | None = Field(
         None,
-        description="A file with the password, instead of the password. On a Spark cluster it is read on every host.",
+        description="A file with the password, instead of the password; also `FRAUDSTREAM_KAFKA_PASSWORD_FILE`. On a "
+        "Spark cluster it is read on every host.",
     )
     sasl_oauthbearer_token_endpoint_url: str | None = Field(
         None, description="The identity provider's token endpoint, with OAUTHBEARER."

@@ -97,6 +97,12 @@ def test_a_kafka_tool_gets_its_arguments_as_they_are() -> None:
     assert command[-4:] == [TOOLS["topics"], "--create", "--topic", "a b"]
 
 
+def test_the_log_configuration_of_the_kafka_tools_exists() -> None:
+    command = tool_command(TOOLS["topics"], [], Java(Path("/java"), 17, "PATH"), [])
+    (option,) = [each for each in command if each.startswith("-Dlog4j2.configurationFile=")]
+    assert Path(option.partition("=")[2]).is_file()
+
+
 def saved(folder: Path, text: str) -> ModelArtifact:
     artifact = ModelArtifact(folder, manifest=None)  # type: ignore[arg-type]
     for path in (artifact.scaler_path, artifact.classifier_path):

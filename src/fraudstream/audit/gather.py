@@ -50,9 +50,8 @@ def stored_records(store: Connection) -> Iterator[StoredRecord]:
     members = (AlertField.PARTITION, AlertField.OFFSET, AlertField.REVISION, SUPERSEDED)
     in_body = (member_text(c.body, name) for name in members)
     query = select(c.alert_id, c.conflict_of, c.outcome, c.topic, c.model_id, c.digest, *in_body)
-    for row_id, conflict_of, outcome, topic, model_id, digest, partition, offset, revision, superseded in store.execute(
-        query
-    ):
+    rows = store.execute(query)
+    for row_id, conflict_of, outcome, topic, model_id, digest, partition, offset, revision, superseded in rows:
         partition, offset, revision = (None if each is None else int(each) for each in (partition, offset, revision))
         base = conflict_of or (SUPERSEDED_ID.sub("", row_id) if superseded else row_id)
         is_conflict = conflict_of is not None and not superseded
@@ -141,8 +140,7 @@ def _heads(consumer: Consumer, topic: str) -> Iterator[PublishedHead]:
     for message in read_topics(consumer, topic):
         if message.key() == EventType.AUDIT_HEAD.encode():
             with contextlib.suppress(orjson.JSONDecodeError):
-                head = PublishedHead.of(orjson.loads(message.value() or b""))
-                if head is not None:
+                if head := PublishedHead.of(orjson.loads(message.value() or b"")):
                     yield head
 
 

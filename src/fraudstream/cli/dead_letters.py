@@ -22,10 +22,7 @@ from fraudstream.times import parse_time
 if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
 
-FORMATS = ("csv", "jsonl")
-WAIT_SECONDS = 1.0
-
-
+FORMAT = click.Choice(("csv", "jsonl"))
 FILTERS = (
     click.option("--kind", type=click.Choice(("all", "dead_letter", "unscorable")), default="all", help="The kind."),
     click.option("--reason", help="Text in the reason."),
@@ -80,9 +77,7 @@ def list_dead_letters(limit: int, as_json: bool, api: str | None, **filters: obj
 @dead_letters.command()
 @_filters
 @click.option("--output", type=options.PATH, required=True, help="Output file; - for standard output.")
-@click.option(
-    "--format", "kind_of_file", type=click.Choice(FORMATS), default="csv", show_default=True, help="File format."
-)
+@click.option("--format", "kind_of_file", type=FORMAT, default="csv", show_default=True, help="File format.")
 @setting("api")
 def download(output: Path, kind_of_file: str, api: str | None, **filters: object) -> None:
     """Write the records to a file, with all stored bytes (base64)."""
@@ -93,9 +88,8 @@ def download(output: Path, kind_of_file: str, api: str | None, **filters: object
             for chunk in chunks:
                 file.write(chunk)
     except OSError as e:
-        raise SettingsError(
-            f"the file cannot be written: {e.strerror}", where=str(output), remedy="choose another"
-        ) from e
+        what = f"the file cannot be written: {e.strerror}"
+        raise SettingsError(what, where=str(output), remedy="choose another") from e
 
 
 @dead_letters.command()
@@ -126,8 +120,9 @@ def replay(
     Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 if one was not sent.
     """
     from fraudstream.kafka.client import Cluster
+    from fraudstream.kafka.replay import open_replay_topic
     from fraudstream.kafka.topics import require_rights_of
-    from fraudstream.relay.service import replay_sender
+    from fraudstream.relay.service import ReplaySender
 
     settings = Settings.load(api=api, bootstrap_servers=bootstrap_servers)
     request = _request(places, every, payload, filters)
@@ -139,8 +134,9 @@ def replay(
         answer = client.post("/api/replays", request)
         click.echo(f"{answer['letters']:,} would be sent, {answer['replayed']:,} of them again" + _left_out(answer))
         return
-    require_rights_of("dead-letters", Cluster.of(settings))
-    sender = replay_sender(settings)
+    cluster = Cluster.of(settings)
+    require_rights_of("dead-letters", cluster)
+    sender = ReplaySender(client, lambda: open_replay_topic(cluster))
     answer = client.post("/api/replays", request)
     if answer["batch"] is None:
         click.echo("nothing matches: nothing was sent")
@@ -176,7 +172,7 @@ def _send(client: DashboardClient, sender: Any, batch: str) -> dict[str, int]:
         counts: dict[str, int] = client.get(f"/api/replays?batch={batch}&limit=1")["counts"]
         if not counts["requested"] + counts["sending"]:
             return counts
-        time.sleep(WAIT_SECONDS)
+        time.sleep(1.0)
 
 
 def _request(places: tuple[str, ...], every: bool, payload: Path | None, filters: Mapping[str, object]) -> Object:
@@ -196,9 +192,8 @@ def _base64(payload: Path) -> str:
     try:
         content = payload.read_bytes()
     except OSError as e:
-        raise SettingsError(
-            f"the payload cannot be read: {e.strerror}", where=str(payload), remedy="give a file"
-        ) from e
+        what = f"the payload cannot be read: {e.strerror}"
+        raise SettingsError(what, where=str(payload), remedy="give a file") from e
     if not content:
         raise SettingsError("the payload is empty", where=str(payload), remedy="give a file with one JSON object")
     return base64.b64encode(content).decode()
@@ -215,17 +210,14 @@ def _left_out(answer: Mapping[str, Any]) -> str:
 def _query(filters: Mapping[str, object]) -> str:
     query = {name: value for name, value in filters.items() if value is not None}
     for name in ("since", "until"):
-        if name in query:
-            query[name] = _time(name, str(query[name]))
+        if name not in query:
+            continue
+        text = str(query[name])
+        try:
+            query[name] = parse_time(text).isoformat()
+        except ValueError as e:
+            remedy = "write it as 2026-01-31T12:00:00Z (UTC if no zone is given)"
+            raise SettingsError(f"--{name} {text!r} is not a time", remedy=remedy) from e
     if "replayed" in query:
         query["replayed"] = "yes" if query["replayed"] else "no"
     return urlencode(query)
-
-
-def _time(name: str, text: str) -> str:
-    try:
-        return parse_time(text).isoformat()
-    except ValueError as e:
-        raise SettingsError(
-            f"--{name} {text!r} is not a time", remedy="write it as 2026-01-31T12:00:00Z (UTC if no zone is given)"
-        ) from e

@@ -29,9 +29,6 @@ TOOLS: Final = {
 }
 """The main class of each tool, by the name of its script in Kafka's distribution without `kafka-` and `.sh`."""
 
-_HEAP: Final = "256m"
-_LOGGING: Final = Path(__file__).with_name("tools_log4j2.properties")
-
 
 def tool_class(tool: str) -> str:
     """Look up the class of a tool by its name in `TOOLS`, or by its script in Kafka's distribution ("kafka-topics.sh").
@@ -50,11 +47,11 @@ def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Seque
     """Build the command that runs a tool."""
     return [
         str(java.executable),
-        f"-Xmx{_HEAP}",
+        "-Xmx256m",
         "-XX:+UseSerialGC",
         # The C1 compiler only, as for the broker: a tool runs for a second.
         "-XX:TieredStopAtLevel=1",
-        f"-Dlog4j2.configurationFile={_LOGGING}",
+        f"-Dlog4j2.configurationFile={Path(__file__).with_name('tools_log4j2.properties')}",
         "-cp",
         ":".join(map(str, jars)),
         program,
@@ -138,10 +135,7 @@ def _print_acls(settings: Settings, commands: Sequence[str]) -> None:
 
     for command in commands or RIGHTS:
         if command not in RIGHTS:
-            raise SettingsError(
-                f"{command!r} is no command that uses Kafka",
-                where="fraudstream kafka acls --print",
-                remedy=f"use some of {', '.join(RIGHTS)}",
-            )
+            what, remedy = f"{command!r} is no command that uses Kafka", f"use some of {', '.join(RIGHTS)}"
+            raise SettingsError(what, where="fraudstream kafka acls --print", remedy=remedy)
         for arguments in acl_arguments(Cluster.of(settings), command, f"User:{command}"):
             click.echo(shlex.join(["fraudstream", "kafka", "acls", *arguments]))

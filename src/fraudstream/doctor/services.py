@@ -31,20 +31,14 @@ from fraudstream.transactions.wire import Topic
 SECONDS: Final = 5.0
 """How long one request may take."""
 
-DEADLINE_SECONDS: Final = 15.0
-CLOCK_SKEW_SECONDS: Final = 5.0
 
-
-def examine(checks: Checks, seconds: float = DEADLINE_SECONDS) -> list[Check]:
+def examine(checks: Checks, seconds: float = 15.0) -> list[Check]:
     """Run all checks at the same time, each in a thread; whatever one raises is its result, and stops no other."""
     results: Mapping[str, list[Check]] = {name: [] for name in checks}
-    threads = {
-        name: threading.Thread(target=_run, args=(name, check, results[name]), daemon=True)
-        for name, check in checks.items()
-    }
-    deadline = time.monotonic() + seconds
-    for thread in threads.values():
-        thread.start()
+    threads, deadline = dict[str, threading.Thread](), time.monotonic() + seconds
+    for name, check in checks.items():
+        threads[name] = threading.Thread(target=_run, args=(name, check, results[name]), daemon=True)
+        threads[name].start()
     for name, thread in threads.items():
         thread.join(max(0.0, deadline - time.monotonic()))
         if thread.is_alive():
@@ -179,16 +173,14 @@ def _dashboard(settings: Settings, clock: Callable[[], datetime]) -> Iterator[Ch
     if date := health.headers.get("Date"):
         skew = abs((parsedate_to_datetime(date) - now).total_seconds())
         remedy = "set both clocks by NTP: latencies and times on the page depend on them"
-        is_small = skew <= CLOCK_SKEW_SECONDS
-        yield Check("clock", True, f"{skew:.0f} s from that of the dashboard", "" if is_small else remedy)
+        yield Check("clock", True, f"{skew:.0f} s from that of the dashboard", "" if skew <= 5.0 else remedy)
     for name, token in (("read_token", settings.read_token), ("ingest_token", settings.ingest_token)):
         headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
         # The one route that is open to both.
         status = pool.request("GET", f"{url}/api/audit/head", headers=headers).status
-        accepted = status == 200
         remedy = f"set {ENVIRONMENT_PREFIX}{name.upper()} to that of the dashboard"
         detail = f"{'the token' if token else 'no token'}: the dashboard answers {status}"
-        yield Check(name, accepted or not (is_set or token), detail, "" if accepted else remedy)
+        yield Check(name, status == 200 or not (is_set or token), detail, "" if status == 200 else remedy)
 
 
 def _tokens(settings: Settings) -> Iterator[Check]:
@@ -202,5 +194,4 @@ def _model(settings: Settings) -> Check:
         artifact, deployment = resolve(settings.model)
     except ModelNotFound as e:
         return _failure("model", e, is_set="model" in settings.model_fields_set or settings.model.exists())
-    detail = f"{artifact.manifest.model_id}, alerts from a score of {deployment.threshold:.4f}"
-    return Check("model", True, detail)
+    return Check("model", True, f"{artifact.manifest.model_id}, alerts from a score of {deployment.threshold:.4f}")

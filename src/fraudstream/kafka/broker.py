@@ -35,66 +35,7 @@ from fraudstream.runtime.processes import (
 from fraudstream.transactions.wire import Topic
 
 PROPERTIES: Final = "server.properties"
-LOGGING: Final = "log4j2.properties"
-LOG: Final = "broker.log"
 STORAGE: Final = "log"
-
-_SERVER: Final = """\
-# Written by fraudstream at every start.
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@{host}:{controller_port}
-listeners={listeners},CONTROLLER://{host}:{controller_port}
-advertised.listeners={advertised}
-listener.security.protocol.map={protocols}
-inter.broker.listener.name=BROKER
-controller.listener.names=CONTROLLER
-log.dirs={storage}
-auto.create.topics.enable=false
-# A single node has one replica of everything.
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-offsets.topic.num.partitions=1
-transaction.state.log.num.partitions=1
-share.coordinator.state.topic.num.partitions=1
-# A restarted relay takes over at once.
-group.initial.rebalance.delay.ms=0
-# Nothing is ever deleted: the audit recomputes the outcome of each record. Offsets are kept for a year.
-log.retention.ms=-1
-log.retention.bytes=-1
-offsets.retention.minutes=525600
-message.max.bytes={max_record_bytes}
-# Accept a producer whose clock is a day ahead (Kafka's default refuses more than an hour), but not one a hundred years
-# off: a timestamp beyond 64-bit microseconds makes Spark's source fail at every start.
-log.message.timestamp.after.max.ms=3155760000000
-log.message.timestamp.before.max.ms=3155760000000
-# After a kill -9 the controller considers its broker alive until the session times out (Kafka's default: 9 s).
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-# The default reserves 128 of the heap's 512 MB for log compaction, which hardly any topic uses.
-log.cleaner.dedupe.buffer.size=16777216
-"""
-
-_LOG4J: Final = """\
-# Written by fraudstream at every start.
-status=error
-appender.file.type=RollingFile
-appender.file.name=file
-appender.file.fileName={log}
-appender.file.filePattern={log}.%i
-appender.file.layout.type=PatternLayout
-appender.file.layout.pattern=[%d{{ISO8601}}] %p %m (%c{{1}})%n
-appender.file.policies.type=Policies
-appender.file.policies.size.type=SizeBasedTriggeringPolicy
-appender.file.policies.size.size=20MB
-appender.file.strategy.type=DefaultRolloverStrategy
-appender.file.strategy.max=2
-rootLogger.level=INFO
-rootLogger.appenderRef.file.ref=file
-"""
 
 
 class Listener(NamedTuple):
@@ -114,8 +55,6 @@ LOCK: Final = "broker.lock"
 """In the data directory; held while a broker runs on it."""
 
 START_SECONDS: Final = 120.0
-STOP_SECONDS: Final = 15.0
-VACATE_SECONDS: Final = 2.0
 
 _STARTED: Final = "Kafka Server started"
 _CAUSE: Final = re.compile(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error): (?P<why>.+)$", re.MULTILINE)
@@ -171,17 +110,17 @@ class BrokerPlan:
     @property
     def log(self) -> Path:
         """Kafka's own log."""
-        return self.data_dir.absolute() / LOG
+        return self.data_dir.absolute() / "broker.log"
 
 
 def write_settings(plan: BrokerPlan) -> None:
-    """Write the settings of the broker and of its log.
+    """Write the settings of the broker.
 
     The listener BROKER, for the broker itself, is also that of clients, unless the broker is secured.
 
     An existing log is renamed: readiness is read from the log, and must not come from an earlier run.
     """
-    data_dir, log = plan.data_dir.absolute(), plan.log
+    data_dir = plan.data_dir.absolute()
     named = {"BROKER": Listener(plan.broker_port, plan.broker_port)}
     if plan.secure is not None:
         named["CLIENTS"] = Listener(plan.port, plan.port)
@@ -190,7 +129,8 @@ def write_settings(plan: BrokerPlan) -> None:
     protocols = dict.fromkeys([*named, "CONTROLLER"], "PLAINTEXT")
     if plan.secure is not None:
         protocols = dict.fromkeys(("BROKER", "CONTROLLER"), "SSL") | dict.fromkeys(clients, "SASL_SSL")
-    settings = _SERVER.format(
+    template = Path(__file__).with_name("broker.properties").read_text()
+    settings = template.format(
         host=LOOPBACK,
         listeners=",".join(f"{name}://{LOOPBACK}:{each.port}" for name, each in named.items()),
         advertised=",".join(f"{name}://{LOOPBACK}:{each.advertised}" for name, each in named.items()),
@@ -203,9 +143,8 @@ def write_settings(plan: BrokerPlan) -> None:
     if plan.secure is not None:
         settings += plan.secure.server_properties(clients)
     (data_dir / PROPERTIES).write_text(settings)
-    (data_dir / LOGGING).write_text(_LOG4J.format(log=log))
-    if log.exists():
-        log.replace(log.with_suffix(".log.old"))
+    if plan.log.exists():
+        plan.log.replace(plan.log.with_suffix(".log.old"))
 
 
 @dataclass(frozen=True)
@@ -262,7 +201,7 @@ def start_broker(
         tighten(data)
         if (data / STORAGE).exists():
             # A JVM whose parent was killed with -9 a moment ago needs another moment to die.
-            wait_until(lambda: port_owner(plan.port) is None, VACATE_SECONDS)
+            wait_until(lambda: port_owner(plan.port) is None, timeout=2.0)
         for port in (plan.port, *(listener.port for listener in plan.listeners)):
             check_port_free(LOOPBACK, port)
         if plan.secure is not None:
@@ -280,7 +219,7 @@ def start_broker(
                 admit_users(open_admin(plan.cluster), plan.secure, plan.cluster)
             yield RunningBroker(plan.bootstrap_servers, process, topics)
         finally:
-            stop(process, STOP_SECONDS)
+            stop(process, grace=15.0)
 
 
 def _format_storage(plan: BrokerPlan, report: Report) -> None:
@@ -291,14 +230,9 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
     # Kafka's ids are 16 bytes in URL-safe base64; one that starts with a dash would be parsed as an option.
     identity = "f" + base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")[1:]
     # An interrupted format leaves no meta.properties, and is repeated.
-    command = _java(plan, "kafka.tools.StorageTool", "format", "--ignore-formatted", "-t", identity)
-    result = subprocess.run(  # noqa: S603 - the command is the package's own
-        [*command, "-c", str(data / PROPERTIES)],
-        capture_output=True,
-        text=True,
-        check=False,
-        preexec_fn=die_with_parent,
-    )
+    arguments = ("format", "--ignore-formatted", "-t", identity, "-c", str(data / PROPERTIES))
+    command = _java(plan, "kafka.tools.StorageTool", *arguments)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=die_with_parent)  # noqa: S603
     if result.returncode:
         reason = (result.stderr or result.stdout).strip().rpartition("\n")[2]
         raise BrokerFailed(f"cannot format Kafka's storage: {reason}", where=str(data), remedy="use another --data-dir")
@@ -316,7 +250,8 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
         # C1 only: 4.6 s of processor time until ready instead of 8.8 (with two cores, 5 s instead of 12).
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
-        f"-Dlog4j2.configurationFile={plan.data_dir.absolute() / LOGGING}",
+        f"-Dlog4j2.configurationFile={Path(__file__).with_name('broker_log4j2.properties')}",
+        f"-Dfraudstream.log={plan.log}",
         *(archive.jvm_options() if archive is not None else ()),
         "-cp",
         ":".join(map(str, plan.jars)),

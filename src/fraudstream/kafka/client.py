@@ -26,8 +26,6 @@ _OAUTH_HANDLER: Final = "org.apache.kafka.common.security.oauthbearer.secured.OA
 _SECRETS: Final = "secrets"
 """The name under which Java's clients know the provider that reads secrets from files."""
 
-_TLS_SECONDS: Final = 2.0
-
 
 @dataclass(frozen=True)
 class Cluster:
@@ -123,10 +121,8 @@ class Cluster:
         each, properties = self.settings, dict[str, str]()
         certificate, key = (each.ssl_certificate_location, each.ssl_key_location) if each.uses_tls else (None, None)
         if secret is not None or certificate is not None:
-            properties["config.providers"] = _SECRETS
-            properties[f"config.providers.{_SECRETS}.class"] = (
-                "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
-            )
+            provider = "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
+            properties |= {"config.providers": _SECRETS, f"config.providers.{_SECRETS}.class": provider}
         if each.is_customized:
             properties["security.protocol"] = each.security_protocol
         if each.uses_tls:
@@ -137,9 +133,8 @@ class Cluster:
             properties["ssl.keystore.key"] = _content_of(key)
         if secret is not None:
             properties |= self._jaas(secret)
-        return {"kafka.bootstrap.servers": self.bootstrap_servers} | {
-            f"kafka.{name}": value for name, value in (properties | each.java).items()
-        }
+        properties = {"bootstrap.servers": self.bootstrap_servers} | properties | each.java
+        return {f"kafka.{name}": value for name, value in properties.items()}
 
     def _truststore(self) -> dict[str, str]:
         path = self.settings.ssl_ca_location
@@ -232,16 +227,14 @@ def is_final(errors: list[KafkaError]) -> bool:
 
 def unreachable(cluster: Cluster, errors: list[KafkaError]) -> KafkaFailure:
     """Tell why no broker answered, from the errors that the client reported meanwhile."""
-    texts = [error.str() for error in errors]
     for error in errors:
-        text = error.str()
         if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - the client's name for it
             return KafkaLoginFailed(
-                f"Kafka refuses the credentials of {cluster.principal}: {_short(text)}",
+                f"Kafka refuses the credentials of {cluster.principal}: {_short(error.str())}",
                 where=cluster.bootstrap_servers,
                 remedy="check FRAUDSTREAM_KAFKA_SASL_MECHANISM, …_SASL_USERNAME and …_SASL_PASSWORD or its file",
             )
-    what, remedy = _cause(cluster, texts)
+    what, remedy = _cause(cluster, [error.str() for error in errors])
     return BrokerUnreachable(f"cannot connect to Kafka: {what}", where=cluster.bootstrap_servers, remedy=remedy)
 
 
@@ -249,35 +242,28 @@ def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
     """Classify what librdkafka reported; returns the cause and the remedy."""
     both = " ".join(texts)
     first = _short(texts[0]) if texts else "no answer"
-    address = "correct --bootstrap-servers or FRAUDSTREAM_BOOTSTRAP_SERVERS"
+    address = "--bootstrap-servers or FRAUDSTREAM_BOOTSTRAP_SERVERS"
     if "ailed to resolve" in both:
-        return f"there is no such address: {first}", address
+        return f"there is no such address: {first}", f"correct {address}"
     if "onnection refused" in both:
-        return (
-            "connection refused",
-            "start one with `fraudstream broker`, or set yours with --bootstrap-servers "
-            "or FRAUDSTREAM_BOOTSTRAP_SERVERS",
-        )
+        return "connection refused", f"start one with `fraudstream broker`, or set yours with {address}"
     if "wrong version number" in both or "plaintext broker listener" in both.lower():
         return "the broker does not speak TLS on this port", _PROTOCOL
     if "certificate verify failed" in both or "broker certificate could not be verified" in both:
         ca = cluster.settings.ssl_ca_location or "the system's"
-        return (
-            f"the broker's certificate is not trusted ({first})",
-            f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}",
-        )
+        remedy = f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}"
+        return f"the broker's certificate is not trusted ({first})", remedy
     if " alert " in both or "certificate required" in both:
-        return (
-            f"the broker refuses this client's certificate, or requires one ({first})",
-            "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION",
-        )
+        remedy = "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION"
+        return f"the broker refuses this client's certificate, or requires one ({first})", remedy
     settings, expects_tls = cluster.settings, _speaks_tls(cluster.bootstrap_servers)
     if expects_tls and not settings.uses_tls:
         return "the broker expects TLS on this port", _PROTOCOL
     if expects_tls or "SASL" in both or "security.protocol" in both:
         expected = "no login" if settings.uses_sasl else "a login"
         return f"no answer to {settings.security_protocol}; the broker may expect {expected} on this port", _PROTOCOL
-    return "no answer" if "brokers are down" in first else first, f"check that a broker listens there, or {address}"
+    what = "no answer" if "brokers are down" in first else first
+    return what, f"check that a broker listens there, or correct {address}"
 
 
 def _speaks_tls(bootstrap_servers: str) -> bool:
@@ -286,10 +272,8 @@ def _speaks_tls(bootstrap_servers: str) -> bool:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with (
-            socket.create_connection((host.strip("[]"), int(port)), _TLS_SECONDS) as connection,
-            context.wrap_socket(connection),
-        ):
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as connection:
+            context.wrap_socket(connection).close()
             return True
     except (OSError, ValueError, OverflowError) as e:
         # A server that asks for a certificate speaks TLS too.

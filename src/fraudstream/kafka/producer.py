@@ -31,8 +31,6 @@ LEAST_APART_SECONDS: Final = 0.001
 _EVENT_ID: Final = Header.EVENT_ID.value
 _SOURCE_ROW: Final = Header.SOURCE_ROW.value
 
-# Without a rate, delivery reports are polled and the clock is read once per this many rows.
-_STRIDE: Final = 64
 _TICK_SECONDS: Final = 0.001
 
 _CLIENT: Final[dict[str, Any]] = {
@@ -123,15 +121,8 @@ def produce(
         # Before the first row is sent: a run that is killed at once is resumed with the same id.
         write_progress(plan.progress, run)
         tracker = DeliveryTracker(run, spool)
-        client = Producer(
-            {
-                **_CLIENT,
-                **plan.cluster.client(),
-                "message.max.bytes": limit_bytes,
-                "linger.ms": _linger(plan.interval),
-                "error_cb": tracker.client_error,
-            }
-        )
+        limits = {"message.max.bytes": limit_bytes, "linger.ms": _linger(plan.interval)}
+        client = Producer(_CLIENT | plan.cluster.client() | limits | {"error_cb": tracker.client_error})
         session = _Session(plan, partitions, client, tracker, spool, show)
         write_ready(plan.ready_file)
         try:
@@ -162,7 +153,8 @@ class _Session:
         plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit
         run_id, fingerprint = run.run_id, run.fingerprint
-        stride = _STRIDE if interval is None else 1
+        # Without a rate, delivery reports are polled and the clock is read once per this many rows.
+        stride = 64 if interval is None else 1
         number, start = run.settled, run.next_row
         for pass_number in itertools.count(run.pass_number):
             first = number
@@ -171,15 +163,10 @@ class _Session:
                     return
                 if interval is not None:
                     self._wait_until(self._started + tracker.sent * interval, stopped)
-                if number % stride == 0:
-                    self._poll(0)
-                    tracker.interrupted = stopped.is_set()
-                    if tracker.interrupted or tracker.fatal is not None:
-                        return
-                headers: _Headers = [
-                    (_EVENT_ID, event_id(run_id, fingerprint, pass_number, row)),
-                    (_SOURCE_ROW, str(row)),
-                ]
+                if number % stride == 0 and self._must_end(stopped, 0):
+                    return
+                identity = event_id(run_id, fingerprint, pass_number, row)
+                headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
                 if not self._enqueue(number, row, payload, headers, stopped):
                     return
                 number += 1
@@ -219,6 +206,11 @@ class _Session:
         if time.monotonic() >= self._next_report:
             self._report()
 
+    def _must_end(self, stopped: threading.Event, seconds: float) -> bool:
+        self._poll(seconds)
+        self.tracker.interrupted = stopped.is_set()
+        return self.tracker.interrupted or self.tracker.fatal is not None
+
     def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
         """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
         tracker = self.tracker
@@ -232,9 +224,7 @@ class _Session:
                     on_delivery=functools.partial(tracker.delivered, number),
                 )
             except BufferError:
-                self._poll(0.05)
-                tracker.interrupted = stopped.is_set()
-                if tracker.interrupted or tracker.fatal is not None:
+                if self._must_end(stopped, 0.05):
                     return False
             except KafkaException as e:
                 # Refused by the client: it is larger than the limit of the topic.

@@ -18,7 +18,6 @@ from fraudstream.transactions.wire import Topic
 log = structlog.get_logger(__name__)
 
 READ_SECONDS: Final = 30.0
-COORDINATOR_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
 """The error name with which the client reports the end of a partition."""
 
@@ -104,9 +103,9 @@ def read_partition(
         consumer.unassign()
 
 
-def partitions_of(consumer: Consumer, topic: str) -> list[int]:
+def partitions_of(client: Consumer | AdminClient, topic: str, seconds: float = READ_SECONDS) -> list[int]:
     """List the partitions of a topic, none if it does not exist; raises KafkaException, as if access is denied."""
-    metadata = consumer.list_topics(topic, timeout=READ_SECONDS).topics[topic]
+    metadata = client.list_topics(topic, timeout=seconds).topics[topic]
     if metadata.error is not None and metadata.error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
         raise KafkaException(metadata.error)
     return sorted(metadata.partitions)
@@ -124,7 +123,7 @@ def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> l
 
     A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
     """
-    deadline = time.monotonic() + COORDINATOR_SECONDS
+    deadline = time.monotonic() + 30.0
     while True:
         try:
             return consumer.committed(partitions, timeout=10)
@@ -155,14 +154,12 @@ class Watermarks:
         # An admin client: a consumer would look for the coordinator of its group, which not everyone may describe.
         if self._admin is None:
             self._admin = AdminClient(self._cluster.client())
-        metadata = self._admin.list_topics(self._topic, timeout=_SECONDS).topics[self._topic]
-        if metadata.error is not None and metadata.error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        partitions = partitions_of(self._admin, self._topic, _SECONDS)
+        if not partitions:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        if metadata.error is not None:
-            raise KafkaException(metadata.error)
-        begins = self._offsets(self._admin, metadata.partitions, OffsetSpec.earliest())
-        ends = self._offsets(self._admin, metadata.partitions, OffsetSpec.latest())
-        return {partition: (begins[partition], ends[partition]) for partition in sorted(begins)}
+        begins = self._offsets(self._admin, partitions, OffsetSpec.earliest())
+        ends = self._offsets(self._admin, partitions, OffsetSpec.latest())
+        return {partition: (begins[partition], ends[partition]) for partition in partitions}
 
     def _offsets(self, admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
         futures = admin.list_offsets(
@@ -187,8 +184,7 @@ class Watermarks:
         next_offsets = dict[int, int]()
         if not offsets:
             return next_offsets
-        consumer = open_reader(self._cluster, fetch_message_max_bytes=65_536)
-        try:
+        with open_reader(self._cluster, fetch_message_max_bytes=65_536) as consumer:
             consumer.assign([TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()])
             deadline, pending = time.monotonic() + _SECONDS, set(offsets)
             while pending and (message := consumer.poll(max(0.0, deadline - time.monotonic()))) is not None:
@@ -200,12 +196,7 @@ class Watermarks:
                 elif error.name() != "_AUTO_OFFSET_RESET":
                     raise KafkaException(error)
                 pending.discard(partition)
-        finally:
-            consumer.close()
         return next_offsets
-
-
-SEND_SECONDS: Final = 10.0
 
 
 class KafkaLedger:
@@ -219,15 +210,13 @@ class KafkaLedger:
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         """Write entries, keyed by id; returns whether Kafka acknowledged all of them within ten seconds."""
         if self._producer is None:
-            self._producer = open_writer(self._cluster, SEND_SECONDS)
+            self._producer = open_writer(self._cluster, seconds=10.0)
         errors: list[KafkaError | None] = []
         try:
             for entry in entries:
-                key = entry.entry_id.encode()
-                self._producer.produce(
-                    self._topic, entry.to_json(), key=key, on_delivery=lambda error, _: errors.append(error)
-                )
-            remaining = self._producer.flush(SEND_SECONDS + 1)
+                key, value = entry.entry_id.encode(), entry.to_json()
+                self._producer.produce(self._topic, value, key=key, on_delivery=lambda e, _: errors.append(e))
+            remaining = self._producer.flush(11.0)
         except (BufferError, KafkaException) as e:
             log.debug("ledger entries not sent", reason=str(e))
             return False
@@ -236,17 +225,15 @@ class KafkaLedger:
     def read(self) -> list[LedgerEntry]:
         """Return the newest entry of each id, in the order in which the ids were first written; raises KafkaFailure."""
         entries: dict[str, LedgerEntry] = {}
-        consumer = open_reader(self._cluster)
         try:
-            for entry_id, entry in read_ledger(consumer, self._topic, _log_unreadable):
-                if entry is None:
-                    entries.pop(entry_id, None)
-                else:
-                    entries[entry_id] = entry
+            with open_reader(self._cluster) as consumer:
+                for entry_id, entry in read_ledger(consumer, self._topic, _log_unreadable):
+                    if entry is None:
+                        entries.pop(entry_id, None)
+                    else:
+                        entries[entry_id] = entry
         except KafkaException as e:
             raise failure("cannot read the ledger", e, self._cluster, "READ", f"topic {self._topic}") from e
-        finally:
-            consumer.close()
         return list(entries.values())
 
 

@@ -21,11 +21,6 @@ from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID,
 
 log = structlog.get_logger(__name__)
 
-READ_AT_ONCE: Final = 500
-"""Records no farther apart than this are read in one pass."""
-SEND_SECONDS: Final = 10.0
-"""The delivery timeout; a record that times out is sent again later."""
-
 _MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
 
@@ -164,10 +159,9 @@ class ReplayTopic:
 
     def _produce(self, record: Record, partition: int, delivered: Callable[..., None]) -> None:
         headers: list[tuple[str, str | bytes | None]] = list(record.headers)
+        content = (self._topic, record.value, record.key, partition, delivered)
         try:
-            self._producer.produce(
-                self._topic, record.value, record.key, partition, headers=headers, on_delivery=delivered
-            )
+            self._producer.produce(*content, headers=headers)
         except KafkaException as e:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
 
@@ -177,15 +171,16 @@ def open_replay_topic(cluster: Cluster) -> ReplayTopic:
     _, limit = topic_layout(cluster, cluster.topic(Topic.TRANSACTIONS))
     # For single records, which would wait for the previous fetch; a larger record is still returned whole.
     consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
-    producer = open_writer(cluster, SEND_SECONDS, message_max_bytes=limit, linger_ms=1)
+    # A record that times out is sent again later.
+    producer = open_writer(cluster, seconds=10.0, message_max_bytes=limit, linger_ms=1)
     return ReplayTopic(consumer, producer, cluster)
 
 
 def _runs(offsets: Sequence[int]) -> list[list[int]]:
-    """Group offsets into runs without large gaps."""
+    """Group offsets, at most 500 apart, into runs that are read in one pass each."""
     runs: list[list[int]] = []
     for offset in offsets:
-        if runs and offset - runs[-1][-1] <= READ_AT_ONCE:
+        if runs and offset - runs[-1][-1] <= 500:
             runs[-1].append(offset)
         else:
             runs.append([offset])
@@ -202,27 +197,23 @@ def _content(message: Message) -> Record:
 
 def _replay_record(original: Record, replay: ReplayedRecord) -> Record:
     """Build the replay of a record: with the same event id, and headers that name the original."""
-    own = {Header.REPLAY_OF.value, Header.REPLAY_ID.value}
     origin, event_id = str(replay.origin).encode(), original.header(Header.EVENT_ID)
-    added: list[tuple[str, bytes | None]] = []
+    own: dict[str, bytes | None] = {}
     if event_id is None or not 1 <= len(event_id) <= LONGEST_EVENT_ID:
         # The detector identifies such a record by its offset: its replay must get the same alert id.
-        own.add(Header.EVENT_ID.value)
-        added.append((Header.EVENT_ID.value, origin))
-    added += [(Header.REPLAY_OF.value, origin), (Header.REPLAY_ID.value, replay.replay_id.encode())]
-    headers = [each for each in original.headers if each[0] not in own] + added
+        own[Header.EVENT_ID.value] = origin
+    own |= {Header.REPLAY_OF.value: origin, Header.REPLAY_ID.value: replay.replay_id.encode()}
+    headers = [each for each in original.headers if each[0] not in own] + [*own.items()]
     return replace(original, headers=headers, value=original.value if replay.payload is None else replay.payload)
 
 
 def _from_dead_letter(dead_letter: Record, replay: ReplayedRecord, cause: str) -> Record:
     """Restore the original from its dead letter; `cause` is why the original is not used, for the reason."""
     count = len(DEAD_LETTER_HEADERS)
-    original, added = (
-        replace(dead_letter, headers=part) for part in (dead_letter.headers[:-count], dead_letter.headers[-count:])
-    )
-    record_id = "/".join(
-        f"{added.header(name)}" for name in (Header.ERROR_TOPIC, Header.ERROR_PARTITION, Header.ERROR_OFFSET)
-    )
+    original = replace(dead_letter, headers=dead_letter.headers[:-count])
+    added = replace(dead_letter, headers=dead_letter.headers[-count:])
+    record_id_headers = (Header.ERROR_TOPIC, Header.ERROR_PARTITION, Header.ERROR_OFFSET)
+    record_id = "/".join(str(added.header(name)) for name in record_id_headers)
     if tuple(name for name, _ in added.headers) != DEAD_LETTER_HEADERS or record_id != str(replay.origin):
         raise ReplayRefused(f"{cause}, and another record replaces its dead letter")
     if len(dead_letter.value or b"") != replay.original_bytes and replay.payload is None:

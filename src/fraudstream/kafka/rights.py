@@ -121,13 +121,8 @@ def require_rights(admin: AdminClient, cluster: Cluster, command: str, topics: D
 
 def acl_arguments(cluster: Cluster, command: str, principal: str) -> Iterator[list[str]]:
     """Yield the arguments of Kafka's own `kafka-acls` for each resource of a command."""
-    resources = dict.fromkeys(right.topic for right in RIGHTS[command])
-    for topic in resources:
-        operations = [right.operation for right in RIGHTS[command] if right.topic == topic]
-        flags = [part for each in operations for part in ("--operation", _title(each))]
+    for topic in dict.fromkeys(right.topic for right in RIGHTS[command]):
+        names = [right.operation.name for right in RIGHTS[command] if right.topic == topic]
+        flags = [part for name in names for part in ("--operation", name.title().replace("_", ""))]
         resource = ["--group", cluster.group] if topic is None else ["--topic", cluster.topic(topic)]
         yield ["--add", "--allow-principal", principal, *flags, *resource]
-
-
-def _title(operation: AclOperation) -> str:
-    return "".join(word.capitalize() for word in operation.name.split("_"))

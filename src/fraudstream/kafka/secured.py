@@ -35,23 +35,8 @@ ADMIN: Final = "admin"
 USERS: Final = (ADMIN, *RIGHTS)
 
 _SUBJECT: Final = "fraudstream-broker"
-_CA_DAYS: Final = 3_650
-_BROKER_DAYS: Final = 365
-_RENEW_DAYS: Final = 30
-_ITERATIONS: Final = 4_096
 _MECHANISM: Final = "SCRAM-SHA-512"
 
-SERVER: Final = """\
-sasl.enabled.mechanisms={mechanism}
-ssl.keystore.type=PEM
-ssl.keystore.location={broker}
-ssl.truststore.type=PEM
-ssl.truststore.location={ca}
-listener.name.broker.ssl.client.auth=required
-listener.name.controller.ssl.client.auth=required
-authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:CN={subject};User:{admin}
-"""
 OPEN: Final[Mapping[str, Any]] = {"security_protocol": "PLAINTEXT", "librdkafka": {}, "java": {}}
 """The settings of an open broker, by name."""
 
@@ -102,7 +87,8 @@ class SecureFolder:
 
     def server_properties(self, listeners: list[str]) -> str:
         """Build the broker's properties for its listeners for clients, by name."""
-        general = SERVER.format(mechanism=_MECHANISM, broker=self.broker, ca=self.ca, subject=_SUBJECT, admin=ADMIN)
+        template = Path(__file__).with_name("secured.properties").read_text()
+        general = template.format(mechanism=_MECHANISM, broker=self.broker, ca=self.ca, subject=_SUBJECT, admin=ADMIN)
         jaas = (f"listener.name.{name.lower()}.{_MECHANISM.lower()}.sasl.jaas.config={_LOGIN};\n" for name in listeners)
         return general + "".join(jaas)
 
@@ -136,19 +122,19 @@ class SecureFolder:
         if not self.ca.exists() or not authority_key.exists():
             key = ec.generate_private_key(ec.SECP256R1())
             name = _name("fraudstream's own certificate authority")
-            authority = _certificate(name, name, key.public_key(), key, _CA_DAYS, is_authority=True)
+            authority = _certificate(name, name, key.public_key(), key, days=3_650, is_authority=True)
             _write(authority_key, _pem(key))
             _write(self.ca, authority.public_bytes(serialization.Encoding.PEM))
             self.broker.unlink(missing_ok=True)
         if self.broker.exists():
             current = x509.load_pem_x509_certificate(self.broker.read_bytes())
-            if current.not_valid_after_utc - dt.datetime.now(dt.UTC) > dt.timedelta(days=_RENEW_DAYS):
+            if current.not_valid_after_utc - dt.datetime.now(dt.UTC) > dt.timedelta(days=30):
                 return
         authority = x509.load_pem_x509_certificate(self.ca.read_bytes())
         signer = serialization.load_pem_private_key(authority_key.read_bytes(), None)
         assert isinstance(signer, ec.EllipticCurvePrivateKey)  # noqa: S101 - written above
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(_name(_SUBJECT), authority.subject, key.public_key(), signer, _BROKER_DAYS)
+        certificate = _certificate(_name(_SUBJECT), authority.subject, key.public_key(), signer, days=365)
         _write(self.broker, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key))
 
 
@@ -206,22 +192,12 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
     credentials: list[UserScramCredentialAlteration] = [
         UserScramCredentialUpsertion(
             user,
-            ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _ITERATIONS),
+            ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, iterations=4_096),
             folder.password(user).read_bytes(),
         )
         for user in USERS
     ]
-    try:
-        for future in admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS).values():
-            future.result()
-        for future in admin.create_acls(_bindings(cluster), request_timeout=REQUEST_SECONDS).values():
-            future.result()
-    except KafkaException as e:
-        raise failure("cannot create the users", e, cluster, "ALTER", "the cluster") from e
-
-
-def _bindings(cluster: Cluster) -> list[AclBinding]:
-    return [
+    bindings = [
         AclBinding(
             ResourceType.GROUP if right.topic is None else ResourceType.TOPIC,
             cluster.group if right.topic is None else cluster.topic(right.topic),
@@ -234,3 +210,11 @@ def _bindings(cluster: Cluster) -> list[AclBinding]:
         for command, rights in RIGHTS.items()
         for right in rights
     ]
+    try:
+        for future in (
+            *admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS).values(),
+            *admin.create_acls(bindings, request_timeout=REQUEST_SECONDS).values(),
+        ):
+            future.result()
+    except KafkaException as e:
+        raise failure("cannot create the users", e, cluster, "ALTER", "the cluster") from e

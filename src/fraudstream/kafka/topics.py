@@ -18,10 +18,6 @@ accepted the record."""
 
 _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
-_CHECK_LOG: Final = "check the broker's log"
-_VISIBLE_SECONDS: Final = 30.0
-_DOWN_SECONDS: Final = 1.0
-"""A broker that is just being started may refuse connections for so long."""
 
 
 def open_admin(cluster: Cluster) -> AdminClient:
@@ -48,7 +44,8 @@ def require_broker(cluster: Cluster, timeout: float = 5.0) -> AdminClient:
     answer = admin.describe_cluster(request_timeout=timeout)
     while not answer.done():
         admin.poll(0.05)  # runs the callback above
-        if errors and time.monotonic() - began > _DOWN_SECONDS and is_final(errors):
+        # A broker that is just being started may refuse connections for a second.
+        if errors and time.monotonic() - began > 1.0 and is_final(errors):
             raise unreachable(cluster, errors)
     try:
         answer.result()
@@ -66,13 +63,8 @@ def ensure_topics(
     `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
     partition keeps their order. Returns the partitions of each topic.
 
-    Raises:
-        BrokerUnreachable: No broker answers.
-        KafkaLoginFailed: The credentials are refused.
-        SettingsError: The client refuses a setting.
-        KafkaAccessDenied: The command lacks a right.
-        TopicMissing: A topic does not exist, and is not to be created.
-        KafkaFailure: The cluster refused to create a topic, or it was not visible in time.
+    Raises the errors of `require_broker`; KafkaAccessDenied if the command lacks a right; TopicMissing for a topic that
+    is not to be created; KafkaFailure if the cluster refused to create one, or it was not visible in time.
     """
     admin = require_broker(cluster)
     topics = list(Topic) if command is None else topics_of(command)
@@ -82,7 +74,7 @@ def ensure_topics(
     if missing and not cluster.settings.create_topics:
         raise _missing(missing[0], cluster)
     for name in missing:
-        _create(admin, cluster, _new_topic(cluster, names[name], partitions, max_record_bytes))
+        _create(admin, cluster, names[name], partitions, max_record_bytes)
     if missing:
         existing |= _await_visible(admin, cluster, missing)
     if command is not None:
@@ -104,13 +96,11 @@ def _described(topics: Described, name: str, cluster: Cluster) -> TopicDescripti
 def require_rights_of(command: str, cluster: Cluster) -> None:
     """Check the rights of a command, on those of its topics that exist; raises like `ensure_topics`."""
     admin = require_broker(cluster)
-    existing = describe(admin, cluster, map(cluster.topic, topics_of(command)))
-    require_rights(admin, cluster, command, existing)
+    require_rights(admin, cluster, command, describe(admin, cluster, map(cluster.topic, topics_of(command))))
 
 
-def _new_topic(cluster: Cluster, topic: Topic, partitions: int, max_record_bytes: int) -> NewTopic:
-    settings = cluster.settings
-    is_input = topic is Topic.TRANSACTIONS
+def _create(admin: AdminClient, cluster: Cluster, topic: Topic, partitions: int, max_record_bytes: int) -> None:
+    settings, name, is_input = cluster.settings, cluster.topic(topic), topic is Topic.TRANSACTIONS
     config = {_LIMIT: str(max_record_bytes if is_input else output_limit(max_record_bytes))}
     if settings.min_insync_replicas is not None:
         config["min.insync.replicas"] = str(settings.min_insync_replicas)
@@ -120,8 +110,12 @@ def _new_topic(cluster: Cluster, topic: Topic, partitions: int, max_record_bytes
     elif settings.retention_ms is not None:
         config["retention.ms"] = str(settings.retention_ms)
     # -1: the broker's own setting.
-    replicas = settings.replication_factor or -1
-    return NewTopic(cluster.topic(topic), partitions if is_input else 1, replicas, config=config)
+    new = NewTopic(name, partitions if is_input else 1, settings.replication_factor or -1, config=config)
+    try:
+        admin.create_topics([new], request_timeout=REQUEST_SECONDS)[name].result()
+    except KafkaException as e:
+        if e.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another process created it first
+            raise failure(f"cannot create the topic {name}", e, cluster, "CREATE", f"topic {name}") from e
 
 
 def topic_layout(cluster: Cluster, topic: str) -> tuple[int, int]:
@@ -129,8 +123,7 @@ def topic_layout(cluster: Cluster, topic: str) -> tuple[int, int]:
 
     Raises BrokerUnreachable, KafkaAccessDenied or TopicMissing.
     """
-    partitions = require_topic(cluster, topic).partitions
-    limit = _config(cluster, topic, _LIMIT)
+    partitions, limit = require_topic(cluster, topic).partitions, _config(cluster, topic, _LIMIT)
     return len(partitions), DEFAULT_MAX_RECORD_BYTES if limit is None else int(limit)
 
 
@@ -150,35 +143,22 @@ def require_topic(cluster: Cluster, topic: str) -> TopicDescription:
 
 
 def _missing(topic: str, cluster: Cluster) -> TopicMissing:
-    created = "`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers"
-    return TopicMissing(
-        f"the topic {topic} does not exist",
-        where=cluster.bootstrap_servers,
-        remedy=created
-        if cluster.settings.create_topics
-        else "create it with `fraudstream kafka topics --create`, or set FRAUDSTREAM_KAFKA_CREATE_TOPICS=true",
-    )
-
-
-def _create(admin: AdminClient, cluster: Cluster, topic: NewTopic) -> None:
-    try:
-        admin.create_topics([topic], request_timeout=REQUEST_SECONDS)[topic.topic].result()
-    except KafkaException as e:
-        error: KafkaError = e.args[0]
-        if error.code() != KafkaError.TOPIC_ALREADY_EXISTS:  # else another process created it first
-            name = topic.topic
-            raise failure(f"cannot create the topic {name}", e, cluster, "CREATE", f"topic {name}") from e
+    remedy = "create it with `fraudstream kafka topics --create`, or set FRAUDSTREAM_KAFKA_CREATE_TOPICS=true"
+    if cluster.settings.create_topics:
+        remedy = "`fraudstream produce` and `fraudstream detect` create the topics; see --bootstrap-servers"
+    return TopicMissing(f"the topic {topic} does not exist", where=cluster.bootstrap_servers, remedy=remedy)
 
 
 def _await_visible(admin: AdminClient, cluster: Cluster, names: Sequence[str]) -> Described:
     """Wait until a broker lists the topics: the controller responds before the brokers have the metadata."""
-    deadline = time.monotonic() + _VISIBLE_SECONDS
+    deadline = time.monotonic() + 30.0
     while True:
         described = describe(admin, cluster, names)
         if all(not isinstance(each, KafkaError) and each.partitions for each in described.values()):
             return described
         if time.monotonic() > deadline:
-            raise KafkaFailure("created topics are not visible", where=", ".join(sorted(names)), remedy=_CHECK_LOG)
+            where, remedy = ", ".join(sorted(names)), "check the broker's log"
+            raise KafkaFailure("created topics are not visible", where=where, remedy=remedy)
         time.sleep(0.05)
 
 

@@ -20,19 +20,12 @@ from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, Topi
 
 log = structlog.get_logger(__name__)
 
-SESSION_SECONDS: Final = 10
-"""After so long without a heartbeat, Kafka assigns the partitions of a relay to the others."""
-HEARTBEAT_SECONDS: Final = 1
-"""A relay learns at a heartbeat that another one joins or has taken its id."""
 MOST_RECORDS: Final = 500
 MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
-FENCED_SECONDS: Final = 60.0
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
-FIRST_BACKOFF_SECONDS: Final = 0.1
-LONGEST_BACKOFF_SECONDS: Final = 5.0
 REFUSED_RECORD: Final = "refused_record"
 _REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
 REFUSED_BYTES: Final = 4_000
@@ -62,8 +55,10 @@ def open_consumer(cluster: Cluster, relay_id: str, max_record_bytes: int) -> Con
     return open_reader(
         cluster,
         group_instance_id=relay_id,
-        session_timeout_ms=SESSION_SECONDS * 1000,
-        heartbeat_interval_ms=HEARTBEAT_SECONDS * 1000,
+        # After so long without a heartbeat, Kafka assigns the partitions of a relay to the others.
+        session_timeout_ms=10_000,
+        # A relay learns at a heartbeat that another one joins or has taken its id.
+        heartbeat_interval_ms=1_000,
         partition_assignment_strategy="cooperative-sticky",
         auto_offset_reset="earliest",
         enable_partition_eof=False,
@@ -97,9 +92,9 @@ def relay_records(
     while not stop.is_set():
         consumer = consumers()
         try:
-            Relay(consumer, cluster, api, mask, from_beginning=from_beginning, ready=ready).run(stop)
+            Relay(consumer, cluster, api, mask or DataMask(), from_beginning, ready).run(stop)
         except Fenced as e:
-            if time.monotonic() - fenced_at < FENCED_SECONDS:
+            if time.monotonic() - fenced_at < 60.0:
                 raise
             log.warning("fenced; joining the group again", reason=e.what)
             fenced_at, from_beginning = time.monotonic(), False
@@ -107,6 +102,7 @@ def relay_records(
             consumer.close()
 
 
+@dataclass
 class Relay:
     """Reads its share of the output topics, posts their records, and commits offsets only after a 2xx response.
 
@@ -116,23 +112,16 @@ class Relay:
     relays than partitions.
     """
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        cluster: Cluster,
-        api: DashboardClient,
-        mask: DataMask | None = None,
-        *,
-        from_beginning: bool = False,
-        ready: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._consumer = consumer
-        self._cluster = cluster
-        self._events = cluster.topic(Topic.EVENTS)
-        self._api = api
-        self._mask = mask or DataMask()
-        self._from_beginning = from_beginning
-        self._ready = ready
+    consumer: Consumer
+    cluster: Cluster
+    api: DashboardClient
+    mask: DataMask
+    from_beginning: bool
+    ready: Callable[[], None]
+
+    def __post_init__(self) -> None:
+        """Start with nothing buffered, posted or to be committed."""
+        self._events = self.cluster.topic(Topic.EVENTS)
         self._rewound: set[_Partition] = set()
         self._posted: dict[_Partition, int] = {}  # the offsets to commit
         self._is_committed = True
@@ -144,8 +133,8 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Relay until `stop` is set; raises Fenced if another member has this one's id."""
-        topics = [self._cluster.topic(topic) for topic in RELAYED_TOPICS]
-        self._consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+        topics = [self.cluster.topic(topic) for topic in RELAYED_TOPICS]
+        self.consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         while not stop.is_set():
             self._read()
             self._relay(self._due())
@@ -157,7 +146,7 @@ class Relay:
             self._posted.clear()  # or closing the consumer would commit them again, and wait for a Kafka that is away
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for each in partitions if self._from_beginning else ():
+        for each in partitions if self.from_beginning else ():
             partition = (each.topic, each.partition)
             if partition not in self._rewound:
                 each.offset = OFFSET_BEGINNING
@@ -168,7 +157,7 @@ class Relay:
         # By default from the committed offset, or from the beginning if there is none.
         consumer.incremental_assign(partitions)
         log.info("partitions assigned", partitions=_names(partitions))
-        self._ready()
+        self.ready()
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # All again: Kafka may have refused an asynchronous commit during the rebalance.
@@ -188,18 +177,18 @@ class Relay:
     def _read(self) -> None:
         """Buffer new records; none while the dashboard is unavailable, but Kafka may assign and revoke partitions."""
         if self._backoff:
-            self._consumer.pause(self._consumer.assignment())
+            self.consumer.pause(self.consumer.assignment())
         remaining = self._due_at - time.monotonic() if self._buffered else POLL_SECONDS
-        first = self._consumer.poll(min(POLL_SECONDS, max(0.0, remaining)))
+        first = self.consumer.poll(min(POLL_SECONDS, max(0.0, remaining)))
         if first is not None:
             # Buffered before more are read: meanwhile its partition may be revoked.
             self._buffer([first])
-            self._buffer(self._consumer.consume(MOST_RECORDS - 1, timeout=0))
+            self._buffer(self.consumer.consume(MOST_RECORDS - 1, timeout=0))
 
     def _buffer(self, messages: Sequence[Message]) -> None:
         if not self._buffered:
             self._due_at = time.monotonic() + HOLD_SECONDS
-        self._buffered += [message for message in messages if _is_record(message, self._cluster)]
+        self._buffered += [message for message in messages if _is_record(message, self.cluster)]
 
     def _due(self) -> list[Message]:
         """Take the records to post now from the buffer; events are held for a moment to be batched."""
@@ -216,7 +205,7 @@ class Relay:
     def _relay(self, messages: Sequence[Message]) -> None:
         """Post messages and mark their offsets for commit; those that could not be posted are buffered again."""
         before = dict(self._posted)
-        for batch in _batches(messages, self._cluster, self._mask):
+        for batch in _batches(messages, self.cluster, self.mask):
             # Events last: when the dashboard shows that everything is scored, the alerts are already there.
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item for item in batch if item.route is route]):
@@ -225,16 +214,16 @@ class Relay:
                     return
         if self._backoff and time.monotonic() >= self._due_at:
             self._backoff = 0.0
-            self._consumer.resume(self._consumer.assignment())
+            self.consumer.resume(self.consumer.assignment())
 
     def _retry_later(self, messages: Sequence[Message]) -> None:
         self._buffered = [*messages, *self._buffered]
-        self._backoff = min(self._backoff * 2, LONGEST_BACKOFF_SECONDS) or FIRST_BACKOFF_SECONDS
+        self._backoff = min(self._backoff * 2, 5.0) or 0.1
         self._due_at = time.monotonic() + self._backoff
 
     def _post(self, route: Route, items: Sequence[_Item]) -> bool:
         try:
-            self._api.post_records(route, [item.body for item in items])
+            self.api.post_records(route, [item.body for item in items])
         except ApiUnavailable as e:
             log.warning("the dashboard is unavailable; retrying", route=route.value, reason=str(e))
             return False
@@ -258,9 +247,9 @@ class Relay:
         offsets = [TopicPartition(*partition, offset) for partition, offset in self._posted.items()]
         try:
             if at_once:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
+                self.consumer.commit(offsets=offsets, asynchronous=False)
             else:
-                self._consumer.commit(offsets=offsets, asynchronous=True)
+                self.consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as e:
             # Nothing is lost: what is not committed is read and posted again, and the store ignores duplicates.
             log.warning("offsets could not be committed; retrying", reason=str(e))

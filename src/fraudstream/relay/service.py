@@ -29,11 +29,12 @@ from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import DeadLetterField, EventField, EventType, RecordId, Topic
 
+log = structlog.get_logger(__name__)
+
 CLAIM: Final = "/api/replays/claim"
-RESULTS: Final = "/api/replays/results"
 CLAIMED_AT_ONCE: Final = 100
-LOOK_SECONDS: Final = 1.0
-MOST_CHARS: Final = 500
+DAY_SECONDS: Final = 24 * 3600.0
+RETRY_SECONDS: Final = 10.0
 
 
 class ReplaySender:
@@ -68,13 +69,10 @@ class ReplaySender:
         results |= self._topic.send(replays)
         # A reason may quote the payload, at any length: if the API refused it, all of them would be sent again.
         concluded = [
-            {
-                "replay_id": replay_id,
-                "reason" if isinstance(result, ReplayRefused) else "place": str(result)[:MOST_CHARS],
-            }
+            {"replay_id": replay_id, "reason" if isinstance(result, ReplayRefused) else "place": str(result)[:500]}
             for replay_id, result in results.items()
         ]
-        self._dashboard.post(RESULTS, {"results": concluded})
+        self._dashboard.post("/api/replays/results", {"results": concluded})
         return len(claimed)
 
     def reconnect(self) -> None:
@@ -86,7 +84,7 @@ class ReplaySender:
 
 def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
     """Send requested replays every second until `stop` is set; failures are retried."""
-    while not stop.wait(LOOK_SECONDS):
+    while not stop.wait(1.0):
         try:
             while not stop.is_set() and (number := sender.send_some()):
                 log.info("sent replays", replays=number)
@@ -99,15 +97,6 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
     sender.reconnect()
 
 
-DAY_SECONDS: Final = 24 * 3600.0
-RETRY_SECONDS: Final = 10.0
-SEND_SECONDS: Final = 30.0
-POLL_SECONDS: Final = 0.5
-POSITION_SECONDS: Final = 1.0
-
-log = structlog.get_logger(__name__)
-
-
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
     """Relay until `stop` is set; `from_beginning` relays everything in Kafka again.
 
@@ -116,22 +105,20 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "relay")
     # With the ingest token, which every relay has.
-    api = DashboardClient(urllib3.PoolManager(maxsize=3), settings.api, settings.ingest_token, settings.ingest_token)
+    api = DashboardClient(urllib3.PoolManager(maxsize=4), settings.api, settings.ingest_token, settings.ingest_token)
     relay_id = settings.relay_id or socket.gethostname()
     consumers = functools.partial(open_consumer, cluster, relay_id, settings.max_record_bytes)
     ready = functools.partial(write_ready, settings.ready_file)
+    now = functools.partial(datetime.now, UTC)
     mask = DataMask(settings.card_columns)
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
+    sender = ReplaySender(api, lambda: open_replay_topic(cluster))
     # In threads of their own, so that no alert waits for them.
     threads = [
-        threading.Thread(
-            target=post_positions,
-            args=(api, topic, watermarks.read, _now, stop),
-            name="positions",
-        ),
-        threading.Thread(target=send_replays, args=(replay_sender(settings), stop), name="replays"),
-        threading.Thread(target=publish_heads, args=(api, cluster, _now, stop), name="audit heads"),
+        threading.Thread(target=post_positions, args=(api, topic, watermarks.read, now, stop), name="positions"),
+        threading.Thread(target=send_replays, args=(sender, stop), name="replays"),
+        threading.Thread(target=publish_heads, args=(api, cluster, now, stop), name="audit heads"),
     ]
     try:
         for thread in threads:
@@ -142,16 +129,6 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         for thread in threads:
             if thread.ident is not None:
                 thread.join()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def replay_sender(settings: Settings) -> ReplaySender:
-    """Return a sender of replays, which connects when it has one to send."""
-    dashboard = DashboardClient(urllib3.PoolManager(), settings.api, settings.read_token, settings.ingest_token)
-    return ReplaySender(dashboard, lambda: open_replay_topic(Cluster.of(settings)))
 
 
 def post_positions(
@@ -165,7 +142,7 @@ def post_positions(
 
     If Kafka does not respond, the error is posted, so that the dashboard can tell Kafka's failure from the relay's.
     """
-    while not stop.wait(POSITION_SECONDS):
+    while not stop.wait(1.0):
         try:
             positions = {str(p): {"begin": begin, "end": end} for p, (begin, end) in ends().items()}
             content: Object = {EventField.POSITIONS: {topic: positions}}
@@ -193,7 +170,7 @@ def publish_heads(
             head = dashboard.get("/api/audit/head")
             if head["entries"] == 0:
                 continue
-            producer = open_writer(cluster, SEND_SECONDS)
+            producer = open_writer(cluster, seconds=30.0)
             if _send(producer, cluster.topic(Topic.EVENTS), orjson.dumps(head_event(head, now())), stop):
                 wait = DAY_SECONDS
         except (DashboardFailed, KafkaException) as e:
@@ -205,7 +182,7 @@ def _send(producer: Producer, topic: str, value: bytes, stop: threading.Event) -
     errors: list[KafkaError | None] = []
     producer.produce(topic, key=EventType.AUDIT_HEAD.value, value=value, on_delivery=lambda e, _: errors.append(e))
     while not errors and not stop.is_set():
-        producer.poll(POLL_SECONDS)
+        producer.poll(0.5)
     if errors and errors[0] is not None:
         raise KafkaException(errors[0])
     return bool(errors)
