@@ -45,9 +45,8 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         facts=list(words.facts(evaluation)),
         warnings=_warnings(evaluation, manifest),
         sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
-        meaning=list(words.meaning(evaluation)),
-        limits=list(words.limits(evaluation, manifest)),
-        made=list(_made(evaluation, manifest)),
+        components=sum(len(feature.components) for feature in manifest.features),
+        words=words,
     )
     return page.encode()
 
@@ -62,23 +61,6 @@ def _warnings(evaluation: Evaluation, manifest: Manifest) -> list[str]:
     """Return the warnings, leaks first; a leak is also a warning of the manifest, but is listed once."""
     leaks = [leak.message for leak in evaluation.leaks]
     return [*leaks, *(each for each in manifest.warnings if each not in leaks)]
-
-
-def _made(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    data = manifest.training_data
-    yield "model", evaluation.model_id
-    parameters = (f"{name} {value}" for name, value in manifest.parameters.items())
-    yield "algorithm", ", ".join([evaluation.algorithm, *parameters])
-    yield "requested", manifest.requested or evaluation.algorithm
-    yield "data", f"{evaluation.data}, {count(data.rows)} rows, {count(data.frauds)} frauds"
-    yield "sha256 of the data", data.fingerprint
-    values = manifest.label_values
-    yield "label", f"{manifest.label}: {values.fraud} is fraud, {values.legitimate} is not"
-    components = sum(len(feature.components) for feature in manifest.features)
-    yield "features", f"{len(manifest.features)} columns, {components} vector components"
-    yield "measured on", evaluation.measured_on
-    yield "seed", str(evaluation.seed)
-    yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
 
 
 @dataclass(frozen=True)
