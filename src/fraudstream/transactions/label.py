@@ -17,18 +17,8 @@ from fraudstream.transactions.times import TimeOrder, find_time
 
 # Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
 _USUAL_NAMES: Final = (
-    "class",
-    "isfraud",
-    "txfraud",
-    "fraud",
-    "fraudbool",
-    "isfraudulent",
-    "fraudulent",
-    "fraudreported",
-    "fraudflag",
-    "fraudlabel",
-    "label",
-    "target",
+    *("class", "isfraud", "txfraud", "fraud", "fraudbool", "isfraudulent", "fraudulent", "fraudreported"),
+    *("fraudflag", "fraudlabel", "label", "target"),
 )
 _MEANS_FRAUD: Final = frozenset({"1", "true", "yes", "t", "y", "fraud", "fraudulent"})
 _MEANS_LEGITIMATE: Final = frozenset(
