@@ -94,7 +94,7 @@ class AlertStore(AlertReader):
         posted: Sequence[object],
         *,
         on_commit: Callable[[list[StoredAlert]], None] | None = None,
-        describe: observations.Describe | None = None,
+        describe: observations.Describe = lambda observation: {},
     ) -> Added:
         """Store alerts and unscorable transactions in one transaction; invalid ones are stored as rejected records.
 
@@ -130,7 +130,9 @@ class AlertStore(AlertReader):
                 on_commit(added.stored)
         return added
 
-    def add_events(self, posted: Sequence[object], *, describe: observations.Describe | None = None) -> Added:
+    def add_events(
+        self, posted: Sequence[object], *, describe: observations.Describe = lambda observation: {}
+    ) -> Added:
         """Store events, each once by its `event_id`; samples, progress and positions only update the positions.
 
         A sample is also a schema observation; a new schema is recorded as an event, whose text `describe` provides.

@@ -175,11 +175,8 @@ class PostgresqlBackend(Backend):
                 yield _Listener(connection)
         except (DBAPIError, psycopg.Error) as e:
             cause = e.orig if isinstance(e, DBAPIError) else e
-            raise StoreError(
-                f"no notifications of the alert store: {_sentence(cause)}",
-                where=self.where,
-                remedy=backend.PROBE_REMEDY,
-            ) from e
+            what = f"no notifications of the alert store: {_sentence(cause)}"
+            raise StoreError(what, where=self.where, remedy=backend.PROBE_REMEDY) from e
 
     def _engine(self, statement_ms: int, lock_ms: int, **options: Any) -> Engine:
         """Make an engine; the settings of the URL come last and win."""

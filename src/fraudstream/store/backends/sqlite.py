@@ -102,11 +102,8 @@ class SqliteBackend(Backend):
         """Write, as a post would; raises StoreError if it cannot (locked, full, read-only, removed, corrupt)."""
         self.check_identity()
         if (free := shutil.disk_usage(self.path.parent).free) < MIN_FREE_BYTES:
-            raise StoreError(
-                f"the disk of the alert store is full: {free:,} bytes left",
-                where=str(self.path),
-                remedy=backend.PROBE_REMEDY,
-            )
+            what = f"the disk of the alert store is full: {free:,} bytes left"
+            raise StoreError(what, where=str(self.path), remedy=backend.PROBE_REMEDY)
         try:
             timeout = backend.PROBE_TIMEOUT_MS / 1000
             with closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as connection:
