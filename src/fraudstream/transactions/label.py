@@ -200,13 +200,8 @@ def profile(
     columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
     numbers = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.NUMBER}
     dates = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.DATE}
-    return CsvProfile(
-        source,
-        rows,
-        labels,
-        tuple(columns[index] for index in range(len(source.columns))),
-        find_time(numbers, dates, source.columns),
-    )
+    ordered = tuple(columns[index] for index in range(len(source.columns)))
+    return CsvProfile(source, rows, labels, ordered, find_time(numbers, dates, source.columns))
 
 
 def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:

@@ -140,10 +140,8 @@ def metrics_of(
     if test is None:
         return Metrics(measured_on, reliable=False)
     scored = test.calibrated(calibration)
-    at, legitimate = (
-        thresholds.operating(scored, test.loss, threshold, test.days),
-        float(scored.weight[~scored.is_fraud].sum()),
-    )
+    at = thresholds.operating(scored, test.loss, threshold, test.days)
+    legitimate = float(scored.weight[~scored.is_fraud].sum())
     metrics = Metrics(
         measured_on,
         reliable=False,
