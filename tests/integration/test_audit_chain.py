@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[AlertStore]:
         decided = triage.verdict(ANN, ["id-1", "id-2", "id-3"], AlertStatus.FALSE_ALARM, note="a refund")
         triage.note(ANN, "id-4", "seen")
         triage.undo(ANN, str(decided.change_id))
-        ChangeLog(store.database).record(Actor(""), Action.EXPORT, "alerts.csv", None, {"rows": 4})
+        ChangeLog(store.database).record(Actor(""), Action.EXPORT, "alerts.csv", {"rows": 4})
         yield store
 
 
@@ -108,7 +108,7 @@ def test_a_trail_cut_short_or_chained_anew_is_detected_by_a_published_head(store
     assert broken(store) == []
     (cut,) = findings(store, before)
     assert "entry 5, hash " in cut.what
-    ChangeLog(store.database).record(Actor("Mallory"), Action.EXPORT, "alerts.csv", None, None)
+    ChangeLog(store.database).record(Actor("Mallory"), Action.EXPORT, "alerts.csv", None)
     assert broken(store) == []
     assert [finding.kind for finding in findings(store, before)] == [Kind.ALTERED]
 
@@ -153,7 +153,7 @@ def test_entries_of_several_threads_make_one_chain(store: AlertStore) -> None:
 
     def record() -> None:
         for _ in range(5):
-            log.record(Actor("Ben"), Action.EXPORT, "file", None, None)
+            log.record(Actor("Ben"), Action.EXPORT, "file", None)
 
     threads = [threading.Thread(target=record) for _ in range(4)]
     for thread in threads:

@@ -232,7 +232,7 @@ def test_a_card_number_that_was_recorded_once_is_masked_in_the_record_of_changes
     note = f"of {CARDS[1]}"
     assert TriageService(store).verdict(Actor("Ann"), ["id-2"], AlertStatus.UNSURE, note=note).done
     ChangeLog(store.database).record(
-        Actor(CARDS[0]), Action.EXPORT, CARDS[2], None, {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5]
+        Actor(CARDS[0]), Action.EXPORT, CARDS[2], {"filter": {"q": CARDS[4]}, "rows": 1}, CARDS[5]
     )
     store.close()
     for path in (

@@ -136,7 +136,7 @@ def test_the_file_has_a_line_for_each_alert_and_its_export_is_recorded_before_it
 def test_a_long_file_is_whole_and_in_order(client: FlaskClient, store: AlertStore) -> None:
     log = ChangeLog(store.database)
     for number in range(3):
-        log.record(Actor("Ben"), Action.EXPORT, f"file {number}", None, None)
+        log.record(Actor("Ben"), Action.EXPORT, f"file {number}", None)
         store.add_alerts([alert(n) for n in range(number * 800 + 1000, number * 800 + 1800)])
         ids = [f"id-{n}" for n in range(number * 800 + 1000, number * 800 + 1800)]
         client.post("/api/work/claim", json={"alert_ids": ids})

@@ -65,7 +65,7 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
         try:
             assert wait_until(lambda: dashboard.requests > 2, 60), "an empty trail is asked for again"
             for name in ("Ann", "Ben"):
-                ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+                ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None)
             assert wait_until(lambda: end_offsets(broker.bootstrap_servers, Topic.EVENTS)[0] > before, 60)
         finally:
             stop.set()
@@ -76,7 +76,7 @@ def test_a_head_is_published_and_tells_of_a_trail_that_was_chained_anew(
             database.execute("DROP TRIGGER changes_no_delete")
             database.execute("DELETE FROM changes")
         for name in ("Mallory", "Ben"):
-            ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None, None)
+            ChangeLog(store.database).record(Actor(name), Action.EXPORT, "alerts.csv", None)
         (finding,) = altered(broker, file_of(store))
         assert finding.startswith("the head published at ")
         assert finding.endswith("is not in the trail")

@@ -70,11 +70,7 @@ INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, 
   :clear, :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :committed_us,
   NULL, 0, 0)
 """
-_ADD: Final = {
-    "outputs": "INSERT INTO outputs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-    "store_rows": "INSERT INTO store_rows VALUES (?,?,?,?,?,?,?,?,?,?)",
-    "rescores": "INSERT INTO rescores VALUES (?,?,?,?,?)",
-}
+_WIDTHS: Final = {"outputs": len(OutputRecord._fields), "store_rows": len(StoredRecord._fields), "rescores": 5}
 _FORMER_LOSSES: Final = """
 SELECT topic_id, partition, from_offset, until_offset FROM entries WHERE topic_id <> ? AND kind = 'loss'
 ORDER BY partition, from_offset
@@ -153,7 +149,7 @@ class Facts:
         """Add rows to a table: `outputs` (topics), `store_rows` (store) or `rescores` (results of rescoring)."""
         with self.db:
             self.db.execute("BEGIN")
-            self.db.executemany(_ADD[table], rows)
+            self.db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * _WIDTHS[table])})", rows)  # noqa: S608
 
     def index(self) -> None:
         """Build indexes and views for the comparisons, once all facts are in, and set entries of former topics aside.

@@ -175,13 +175,14 @@ def in_both_sizes(
     rows: Sequence[Sequence[str]],
     keys: Sequence[Key] = (),
     sizes: tuple[Size, Size] = (WIDE, NARROW),
+    points: str = "",
 ) -> Figure:
     """Draw a chart in both sizes with its table and legend; `draw` returns the height and the parts for a size."""
     drawings = []
     for size in sizes:
         height, parts = draw(size)
         drawings.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
-    return Figure(drawings[0], drawings[1], caption, headings, rows, keys)
+    return Figure(drawings[0], drawings[1], caption, headings, rows, keys, points)
 
 
 @dataclass(frozen=True)

@@ -93,13 +93,10 @@ def series_chart(
         ]
 
     keys = [Key(one.name, one.class_, one.is_bars) for one in series]
-    figure = in_both_sizes(draw, about, caption, headings, rows, keys, sizes)
     shares = (x.scale(0.0, 1.0, 1).at(middle) for middle in middles)
     times = ("" if x.time is None else " ".join(map(x.time, _ends(at[part]))) for part in parts)
-    return replace(
-        figure,
-        points="\n".join(f"{share:.4f}|{text}|{time}" for share, text, time in zip(shares, texts, times, strict=True)),
-    )
+    points = (f"{share:.4f}|{text}|{time}" for share, text, time in zip(shares, texts, times, strict=True))
+    return in_both_sizes(draw, about, caption, headings, rows, keys, sizes, "\n".join(points))
 
 
 def table_rows(x: Axis, y: Axis, at: Sequence[float], series: Sequence[Series]) -> list[list[str]]:

@@ -226,7 +226,7 @@ def _keeper(
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, max_record_bytes=settings.max_record_bytes)
+        return count_outcomes(spark, scorer, kafka, topic, ranges, settings.max_record_bytes)
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,

@@ -251,11 +251,8 @@ def manifest_from_json(text: bytes, where: Path) -> Manifest:
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValidationError) as e:
         raise ModelCorrupt("the manifest cannot be read", where=str(where), remedy=remedy) from e
     if manifest.format not in READABLE_FORMATS:
-        raise ModelCorrupt(
-            f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}",
-            where=str(where),
-            remedy=remedy,
-        )
+        what = f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}"
+        raise ModelCorrupt(what, where=str(where), remedy=remedy)
     if seal != _seal(content):
         raise ModelCorrupt("the manifest was changed after it was written", where=str(where), remedy=remedy)
     return manifest

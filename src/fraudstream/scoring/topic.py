@@ -27,39 +27,29 @@ class Remarkable(NamedTuple):
 
 
 def count_outcomes(
-    spark: SparkSession,
-    scorer: Scorer,
-    kafka: Mapping[str, str],
-    topic: str,
-    ranges: Iterable[Range],
-    max_record_bytes: int,
+    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], topic: str, ranges: Iterable[Range], max_bytes: int
 ) -> dict[int, Counter[Outcome]]:
     """Count the records of the ranges by outcome, including clear ones, for each partition of the ranges.
 
     `spark` is a session with the Kafka connector, `kafka` are options of `Cluster.spark_options`. Overlapping or
     adjacent ranges are read once; missing offsets are skipped, so that the counts add up to the number of existing
-    records. A transaction of more than `max_record_bytes` is a dead letter.
+    records. A transaction of more than `max_bytes` is a dead letter.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, kafka, topic, ranges):
-        scored = _score(records, scorer, max_record_bytes)
+        scored = _score(records, scorer, max_bytes)
         for row in scored.groupBy(TopicColumn.PARTITION, ScoreColumn.OUTCOME).count().collect():
             counts[row[TopicColumn.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
     return counts
 
 
 def remarkable(
-    spark: SparkSession,
-    scorer: Scorer,
-    kafka: Mapping[str, str],
-    topic: str,
-    ranges: Iterable[Range],
-    max_record_bytes: int,
+    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], topic: str, ranges: Iterable[Range], max_bytes: int
 ) -> Iterator[Remarkable]:
     """Yield every record of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
     for records in _read(spark, kafka, topic, list(ranges)):
-        scored = _score(records, scorer, max_record_bytes)
+        scored = _score(records, scorer, max_bytes)
         selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
             TopicColumn.PARTITION, TopicColumn.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
@@ -85,8 +75,8 @@ def count_records(
     return counts
 
 
-def _score(records: DataFrame, scorer: Scorer, max_record_bytes: int) -> DataFrame:
-    return scorer.verdicts(records.withColumn(Projected.TEXT, record_text(max_record_bytes)))
+def _score(records: DataFrame, scorer: Scorer, max_bytes: int) -> DataFrame:
+    return scorer.verdicts(records.withColumn(Projected.TEXT, record_text(max_bytes)))
 
 
 _MOST_READS_IN_A_PLAN = 16

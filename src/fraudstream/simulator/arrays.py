@@ -61,8 +61,7 @@ def signals(till: Floats, online: Floats, rng: np.random.Generator) -> Floats:
     """
     unusual = np.empty((len(till), SIGNALS))
     unusual[:, TILL], unusual[:, ONLINE] = till[:, None], online[:, None]
-    noisy: Floats = unusual * _WEIGHT + rng.normal(0, 1, unusual.shape) * _NOISE
-    return noisy
+    return np.asarray(unusual * _WEIGHT + rng.normal(0, 1, unusual.shape) * _NOISE)
 
 
 DURATION_S: Final = 172_792.0
@@ -79,14 +78,12 @@ _SHARE_BEFORE: Final = _MADE_BEFORE / _MADE_BEFORE[-1]
 
 def time_at(share: Floats) -> Floats:
     """Return the seconds from the start at which this share (0 to 1) of all legitimate payments has been made."""
-    seconds: Floats = np.interp(share, _SHARE_BEFORE, _HOUR_STARTS)
-    return seconds
+    return np.asarray(np.interp(share, _SHARE_BEFORE, _HOUR_STARTS))
 
 
 def share_at(time: Floats) -> Floats:
     """Return the share of all legitimate payments made before this second: the inverse of `time_at`."""
-    share: Floats = np.interp(time, _HOUR_STARTS, _SHARE_BEFORE)
-    return share
+    return np.asarray(np.interp(time, _HOUR_STARTS, _SHARE_BEFORE))
 
 
 def hour_of_day(time: Floats) -> Floats:
@@ -97,5 +94,4 @@ def hour_of_day(time: Floats) -> Floats:
 def hours_apart(hour: Floats, other: Floats) -> Floats:
     """Return the shortest distance between two hours of the day: 0 to 12."""
     gap = np.abs(hour - other)
-    short: Floats = np.minimum(gap, 24.0 - gap)
-    return short
+    return np.minimum(gap, 24.0 - gap)

@@ -6,7 +6,7 @@ import numpy as np
 
 from fraudstream.simulator.arrays import ONLINE, TILL, Floats, Ints, Payments, hour_of_day
 from fraudstream.simulator.payments import hour_habit, log_size
-from fraudstream.simulator.population import KINDS, Population
+from fraudstream.simulator.population import Kinds, Population
 
 _MINUTES_S: Final = 900.0
 _DAY_S: Final = 43_200.0
@@ -69,7 +69,7 @@ class Behaviour:
         card, terminal = payments.card, payments.terminal
         kind = terminals.kind[terminal]
         hour = hour_of_day(payments.time)
-        online = KINDS.online[kind]
+        online = Kinds.online[kind]
         size = log_size(payments.amount)
         over_card = size - 0.45 * cards.size[card]
         over_terminal = size - 0.75 * (terminals.size[terminal] - 0.2)
@@ -78,7 +78,7 @@ class Behaviour:
         reach = np.log(payments.away_km / cards.reach_km[card] + 0.2)
         known = (cards.favourites[card] == terminal[:, None]).any(axis=1).astype(np.float64)
         odd_hour = -np.log(hour_habit(cards.hour[card], hour))
-        odd_hour_here = -np.log(hour_habit(KINDS.hour[kind], hour))
+        odd_hour_here = -np.log(hour_habit(Kinds.hour[kind], hour))
         till = np.maximum(payments.signals[:, TILL].sum(axis=1) - 1.0, 0.0) / 3.0
         remote = np.maximum(payments.signals[:, ONLINE].sum(axis=1) - 1.0, 0.0) / 3.0
         unlike = till + remote

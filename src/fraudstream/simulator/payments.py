@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from fraudstream.simulator.arrays import DURATION_S, Flags, Floats, Ints, Payments, hour_of_day, hours_apart, signals
-from fraudstream.simulator.population import KINDS, Population
+from fraudstream.simulator.population import Kinds, Population
 
 LOG_MEDIAN: Final = 3.09
 """ln 22: half of the amounts of creditcard.csv are below 22."""
@@ -75,9 +75,8 @@ class SizeScale:
 
     def standard(self, size: Floats) -> Floats:
         """Return the standard normal at the same rank, extrapolated beyond the observed sizes."""
-        inside = np.interp(size, self.observed, self.normal)
-        beyond: Floats = np.maximum(size - self.observed[-1], 0.0) + np.minimum(size - self.observed[0], 0.0)
-        return inside + beyond
+        beyond = np.maximum(size - self.observed[-1], 0.0) + np.minimum(size - self.observed[0], 0.0)
+        return np.asarray(np.interp(size, self.observed, self.normal) + beyond)
 
 
 def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
@@ -115,8 +114,7 @@ def _pick(drawn: Ints, liking: Floats, rng: np.random.Generator) -> Ints:
     """Pick one of the candidates (first axis), weighted by `liking`."""
     cumulated = np.cumsum(liking, axis=0)
     at = (rng.random(drawn.shape[1]) * cumulated[-1] > cumulated[:-1]).sum(axis=0)
-    choice: Ints = np.take_along_axis(drawn, at[None], axis=0)[0]
-    return choice
+    return np.asarray(np.take_along_axis(drawn, at[None], axis=0)[0])
 
 
 def draw_terminals(population: Population, card: Ints, time: Floats, rng: np.random.Generator) -> Ints:
@@ -126,11 +124,11 @@ def draw_terminals(population: Population, card: Ints, time: Floats, rng: np.ran
     hour = hour_of_day(time)
     some = rng.integers(0, cards.favourites.shape[1], (3, count))
     favourite = cards.favourites[card[None], some]
-    suits = 0.25 + np.exp(-0.5 * (hours_apart(KINDS.hour[terminals.kind[favourite]], hour) / 4.0) ** 2)
+    suits = 0.25 + np.exp(-0.5 * (hours_apart(Kinds.hour[terminals.kind[favourite]], hour) / 4.0) ** 2)
     known = _pick(favourite, suits, rng)
     other = rng.choice(terminals.lots, (4, count))
     far = np.hypot(terminals.x[other] - cards.x[card], terminals.y[other] - cards.y[card])
-    near = np.where(KINDS.online[terminals.kind[other]] > 0, 3.0 * cards.online[card], np.exp(-far / 60.0) + 0.02)
+    near = np.where(Kinds.online[terminals.kind[other]] > 0, 3.0 * cards.online[card], np.exp(-far / 60.0) + 0.02)
     fresh = (rng.random(count) < _NEW_TERMINAL_SHARE) | (cards.travelling_km[card] > 0)
     return np.where(fresh, _pick(other, near, rng), known)
 
@@ -181,7 +179,7 @@ def away(population: Population, card: Ints, terminal: Ints, rng: np.random.Gene
     cards, terminals = population.cards, population.terminals
     far = np.hypot(terminals.x[terminal] - cards.x[card], terminals.y[terminal] - cards.y[card])
     at_home = cards.reach_km[card] * rng.lognormal(-0.5, 0.7, len(card))
-    here = np.where(KINDS.online[terminals.kind[terminal]] > 0, at_home, far)
+    here = np.where(Kinds.online[terminals.kind[terminal]] > 0, at_home, far)
     journey = cards.travelling_km[card]
     return np.where(journey > 0, journey * rng.lognormal(0, 0.2, len(card)), here)
 

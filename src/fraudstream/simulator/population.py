@@ -17,25 +17,16 @@ FAVOURITES: Final = 6
 """Terminals that a cardholder uses regularly."""
 
 
-@dataclass(frozen=True)
 class Kinds:
     """The kinds of merchant: one entry each."""
 
-    size: Floats
-    """Usual size of a payment, as a standard normal before scaling."""
-    online: Floats
-    hour: Floats
-    """Busiest hour of the day."""
-    share: Floats
-
-
-KINDS: Final = Kinds(
     # groceries, fuel, restaurant, clothes, electronics, travel, web shop, subscription and games, transfer, kiosk
-    size=np.array([0.2, 0.45, 0.25, 0.7, 1.35, 1.6, 0.45, -1.55, 1.1, -1.0]),
-    online=np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0]),
-    hour=np.array([16.0, 12.0, 20.0, 15.0, 14.0, 13.0, 20.0, 22.0, 11.0, 9.0]),
-    share=np.array([0.20, 0.09, 0.12, 0.09, 0.05, 0.04, 0.15, 0.11, 0.05, 0.10]),
-)
+    size: Final[Floats] = np.array([0.2, 0.45, 0.25, 0.7, 1.35, 1.6, 0.45, -1.55, 1.1, -1.0])
+    """Usual size of a payment, as a standard normal before scaling."""
+    online: Final[Floats] = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0])
+    hour: Final[Floats] = np.array([16.0, 12.0, 20.0, 15.0, 14.0, 13.0, 20.0, 22.0, 11.0, 9.0])
+    """Busiest hour of the day."""
+    share: Final[Floats] = np.array([0.20, 0.09, 0.12, 0.09, 0.05, 0.04, 0.15, 0.11, 0.05, 0.10])
 
 
 @dataclass(frozen=True)
@@ -119,20 +110,19 @@ def _locations(count: int, city: Floats, city_share: Floats, rng: np.random.Gene
 def _lots(share: Floats) -> Ints:
     """Return eight entries per owner on average, in proportion to its share, so that drawing one is a look-up."""
     count = 8 * len(share)
-    lots: Ints = np.searchsorted(np.cumsum(share), (np.arange(count) + 0.5) / count).clip(max=len(share) - 1)
-    return lots
+    return np.searchsorted(np.cumsum(share), (np.arange(count) + 0.5) / count).clip(max=len(share) - 1)
 
 
 def _terminals(count: int, rate: float, city: Floats, city_share: Floats, rng: np.random.Generator) -> Terminals:
     x, y = _locations(count, city, city_share, rng)
-    kind = rng.choice(len(KINDS.share), count, p=KINDS.share)
+    kind = rng.choice(len(Kinds.share), count, p=Kinds.share)
     popularity = rng.lognormal(0, 0.8, count)
     popularity /= popularity.sum()
     return Terminals(
         x=x,
         y=y,
         kind=kind,
-        size=KINDS.size[kind] + rng.normal(0, 0.35, count),
+        size=Kinds.size[kind] + rng.normal(0, 0.35, count),
         lots=_lots(popularity),
         rate=popularity * rate,
         risk=rng.standard_gamma(1.2, count),
@@ -168,7 +158,7 @@ def _favourites(x: Floats, y: Floats, online: Floats, terminals: Terminals, rng:
     for i in range(FAVOURITES):
         drawn = rng.choice(terminals.lots, (8, len(x)))
         far = np.hypot(terminals.x[drawn] - x, terminals.y[drawn] - y)
-        is_online = KINDS.online[terminals.kind[drawn]] > 0
+        is_online = Kinds.online[terminals.kind[drawn]] > 0
         prefers_online = rng.random(len(x)) < online
         cost = np.where(is_online, np.where(prefers_online, 0.0, 400.0), far + np.where(prefers_online, 200.0, 0.0))
         best[:, i] = np.take_along_axis(drawn, cost.argmin(axis=0)[None], axis=0)[0]

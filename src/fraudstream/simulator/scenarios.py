@@ -8,7 +8,7 @@ import numpy as np
 
 from fraudstream.simulator.arrays import DURATION_S, Floats, Ints, Payments, signals, time_at
 from fraudstream.simulator.payments import away, draw_cards, draw_terminals, money
-from fraudstream.simulator.population import KINDS, Population
+from fraudstream.simulator.population import Kinds, Population
 
 _LARGEST_SIZE: Final = 2.7
 """Fraudsters stay below card limits: the largest fraud of creditcard.csv is 2,126."""
@@ -53,8 +53,8 @@ class Manner:
     """Excess of the log distance from home over the holder's reach."""
 
 
-_TILL_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(KINDS.online == 0))
-_ONLINE_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(KINDS.online > 0))
+_TILL_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(Kinds.online == 0))
+_ONLINE_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(Kinds.online > 0))
 
 MANNERS: Final = {
     Scenario.STOLEN_CARD: Manner(3, (2, 4), 700.0, (1, 3, 4), False, False, True, 0.6, 1.6),

@@ -225,17 +225,9 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
 class ChangeLog(Repository):
     """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
 
-    def record(
-        self,
-        actor: Actor,
-        action: Action,
-        subject: str,
-        before: Mapping[str, Any] | None,
-        after: Mapping[str, Any] | None,
-        why: str = "",
-    ) -> str:
-        """Record one change as of now; returns its `change_id`, raises StoreError."""
-        change = Change(actor, action, subject, before, after, why, change_id=uuid.uuid4().hex)
+    def record(self, actor: Actor, action: Action, subject: str, after: Mapping[str, Any] | None, why: str = "") -> str:
+        """Record one change as of now, without a state before it; returns its `change_id`, raises StoreError."""
+        change = Change(actor, action, subject, None, after, why, change_id=uuid.uuid4().hex)
         self.record_once([(change, self._database.now())])
         return str(change.change_id)
 

@@ -188,8 +188,8 @@ class SearchPosition(NamedTuple):
         floor: Only this alert and later ones; None for all.
     """
 
-    value: float | None
-    seq: int | None
+    value: float | None = None
+    seq: int | None = None
     below: int | None = None
     floor: int | None = None
 

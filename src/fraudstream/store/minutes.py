@@ -20,6 +20,7 @@ BINS: Final = 20
 
 MINUTE_US: Final = 60_000_000
 
+_SUMS: Final = ("alerts", "at_risk", "labelled", "label_frauds")
 _ALERTS: Final = tables.alerts.c
 _MINUTES: Final = tables.minutes.c
 _US: Final[ColumnElement[int]] = literal_column(str(MINUTE_US))
@@ -62,10 +63,7 @@ class Minute:
         return replace(
             more,
             payments=sum(counted) if counted else None,
-            alerts=self.alerts + other.alerts,
-            at_risk=self.at_risk + other.at_risk,
-            labelled=self.labelled + other.labelled,
-            label_frauds=self.label_frauds + other.label_frauds,
+            **{name: getattr(self, name) + getattr(other, name) for name in _SUMS},
             scores=tuple(a + b for a, b in zip(self.scores, other.scores, strict=True)),
             last_seq=max(self.last_seq, other.last_seq),
         )

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, f
 
 from fraudstream.errors import StoreError
 from fraudstream.store import tables
+from fraudstream.store.backends.backend import without_nul
 from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.changes import BrokenLink, broken_links
 from fraudstream.store.database import ROWS_AT_ONCE, Database, backend_of, insert, read_store, upsert
@@ -155,7 +156,7 @@ def _sum(connection: Connection, table: Table, limit: int | None = None) -> Tabl
     """Sum up all rows or the first ones, with texts as PostgreSQL stores them."""
     digest, number = hashlib.sha256(), 0
     for row in connection.execute(_in_key_order(connection, table).limit(limit)):
-        digest.update(orjson.dumps([tables.without_nul(each) if isinstance(each, str) else each for each in row]))
+        digest.update(orjson.dumps([without_nul(each) if isinstance(each, str) else each for each in row]))
         number += 1
     return TableSum(number, digest.hexdigest())
 

@@ -110,10 +110,7 @@ Describe = Callable[[SchemaObservation], Mapping[str, Any]]
 
 
 def record(
-    connection: Connection,
-    observations: Iterable[tuple[SchemaObservation, int]],
-    now: datetime,
-    describe: Describe | None,
+    connection: Connection, observations: Iterable[tuple[SchemaObservation, int]], now: datetime, describe: Describe
 ) -> None:
     """Store schema observations, samples with their weights, and write the events for new schemas."""
     by_schema: dict[str, list[SchemaObservation]] = {}
@@ -155,9 +152,7 @@ def _insert(connection: Connection, observation: SchemaObservation, now: datetim
     connection.execute(_SCHEMAS.insert(), row | dict.fromkeys(_COUNTS, 0))
 
 
-def _insert_event(
-    connection: Connection, observation: SchemaObservation, now: datetime, describe: Describe | None
-) -> None:
+def _insert_event(connection: Connection, observation: SchemaObservation, now: datetime, describe: Describe) -> None:
     event: Object = {EventField.TYPE.value: EventType.SCHEMA.value, EventField.AT.value: now.isoformat()}
     if _is_limit_reached(connection, now):
         message = f"more than {MOST_EVENTS} new schemas within an hour: further ones are only listed on the Schema page"
@@ -172,7 +167,7 @@ def _insert_event(
     }
     if observation.partition is not None:
         event |= observation.partition._asdict() | {EventField.OFFSET.value: observation.offset}
-    rows.insert_event(connection, event | dict(describe(observation) if describe is not None else {}), now)
+    rows.insert_event(connection, event | dict(describe(observation)), now)
 
 
 def _is_limit_reached(connection: Connection, now: datetime) -> bool:

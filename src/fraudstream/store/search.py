@@ -86,10 +86,11 @@ class AlertSearch:
         seconds: float = SCAN_SECONDS,
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
+        position = after or SearchPosition()
         with self._reader.database.read() as connection:
             if query.where:
-                return self._scan(connection, query, sort, after, limit, seconds)
-            statement = _first(connection, query, sort, after or SearchPosition(None, None), limit + 1)
+                return self._scan(connection, query, sort, position, limit, self._monotonic() + seconds)
+            statement = _first(connection, query, sort, position, limit + 1)
             keys = connection.execute(statement).all()
             following = SearchPosition(*keys[limit - 1]) if len(keys) > limit else None
             return SearchPage(_alerts(connection, keys[:limit]), following)
@@ -120,25 +121,17 @@ class AlertSearch:
         return list(dict.fromkeys(name for encoded in names for name in orjson.loads(encoded)))
 
     def _scan(
-        self,
-        connection: Connection,
-        query: AlertFilter,
-        sort: Sort,
-        after: SearchPosition | None,
-        limit: int,
-        seconds: float,
+        self, connection: Connection, query: AlertFilter, sort: Sort, position: SearchPosition, limit: int, until: float
     ) -> SearchPage:
         """Scan the stored alerts, in commit order until the page is full, or all of them if sorted by value.
 
         If the time limit is reached, the page has the matches so far, and the next page continues there.
         """
-        until = self._monotonic() + seconds
-        position = after or SearchPosition(None, None)
         upward, by_value = sort is Sort.OLDEST, sort.column is not None
         low, high = 1, _newest(connection)
         if position.seq is not None and not by_value:
             low, high = (max(low, position.seq + 1), high) if upward else (low, min(high, position.seq - 1))
-            position = SearchPosition(None, None)
+            position = SearchPosition()
         low = max(low, position.floor or low)
         high = high if position.below is None else min(high, position.below - 1)
         statement = select(_value(sort.column), _ALERT.seq, _ALERT.body)
@@ -160,7 +153,7 @@ class AlertSearch:
         if more := len(keys) > limit:
             following = SearchPosition(*keys[limit - 1], *((position.below, floor) if by_value else ()))
         elif floor is not None:
-            following = SearchPosition(None, None, floor) if by_value else SearchPosition(None, floor)
+            following = SearchPosition(below=floor) if by_value else SearchPosition(seq=floor)
         alerts = _alerts(connection, keys[:limit])
         if floor is None or (more and not by_value):
             return SearchPage(alerts, following)

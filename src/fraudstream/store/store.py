@@ -9,16 +9,8 @@ from typing import Final, Self, TypeVar
 from sqlalchemy import Connection
 
 from fraudstream.errors import RecordError
+from fraudstream.messages import posted as messages
 from fraudstream.messages.answers import Rejection
-from fraudstream.messages.posted import (
-    Event,
-    PostedAlert,
-    Sample,
-    check_alert,
-    check_dead_letter,
-    check_entry,
-    check_event,
-)
 from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
@@ -50,8 +42,8 @@ class Added:
     conflicts: int = 0
     rejected: list[Rejection] = field(default_factory=list)
     stored: list[StoredAlert] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    samples: list[tuple[Sample, int]] = field(default_factory=list)
+    events: list[messages.Event] = field(default_factory=list)
+    samples: list[tuple[messages.Sample, int]] = field(default_factory=list)
 
     def tally(self, new: bool) -> None:
         """Count a record as accepted or as a duplicate."""
@@ -102,7 +94,7 @@ class AlertStore(AlertReader):
         posted: Sequence[object],
         *,
         on_commit: Callable[[list[StoredAlert]], None] | None = None,
-        describe: observations.Describe | None = None,
+        describe: observations.Describe = lambda observation: {},
     ) -> Added:
         """Store alerts and unscorable transactions in one transaction; invalid ones are stored as rejected records.
 
@@ -117,7 +109,7 @@ class AlertStore(AlertReader):
         with self.database.write_lock:
             with self.database.transaction() as connection:
                 now = self.database.now()
-                valid = _validate(connection, "alert", posted, check_alert, added, now)
+                valid = _validate(connection, "alert", posted, messages.check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
                 observed: list[tuple[observations.SchemaObservation, int]] = []
                 for alert in valid:
@@ -138,7 +130,9 @@ class AlertStore(AlertReader):
                 on_commit(added.stored)
         return added
 
-    def add_events(self, posted: Sequence[object], *, describe: observations.Describe | None = None) -> Added:
+    def add_events(
+        self, posted: Sequence[object], *, describe: observations.Describe = lambda observation: {}
+    ) -> Added:
         """Store events, each once by its `event_id`; samples, progress and positions only update the positions.
 
         A sample is also a schema observation; a new schema is recorded as an event, whose text `describe` provides.
@@ -150,10 +144,10 @@ class AlertStore(AlertReader):
                 now = self.database.now()
                 reports: list[Report] = []
                 observed: list[tuple[observations.SchemaObservation, int]] = []
-                added.events = _validate(connection, "event", posted, check_event, added, now)
+                added.events = _validate(connection, "event", posted, messages.check_event, added, now)
                 for event in added.events:
                     reports.extend(positions.reports(event))
-                    if isinstance(event, Sample):
+                    if isinstance(event, messages.Sample):
                         partition = TopicPartition(event.topic, event.partition)
                         weight = weights.weigh(partition, event.offset, event.produced_us)
                         added.samples.append((event, weight))
@@ -182,7 +176,7 @@ class AlertStore(AlertReader):
         added = Added()
         with self.database.write_lock, self.database.transaction() as connection:
             now = self.database.now()
-            valid = _validate(connection, "dead letter", posted, check_dead_letter, added, now)
+            valid = _validate(connection, "dead letter", posted, messages.check_dead_letter, added, now)
             for dead_letter in valid:
                 added.tally(rows.insert_dead_letter(connection, dead_letter, now))
             positions.record(connection, positions.of_records(valid))
@@ -195,7 +189,7 @@ class AlertStore(AlertReader):
         added = Added()
         with self.database.write_lock, self.database.transaction() as connection:
             now = self.database.now()
-            valid = _validate(connection, "ledger entry", posted, check_entry, added, now)
+            valid = _validate(connection, "ledger entry", posted, messages.check_entry, added, now)
             positions.record(connection, ledger.record(connection, valid, added.tally, now))
         return added
 
@@ -231,7 +225,7 @@ def _validate(
 
 
 def _add_alert(
-    connection: Connection, alert: PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
+    connection: Connection, alert: messages.PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
 ) -> bool:
     """Insert and count an alert; returns whether it has a new row."""
     stored, is_conflict = store_once(connection, alert, sets, now)

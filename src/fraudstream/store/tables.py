@@ -1,12 +1,10 @@
 """Defines the tables of the alert store for SQLAlchemy Core."""
 
-import re
 from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -18,51 +16,13 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.schema import SchemaItem
-from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+from fraudstream.store.backends.backend import JsonText
 
 metadata = MetaData()
 
 # SQLite autoincrements only a column typed INTEGER; elsewhere the commit order needs 64 bits.
 _SEQ = BigInteger().with_variant(Integer(), "sqlite")
-
-
-NUL_SIGN: Final = "\u2400"
-"""Stored in PostgreSQL instead of NUL, which a text cannot have there."""
-
-_ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
-
-
-class _PostgresqlJson(UserDefinedType[str]):
-    """PostgreSQL's `json`, which checks a text and keeps it as it was written (`jsonb` would sort its members)."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def get_col_spec(self, **kw: Any) -> str:
-        """Return the type in SQL."""
-        return "JSON"
-
-
-class JsonText(TypeDecorator[str]):
-    """JSON that is read and written as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type of the column."""
-        return dialect.type_descriptor(_PostgresqlJson() if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Replace an escaped NUL, which PostgreSQL cannot show as text."""
-        return value if value is None or dialect.name != "postgresql" else without_nul(value)
-
-
-def without_nul(text: str) -> str:
-    """Return a text, or a JSON text, as PostgreSQL stores it."""
-    if "\\u0000" in text:
-        text = _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", text)
-    return text.replace("\x00", NUL_SIGN)
 
 
 def _where(condition: str) -> dict[str, Any]:

@@ -276,11 +276,8 @@ def with_spans(source: CsvSource, spans: ColumnSpans) -> ChangingSource | CsvSou
     """
     for name in (*spans.begins, *spans.ends):
         if name not in source.columns:
-            raise SettingsError(
-                f"there is no column {name!r} for a span",
-                where=str(source.path),
-                remedy=f"name one of {', '.join(source.columns)}"[:500],
-            )
+            remedy = f"name one of {', '.join(source.columns)}"[:500]
+            raise SettingsError(f"there is no column {name!r} for a span", where=str(source.path), remedy=remedy)
     for name in spans.begins.keys() & spans.ends.keys():
         if spans.ends[name] <= spans.begins[name]:
             raise SettingsError(

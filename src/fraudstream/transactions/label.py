@@ -17,18 +17,8 @@ from fraudstream.transactions.times import TimeOrder, find_time
 
 # Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
 _USUAL_NAMES: Final = (
-    "class",
-    "isfraud",
-    "txfraud",
-    "fraud",
-    "fraudbool",
-    "isfraudulent",
-    "fraudulent",
-    "fraudreported",
-    "fraudflag",
-    "fraudlabel",
-    "label",
-    "target",
+    *("class", "isfraud", "txfraud", "fraud", "fraudbool", "isfraudulent", "fraudulent", "fraudreported"),
+    *("fraudflag", "fraudlabel", "label", "target"),
 )
 _MEANS_FRAUD: Final = frozenset({"1", "true", "yes", "t", "y", "fraud", "fraudulent"})
 _MEANS_LEGITIMATE: Final = frozenset(
@@ -210,13 +200,8 @@ def profile(
     columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
     numbers = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.NUMBER}
     dates = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.DATE}
-    return CsvProfile(
-        source,
-        rows,
-        labels,
-        tuple(columns[index] for index in range(len(source.columns))),
-        find_time(numbers, dates, source.columns),
-    )
+    ordered = tuple(columns[index] for index in range(len(source.columns)))
+    return CsvProfile(source, rows, labels, ordered, find_time(numbers, dates, source.columns))
 
 
 def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:

@@ -115,10 +115,9 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
     """Return the model's test period; the validation period if there is none."""
     title = "The model's test period"
     if evaluation is None or not evaluation.thresholds:
-        return WhatIfSource(
-            "test", title, "measured", "The model's results on payments that it was not trained on.",
-            "The model has no table of thresholds: it was trained by an earlier version. Train again to get one.",
-        )  # fmt: skip
+        about = "The model's results on payments that it was not trained on."
+        lacking = "The model has no table of thresholds: it was trained by an earlier version. Train again to get one."
+        return WhatIfSource("test", title, "measured", about, lacking)
     rows = evaluation.thresholds
     is_test = all(row.test is not None for row in rows)
     if is_test:
@@ -167,10 +166,8 @@ def live_source(above: Callable[[float], Above | None], mean_amount: float | Non
     )
     whole = above(0.0)
     if whole is None:
-        return WhatIfSource(
-            "live", title, "estimate", about,
-            "No sample of this model has arrived yet. Figures appear as soon as payments are scored.",
-        )  # fmt: skip
+        lacking = "No sample of this model has arrived yet. Figures appear as soon as payments are scored."
+        return WhatIfSource("live", title, "estimate", about, lacking)
     days = whole.days if whole.days >= MIN_DAYS else None
 
     def at(threshold: float) -> PeriodFigures:
@@ -202,10 +199,8 @@ def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) ->
     )
     decided = len(verdicts.score)
     if not decided:
-        return WhatIfSource(
-            "verdicts", title, "partial", about,
-            "No alert of this model is decided yet. Open an alert and decide it.",
-        )  # fmt: skip
+        lacking = "No alert of this model is decided yet. Open an alert and decide it."
+        return WhatIfSource("verdicts", title, "partial", about, lacking)
 
     def at(threshold: float) -> PeriodFigures:
         is_alert = verdicts.score >= threshold

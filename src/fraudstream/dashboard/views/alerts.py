@@ -118,7 +118,7 @@ class AlertViews:
         """Return the alerts after an event, for polling, the oldest first; `latest` is the next `since`."""
         latest = self.store.latest_seq()
         page = self.store.search.page(
-            filter_, sort=Sort.OLDEST, after=SearchPosition(None, min(event, latest)), limit=limit
+            filter_, sort=Sort.OLDEST, after=SearchPosition(seq=min(event, latest)), limit=limit
         )
         # Alerts committed since `latest` was read come with the next poll.
         alerts = self.reasons.with_reasons([alert for alert in page.alerts if alert.seq <= latest])

@@ -9,18 +9,7 @@ from typing import Any, Final
 from flask import render_template
 from markupsafe import Markup
 
-from fraudstream.charts.plot import (
-    Area,
-    Figure,
-    Linear,
-    Logarithmic,
-    Minutes,
-    Scale,
-    Size,
-    decade_above,
-    round_above,
-    threshold_mark,
-)
+from fraudstream.charts import plot
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.web.presentation import compact, milliseconds, number
@@ -30,7 +19,7 @@ from fraudstream.model.report.words import count, percent, score
 from fraudstream.store.minutes import KEPT_MINUTES
 
 SPANS: Final = ((60, "1 hour"), (360, "6 hours"), (KEPT_MINUTES, "24 hours"))
-_SIZES: Final = (Size(560, 210), Size(350, 190, is_narrow=True))
+_SIZES: Final = (plot.Size(560, 210), plot.Size(350, 190, is_narrow=True))
 
 
 def charts_html(charts: Charts, minutes: int) -> bytes:
@@ -78,7 +67,7 @@ class LiveChart:
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
-    def figure(self) -> Figure:
+    def figure(self) -> plot.Figure:
         """The drawing."""
         return series_chart(
             self.x, self.y, self.at, self.series, about=self.about, marks=self._marks, left=58, sizes=_SIZES
@@ -97,9 +86,9 @@ class LiveChart:
         time = self.x.time
         return rows if time is None else [[time(at), *row] for at, row in zip(self.at, rows, strict=True)][::-1]
 
-    def _marks(self, area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
+    def _marks(self, area: plot.Area, across: plot.Scale, _up: plot.Scale) -> Iterator[Markup]:
         if self.threshold is not None:
-            yield from threshold_mark(area, across.at(self.threshold), "threshold", score(self.threshold))
+            yield from plot.threshold_mark(area, across.at(self.threshold), "threshold", score(self.threshold))
 
 
 def live_charts(report: Mapping[str, Any]) -> dict[str, LiveChart]:
@@ -129,11 +118,11 @@ def _scores(scores: Mapping[str, Any]) -> LiveChart:
         f"of {count(total)} sampled payments score 0.5 or more",
         Axis(
             "score",
-            partial(Linear, 0.0, 1.0),
+            partial(plot.Linear, 0.0, 1.0),
             compact,
             lambda middle: f"{middle - width / 2:.2f} to {middle + width / 2:.2f}",
         ),
-        Axis("", partial(Logarithmic, 0.5, decade_above(max(*samples, 10))), compact, count),
+        Axis("", partial(plot.Logarithmic, 0.5, plot.decade_above(max(*samples, 10))), compact, count),
         [edge + width / 2 for edge in scores["edges"][:-1]],
         [Series("Sampled payments", "count-bar", samples, is_bars=True)],
         threshold=scores["threshold"],
@@ -200,8 +189,8 @@ def _over_time(
     return LiveChart(
         headline,
         about,
-        Axis("", partial(Minutes, at[0] - 0.5, at[-1] + 0.5), _clock, _clock, _iso),
-        Axis("", partial(Linear, 0.0, round_above(most)), tick, label),
+        Axis("", partial(plot.Minutes, at[0] - 0.5, at[-1] + 0.5), _clock, _clock, _iso),
+        Axis("", partial(plot.Linear, 0.0, plot.round_above(most)), tick, label),
         at,
         series,
         columns=columns,

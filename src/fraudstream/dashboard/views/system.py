@@ -53,7 +53,7 @@ class SystemViews:
             raise RequestError("there is no unacknowledged loss up to this entry", status=409)
         after = {"until_seq": losses.until_seq, "records": losses.records}
         what, why = f"{losses.records:,} lost records", (body.why or "").strip()
-        change_id = self.changes.record(who, Action.ACKNOWLEDGE, what, None, after, why)
+        change_id = self.changes.record(who, Action.ACKNOWLEDGE, what, after, why)
         return {"acknowledged": losses.records, "change_id": change_id}
 
     @api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))

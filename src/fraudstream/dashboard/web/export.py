@@ -123,7 +123,7 @@ class Exports:
                 raise RequestError("another site may not request this file; open its address directly", status=403)
             query = {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
             after = {"filter": typed(query), "rows_at_most" if at_most else "rows": rows()}
-            self.changes.record(self.actors.current(), Action.EXPORT, file, None, after)
+            self.changes.record(self.actors.current(), Action.EXPORT, file, after)
         headers = {"Content-Disposition": f'attachment; filename="{file}"'}
         return Response(pieces, mimetype=MIMETYPES[file.rpartition(".")[2]], headers=headers)
 

@@ -64,11 +64,8 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
     with deployment_lock(models_dir):
         before = read_current(models_dir / CURRENT_FILE)
         if new not in before.aliases:
-            raise AliasRefused(
-                f"{new!r} is not an alias",
-                where=before.model_id,
-                remedy=f"name one of: {', '.join(before.aliases) or 'there are none'}",
-            )
+            remedy = f"name one of: {', '.join(before.aliases) or 'there are none'}"
+            raise AliasRefused(f"{new!r} is not an alias", where=before.model_id, remedy=remedy)
         after = replace(before, aliases={name: old for name, old in before.aliases.items() if name != new})
         return write_deployment(models_dir, after, who=who, why=why, now=now)
 
@@ -97,11 +94,8 @@ def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> N
         )
     taken = next((name for name, feature in deployment.aliases.items() if feature == old and name != new), None)
     if taken is not None:
-        raise AliasRefused(
-            f"{old!r} is already read from {taken!r}",
-            where=where,
-            remedy=f"remove that alias first: fraudstream schema unalias {taken}",
-        )
+        remedy = f"remove that alias first: fraudstream schema unalias {taken}"
+        raise AliasRefused(f"{old!r} is already read from {taken!r}", where=where, remedy=remedy)
 
 
 def _manifest(artifact: Path) -> Manifest:

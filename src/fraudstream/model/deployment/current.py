@@ -188,11 +188,8 @@ def deployment_lock(models_dir: Path) -> Iterator[None]:
         with exclusive_lock(models_dir / _LOCK_FILE):
             yield
     except OSError as e:
-        raise ModelError(
-            f"the deployment cannot be written: {e.strerror}",
-            where=str(models_dir / CURRENT_FILE),
-            remedy="check the disk and --models",
-        ) from e
+        what = f"the deployment cannot be written: {e.strerror}"
+        raise ModelError(what, where=str(models_dir / CURRENT_FILE), remedy="check the disk and --models") from e
 
 
 def write_deployment(

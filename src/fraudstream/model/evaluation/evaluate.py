@@ -7,16 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.model.calibration import Calibration
+from fraudstream.model.evaluation import curves, thresholds
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw, interval, roc_auc
-from fraudstream.model.evaluation.curves import (
-    at_alerts_per_day,
-    expected_calibration_error,
-    histogram,
-    precision_recall_curve,
-    recall_at_rates,
-    reliability,
-    roc_curve,
-)
 from fraudstream.model.evaluation.record import (
     RELIABLE_FRAUDS,
     CalibrationReport,
@@ -24,14 +16,7 @@ from fraudstream.model.evaluation.record import (
     ThresholdChoice,
     ThresholdRow,
 )
-from fraudstream.model.evaluation.thresholds import (
-    DEFAULT_REVIEW_COST,
-    REVIEW_COST_NOTE,
-    RowLosses,
-    candidate_thresholds,
-    cheapest,
-    operating,
-)
+from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Metrics
 
 
@@ -83,21 +68,21 @@ def choose_threshold(
     rows = tuple(
         ThresholdRow(
             threshold=float(threshold),
-            expected=operating(expected, chosen_on.loss, threshold, chosen_on.days),
-            test=operating(tested, test.loss, threshold, test.days)
+            expected=thresholds.operating(expected, chosen_on.loss, threshold, chosen_on.days),
+            test=thresholds.operating(tested, test.loss, threshold, test.days)
             if test is not None and tested is not None
             else None,
         )
-        for threshold in candidate_thresholds(expected)
+        for threshold in thresholds.candidate_thresholds(expected)
     )
-    review_cost = DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
-    row = cheapest(rows, review_cost, constraints.max_alerts_per_day)
+    review_cost = thresholds.DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
+    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day)
     return (
         ThresholdChoice(
             threshold=row.threshold,
             rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated),
             review_cost=review_cost,
-            review_cost_note="given" if constraints.review_cost is not None else REVIEW_COST_NOTE,
+            review_cost_note="given" if constraints.review_cost is not None else thresholds.REVIEW_COST_NOTE,
             max_alerts_per_day=constraints.max_alerts_per_day,
             amount_column=losses.column,
             amount_note=losses.note,
@@ -122,7 +107,7 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
     """Compute every metric on the test period; both classes are required."""
     scored = test.calibrated(calibration)
     draws = draw(scored, seed)
-    before, after = reliability(test.raw), reliability(scored)
+    before, after = curves.reliability(test.raw), curves.reliability(scored)
     frauds, weight = int(scored.is_fraud.sum()), float(scored.weight.sum())
     return TestFigures(
         rows=len(scored.score),
@@ -133,18 +118,18 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
         reliable=frauds >= RELIABLE_FRAUDS,
         average_precision=Estimate(average_precision(scored), *interval(draws.average_precision)),
         roc_auc=Estimate(roc_auc(scored), *interval(draws.roc_auc)),
-        recall_at_rates=recall_at_rates(scored, draws),
-        at_alerts_per_day=at_alerts_per_day(scored, test.days),
-        precision_recall=precision_recall_curve(scored, draws),
-        roc=roc_curve(scored),
+        recall_at_rates=curves.recall_at_rates(scored, draws),
+        at_alerts_per_day=curves.at_alerts_per_day(scored, test.days),
+        precision_recall=curves.precision_recall_curve(scored, draws),
+        roc=curves.roc_curve(scored),
         calibration=CalibrationReport(
             method=method,
-            error_before=expected_calibration_error(before),
-            error_after=expected_calibration_error(after),
+            error_before=curves.expected_calibration_error(before),
+            error_after=curves.expected_calibration_error(after),
             bins_before=before,
             bins_after=after,
         ),
-        histogram=histogram(scored),
+        histogram=curves.histogram(scored),
     )
 
 
@@ -155,7 +140,8 @@ def metrics_of(
     if test is None:
         return Metrics(measured_on, reliable=False)
     scored = test.calibrated(calibration)
-    at, legitimate = operating(scored, test.loss, threshold, test.days), float(scored.weight[~scored.is_fraud].sum())
+    at = thresholds.operating(scored, test.loss, threshold, test.days)
+    legitimate = float(scored.weight[~scored.is_fraud].sum())
     metrics = Metrics(
         measured_on,
         reliable=False,

@@ -102,11 +102,8 @@ def cheapest(rows: Sequence[ThresholdRow], review_cost: float, max_alerts_per_da
             )
         allowed = [row for row in rows if (row.expected.alerts_per_day or 0.0) <= max_alerts_per_day]
     if not allowed:
-        raise SettingsError(
-            f"no threshold has at most {max_alerts_per_day:g} alerts per day",
-            where="--max-alerts-per-day",
-            remedy="allow more",
-        )
+        what = f"no threshold has at most {max_alerts_per_day:g} alerts per day"
+        raise SettingsError(what, where="--max-alerts-per-day", remedy="allow more")
     return min(allowed, key=lambda row: row.expected.cost(review_cost))
 
 

@@ -16,25 +16,8 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.model.features.reading import (
-    NO_ALIASES,
-    Cell,
-    Projected,
-    TrainingColumn,
-    components,
-    doubles,
-    has_only_missing_values,
-    is_as_expected,
-    moments,
-    number_from_text,
-    parse_row,
-    parse_strings,
-    parsed_fields,
-    parsed_numbers,
-    strings_of,
-    text_columns,
-    with_dotted_names,
-)
+from fraudstream.model.features import reading
+from fraudstream.model.features.reading import NO_ALIASES, Cell, Projected, TrainingColumn
 from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.runtime.cluster import read_parquet
 
@@ -50,34 +33,36 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
     only_missing = F.col(Projected.ONLY_MISSING)
     is_read = as_expected | only_missing
-    own_names, medians = strings_of(inputs.own_names), doubles(inputs.medians)
-    strings = with_dotted_names(parse_strings(F.col(Projected.TEXT)), inputs.columns)
+    own_names, medians = reading.strings_of(inputs.own_names), reading.doubles(inputs.medians)
+    strings = reading.with_dotted_names(reading.parse_strings(F.col(Projected.TEXT)), inputs.columns)
     # Lambdas over arrays instead of an expression per feature keep the plan, and so the startup time, small.
     slow_numbers = F.transform(
-        strings_of(inputs.names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
+        reading.strings_of(inputs.names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
     )
     read = (
         _read(frame, inputs)
         .withColumn(Projected.STRINGS, F.when(~is_read, strings))
-        .withColumn(Projected.NUMBERS, F.when(is_read, parsed_numbers(inputs.names)).otherwise(slow_numbers))
+        .withColumn(Projected.NUMBERS, F.when(is_read, reading.parsed_numbers(inputs.names)).otherwise(slow_numbers))
     )
     absent = F.filter(own_names, lambda _, i: numbers[i].isNull())
     completed = F.transform(numbers, lambda number, i: F.coalesce(number, medians[i]))
-    imputed = F.when(as_expected, strings_of([])).otherwise(absent)
+    imputed = F.when(as_expected, reading.strings_of([])).otherwise(absent)
     vector = F.when(as_expected, numbers).otherwise(completed)
     if inputs.others:
         others, slow_others = F.col(Projected.OTHERS), F.col(Projected.SLOW_OTHERS)
         # On the slow path, each feature that is not a number is read from the map of strings.
         cell = _slow_cell(inputs.aliases)
-        read = read.withColumn(Projected.SLOW_MOMENTS, F.when(~is_read, moments(inputs.others, cell)))
-        encoded = F.array(*components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
+        read = read.withColumn(Projected.SLOW_MOMENTS, F.when(~is_read, reading.moments(inputs.others, cell)))
+        encoded = F.array(*reading.components(inputs.others, cell, F.col(Projected.SLOW_MOMENTS)))
         read = read.withColumn(Projected.SLOW_OTHERS, F.when(~is_read, encoded))
-        other_names = strings_of([feature.name for feature in inputs.others])
+        other_names = reading.strings_of([feature.name for feature in inputs.others])
         absent_others = F.filter(other_names, lambda _, i: slow_others[i].isNull())
         defaults = F.array(*(F.lit(list(feature.imputation)) for feature in inputs.others))
         completed_others = F.flatten(F.transform(slow_others, lambda other, i: F.coalesce(other, defaults[i])))
         imputed = (
-            F.when(as_expected, strings_of([])).when(only_missing, absent).otherwise(F.concat(absent, absent_others))
+            F.when(as_expected, reading.strings_of([]))
+            .when(only_missing, absent)
+            .otherwise(F.concat(absent, absent_others))
         )
         vector = (
             F.when(as_expected, F.concat(numbers, others))
@@ -106,7 +91,7 @@ def screened_vector(
     """
     inputs = _InputColumns.of(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
-    medians = doubles(inputs.medians)
+    medians = reading.doubles(inputs.medians)
     within_limit = F.size(F.filter(numbers, lambda number: number.isNull())) <= F.lit(missing_limit)
     is_screened = as_expected | (F.col(Projected.ONLY_MISSING) & within_limit)
     observed = numbers
@@ -114,11 +99,11 @@ def screened_vector(
     if inputs.others:
         observed = F.concat(observed, F.col(Projected.OTHERS))
         completed = F.concat(completed, F.col(Projected.OTHERS))
-    all_imputed = doubles([value for feature in by_component(features) for value in feature.imputation])
+    all_imputed = reading.doubles([value for feature in by_component(features) for value in feature.imputation])
     vector = F.when(as_expected, observed).when(F.col(Projected.IS_SCREENED), completed).otherwise(all_imputed)
     return (
         _read(frame, inputs)
-        .withColumn(Projected.NUMBERS, parsed_numbers(inputs.names))
+        .withColumn(Projected.NUMBERS, reading.parsed_numbers(inputs.names))
         .withColumn(Projected.IS_SCREENED, is_screened)
         .withColumn(Projected.FEATURES, array_to_vector(vector))
         .drop(
@@ -156,14 +141,14 @@ class _InputColumns:
             own_names=tuple(feature.name for feature in numbers),
             medians=tuple(feature.imputation[0] for feature in numbers),
             others=others,
-            texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in text_columns(others))),
+            texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in reading.text_columns(others))),
             aliases=aliases,
         )
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Every name under which a cell may appear."""
-        return (*self.names, *self.own_names, *self.texts, *text_columns(self.others))
+        return (*self.names, *self.own_names, *self.texts, *reading.text_columns(self.others))
 
 
 def _read(frame: DataFrame, inputs: _InputColumns) -> DataFrame:
@@ -172,15 +157,15 @@ def _read(frame: DataFrame, inputs: _InputColumns) -> DataFrame:
     With features other than numbers also add `moments` and `others` (their components, null if one is missing).
     """
     text, as_expected = F.col(Projected.TEXT), F.col(Projected.AS_EXPECTED)
-    parsed = frame.withColumn(Projected.PARSED, parse_row(text, inputs.names, inputs.texts))
-    expected = is_as_expected(text, inputs.names)
-    only_missing_values = has_only_missing_values(text, inputs.names, inputs.own_names)
+    parsed = frame.withColumn(Projected.PARSED, reading.parse_row(text, inputs.names, inputs.texts))
+    expected = reading.is_as_expected(text, inputs.names)
+    only_missing_values = reading.has_only_missing_values(text, inputs.names, inputs.own_names)
     if inputs.others:
         # One stage each, so that nothing is computed twice: the optimizer keeps stages separate if their results are
         # used more than once.
         cell = _parsed_cell(inputs.aliases)
-        parsed = parsed.withColumn(Projected.MOMENTS, moments(inputs.others, cell))
-        others = F.concat(*components(inputs.others, cell, F.col(Projected.MOMENTS)))
+        parsed = parsed.withColumn(Projected.MOMENTS, reading.moments(inputs.others, cell))
+        others = F.concat(*reading.components(inputs.others, cell, F.col(Projected.MOMENTS)))
         parsed = parsed.withColumn(Projected.OTHERS, others)
         expected = expected & F.col(Projected.OTHERS).isNotNull()
         only_missing_values = only_missing_values & F.col(Projected.OTHERS).isNotNull()
@@ -194,11 +179,11 @@ def _name_in_stream(name: str, aliases: Mapping[str, str]) -> str:
 
 
 def _number_named(name: Column) -> Column:
-    return number_from_text(F.element_at(F.col(Projected.STRINGS), name))
+    return reading.number_from_text(F.element_at(F.col(Projected.STRINGS), name))
 
 
 def _parsed_cell(aliases: Mapping[str, str]) -> Cell:
-    return lambda name: F.expr(parsed_fields([_name_in_stream(name, aliases)])[0])
+    return lambda name: F.expr(reading.parsed_fields([_name_in_stream(name, aliases)])[0])
 
 
 def _slow_cell(aliases: Mapping[str, str]) -> Cell:

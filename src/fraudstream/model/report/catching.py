@@ -5,22 +5,7 @@ from functools import partial
 
 from markupsafe import Markup
 
-from fraudstream.charts import svg
-from fraudstream.charts.plot import (
-    Area,
-    Figure,
-    Key,
-    Linear,
-    Logarithmic,
-    Scale,
-    Size,
-    decade_below,
-    in_both_sizes,
-    threshold_mark,
-    tips,
-    x_axis,
-    y_axis,
-)
+from fraudstream.charts import plot, svg
 from fraudstream.charts.series import Axis, Series, series_chart
 from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
@@ -31,26 +16,26 @@ _LEAST_SHARE = 1e-6
 """The lowest start of a score axis: differences below it do not matter."""
 
 
-def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
+def precision_recall(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
     """Draw the precision-recall curve with its interval band and the recommended threshold."""
     row = evaluation.threshold.row
     at = row.test if row is not None else None
     points = test.precision_recall
 
-    def draw(size: Size) -> tuple[float, Iterable[Markup]]:
-        area = Area.of(size)
-        across = Linear(0, 1, area.left, area.right, 4 if size.is_narrow else 5)
-        up = Linear(0, 1, area.bottom, area.top)
+    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
+        area = plot.Area.of(size)
+        across = plot.Linear(0, 1, area.left, area.right, 4 if size.is_narrow else 5)
+        up = plot.Linear(0, 1, area.bottom, area.top)
         curve = [(across.at(point.recall), up.at(point.precision)) for point in points]
         above = [(across.at(point.recall), up.at(point.high)) for point in points]
         below = [(across.at(point.recall), up.at(point.low)) for point in points]
         parts = [
-            *x_axis(area, across, percent_tick, "recall: share of the frauds caught"),
-            *y_axis(area, up, percent_tick, "precision: share of frauds among the alerts"),
+            *plot.x_axis(area, across, percent_tick, "recall: share of the frauds caught"),
+            *plot.y_axis(area, up, percent_tick, "precision: share of frauds among the alerts"),
             svg.polygon([*above, *below[::-1]], "band"),
             svg.line((area.left, up.at(test.fraud_share)), (area.right, up.at(test.fraud_share)), "other dashed"),
             svg.polyline(curve, "curve"),
-            *tips(area, [(across.at(point.recall), _point_tip(point)) for point in points]),
+            *plot.tips(area, [(across.at(point.recall), _point_tip(point)) for point in points]),
         ]
         if at is not None and at.alerts:
             position = (across.at(at.recall), up.at(at.precision))
@@ -61,17 +46,17 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> Figure:
             ]
         return size.height, parts
 
-    return in_both_sizes(
+    return plot.in_both_sizes(
         draw,
         f"Precision by recall with its 95 % interval; average precision {test.average_precision.value:.3f}",
         "Best precision with at least this share of the frauds caught, on the test period",
         ("recall", "precision", "interval from", "to"),
         [(percent(p.recall, 0), *map(percent, (p.precision, p.low, p.high))) for p in points],
         (
-            Key("this model", "curve"),
-            Key("95 % bootstrap interval", "band", is_area=True),
-            Key("a random ranking", "other dashed"),
-            *((Key("the recommended threshold", "chosen-dot", is_area=True),) if at is not None else ()),
+            plot.Key("this model", "curve"),
+            plot.Key("95 % bootstrap interval", "band", is_area=True),
+            plot.Key("a random ranking", "other dashed"),
+            *((plot.Key("the recommended threshold", "chosen-dot", is_area=True),) if at is not None else ()),
         ),
     )
 
@@ -81,25 +66,25 @@ def _point_tip(point: PrecisionRecallPoint) -> str:
     return f"{percent(point.recall, 0)} of the frauds caught: {percent(point.precision)} precision ({band})"
 
 
-def reliability(test: TestFigures) -> Figure:
+def reliability(test: TestFigures) -> plot.Figure:
     """Draw predicted against observed fraud shares, before and after calibration."""
     before, after = test.calibration.bins_before, test.calibration.bins_after
     least = min([bin_.mean_score for bin_ in (*before, *after) if bin_.mean_score > 0], default=0.1)
-    low = min(max(decade_below(least), _LEAST_SHARE), 0.1)
+    low = min(max(plot.decade_below(least), _LEAST_SHARE), 0.1)
 
-    def draw(size: Size) -> tuple[float, Iterable[Markup]]:
-        area = Area.of(size)
-        across = Logarithmic(low, 1, area.left + 8, area.right, 4 if size.is_narrow else 7)
-        up = Logarithmic(low, 1, area.bottom - 8, area.top)
+    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
+        area = plot.Area.of(size)
+        across = plot.Logarithmic(low, 1, area.left + 8, area.right, 4 if size.is_narrow else 7)
+        up = plot.Logarithmic(low, 1, area.bottom - 8, area.top)
         return size.height, [
-            *x_axis(area, across, plain, "mean score of the rows"),
-            *y_axis(area, up, percent_tick, "share of frauds (the lowest line: none)"),
+            *plot.x_axis(area, across, plain, "mean score of the rows"),
+            *plot.y_axis(area, up, percent_tick, "share of frauds (the lowest line: none)"),
             svg.line((across.at(low), up.at(low)), (across.at(1), up.at(1)), "other dashed"),
             *(svg.circle((across.at(b.mean_score), up.at(b.fraud_share)), 4, "before-dot", _tip(b)) for b in before),
             *(mark for b in after for mark in _bar(across.at(b.mean_score), up, b)),
         ]
 
-    return in_both_sizes(
+    return plot.in_both_sizes(
         draw,
         "Reliability diagram: share of frauds by mean score, before and after calibration",
         "Rows grouped by score, on the test period",
@@ -118,14 +103,14 @@ def reliability(test: TestFigures) -> Figure:
             for b in bins
         ],
         (
-            Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
-            Key("before", "before-dot", is_area=True),
-            Key("perfectly calibrated", "other dashed"),
+            plot.Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
+            plot.Key("before", "before-dot", is_area=True),
+            plot.Key("perfectly calibrated", "other dashed"),
         ),
     )
 
 
-def _bar(x: float, up: Logarithmic, bin_: ReliabilityBin) -> Iterator[Markup]:
+def _bar(x: float, up: plot.Logarithmic, bin_: ReliabilityBin) -> Iterator[Markup]:
     yield svg.line((x, up.at(bin_.share_low)), (x, up.at(bin_.share_high)), "whisker")
     yield svg.circle((x, up.at(bin_.fraud_share)), 5, "curve-dot", _tip(bin_))
 
@@ -137,7 +122,7 @@ def _tip(bin_: ReliabilityBin) -> str:
     )
 
 
-def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
+def score_distribution(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
     """Draw the score distribution of each class: frauds upwards, the others downwards."""
     edges, frauds, others = test.histogram.edges, test.histogram.frauds, test.histogram.legitimate
     chosen = evaluation.threshold.threshold
@@ -147,14 +132,14 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
         if at or frauds[at] or others[at]
     ]
 
-    def draw(size: Size) -> tuple[float, Iterable[Markup]]:
-        area = Area.of(size)
-        across = Logarithmic(edges[0], edges[-1], area.left, area.right, 4 if size.is_narrow else 7)
+    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
+        area = plot.Area.of(size)
+        across = plot.Logarithmic(edges[0], edges[-1], area.left, area.right, 4 if size.is_narrow else 7)
         middle = (area.top + area.bottom) / 2
-        up = Linear(0, max(*frauds, 1e-9), middle, area.top + 6)
-        down = Linear(0, max(*others, 1e-9), middle, area.bottom - 6)
+        up = plot.Linear(0, max(*frauds, 1e-9), middle, area.top + 6)
+        down = plot.Linear(0, max(*others, 1e-9), middle, area.bottom - 6)
         parts: list[Markup] = [
-            *x_axis(area, across, plain, "score"),
+            *plot.x_axis(area, across, plain, "score"),
             svg.text(2, area.top - 12, "share of the class in each bin", "axis-name"),
         ]
         for scale in (up, down):
@@ -166,11 +151,11 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             parts.append(svg.rectangle((left, up.at(fraud)), width, middle - up.at(fraud), "fraud-bar"))
             parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
         parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
-        parts += tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_label(*b)) for b in bins])
-        parts += threshold_mark(area, across.at(chosen), "threshold", score(chosen))
+        parts += plot.tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_label(*b)) for b in bins])
+        parts += plot.threshold_mark(area, across.at(chosen), "threshold", score(chosen))
         return size.height, parts
 
-    return in_both_sizes(
+    return plot.in_both_sizes(
         draw,
         "Distribution of the scores of frauds and of legitimate payments, on a logarithmic axis",
         "Share of each class by score, on the test period (the first bin holds all lower scores too)",
@@ -180,7 +165,10 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> Figure:
             for low, high, fraud, other in bins
             if fraud or other
         ],
-        (Key("frauds", "fraud-bar", is_area=True), Key("legitimate payments", "legitimate-bar", is_area=True)),
+        (
+            plot.Key("frauds", "fraud-bar", is_area=True),
+            plot.Key("legitimate payments", "legitimate-bar", is_area=True),
+        ),
     )
 
 
@@ -192,7 +180,7 @@ _MOST_RELATIVE_COST = 1.25
 """The cost axis ends at this multiple of the cost of having no model: higher costs need no chart."""
 
 
-def cost_by_threshold(evaluation: Evaluation) -> Figure:
+def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
     """Draw the cost and its parts by threshold, per day if there is a time column, else over the period."""
     review, expected = evaluation.threshold.review_cost, _expected_label(evaluation)
     daily = all(row.expected.days for row in evaluation.thresholds)
@@ -214,7 +202,7 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
         _threshold_axis(evaluation),
         Axis(
             f"cost {'per day' if daily else 'over the period'}, in the unit of the amounts",
-            partial(Linear, 0, _MOST_RELATIVE_COST * top or 1.0),
+            partial(plot.Linear, 0, _MOST_RELATIVE_COST * top or 1.0),
             count,
             lambda value: count(value, 1),
         ),
@@ -230,7 +218,7 @@ def cost_by_threshold(evaluation: Evaluation) -> Figure:
     )
 
 
-def alerts_by_threshold(evaluation: Evaluation) -> Figure:
+def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
     """Draw alerts per day by threshold, or alerts over the period without a time column."""
     daily = all(row.expected.days for row in evaluation.thresholds)
 
@@ -242,10 +230,10 @@ def alerts_by_threshold(evaluation: Evaluation) -> Figure:
         *_test_series(evaluation, "test period", alerts),
     ]
     values = [value for one in series for value in one.values if value is not None] or [1.0]
-    low, high = min(decade_below(min(values)), max(values) / 10), max(values)
+    low, high = min(plot.decade_below(min(values)), max(values) / 10), max(values)
     limit = evaluation.threshold.max_alerts_per_day
 
-    def marks(area: Area, across: Scale, up: Scale) -> Iterator[Markup]:
+    def marks(area: plot.Area, across: plot.Scale, up: plot.Scale) -> Iterator[Markup]:
         if limit is not None and low < limit <= high:
             yield svg.line((area.left, up.at(limit)), (area.right, up.at(limit)), "other dashed")
             yield svg.text(area.right - 6, up.at(limit) - 5, f"at most {limit:g}", "label", "end")
@@ -257,7 +245,7 @@ def alerts_by_threshold(evaluation: Evaluation) -> Figure:
         _threshold_axis(evaluation),
         Axis(
             f"alerts {'per day' if daily else 'over the period'}",
-            lambda start, end, _: Logarithmic(low, high, start, end),
+            lambda start, end, _: plot.Logarithmic(low, high, start, end),
             lambda value: f"{value:,g}",
             lambda value: count(value, 1),
         ),
@@ -284,7 +272,7 @@ def _threshold_axis(evaluation: Evaluation) -> Axis:
     rows, chosen = evaluation.thresholds, evaluation.threshold.threshold
     least = min([row.threshold for row in rows if row.threshold > 0], default=0.1)
     low = min(least, chosen or least, 0.1) * 0.9
-    return Axis("threshold", partial(Logarithmic, low, 1), lambda value: plain(value, 1), score)
+    return Axis("threshold", partial(plot.Logarithmic, low, 1), lambda value: plain(value, 1), score)
 
 
 def _series(evaluation: Evaluation, name: str, class_: str, value: Callable[[Operating], float | None]) -> Series:
@@ -298,6 +286,6 @@ def _test_series(evaluation: Evaluation, name: str, value: Callable[[Operating],
         yield Series(name, "second", [None if period is None else value(period) for period in periods])
 
 
-def _recommended(evaluation: Evaluation, area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
+def _recommended(evaluation: Evaluation, area: plot.Area, across: plot.Scale, _up: plot.Scale) -> Iterator[Markup]:
     chosen = evaluation.threshold.threshold
-    return threshold_mark(area, across.at(chosen), "recommended", score(chosen))
+    return plot.threshold_mark(area, across.at(chosen), "recommended", score(chosen))

@@ -14,15 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fraudstream.charts.plot import Figure
 from fraudstream.model.evaluation.record import Evaluation, TestFigures
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.report import words
-from fraudstream.model.report.catching import (
-    alerts_by_threshold,
-    cost_by_threshold,
-    precision_recall,
-    reliability,
-    score_distribution,
-)
-from fraudstream.model.report.making import against_previous, candidates, importances, split_in_time
+from fraudstream.model.report import catching, making, words
 from fraudstream.model.report.words import count, percent, score
 
 REPORT_FILE: Final = "report.html"
@@ -45,9 +37,8 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         facts=list(words.facts(evaluation)),
         warnings=_warnings(evaluation, manifest),
         sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
-        meaning=list(words.meaning(evaluation)),
-        limits=list(words.limits(evaluation, manifest)),
-        made=list(_made(evaluation, manifest)),
+        components=sum(len(feature.components) for feature in manifest.features),
+        words=words,
     )
     return page.encode()
 
@@ -62,23 +53,6 @@ def _warnings(evaluation: Evaluation, manifest: Manifest) -> list[str]:
     """Return the warnings, leaks first; a leak is also a warning of the manifest, but is listed once."""
     leaks = [leak.message for leak in evaluation.leaks]
     return [*leaks, *(each for each in manifest.warnings if each not in leaks)]
-
-
-def _made(evaluation: Evaluation, manifest: Manifest) -> Iterator[tuple[str, str]]:
-    data = manifest.training_data
-    yield "model", evaluation.model_id
-    parameters = (f"{name} {value}" for name, value in manifest.parameters.items())
-    yield "algorithm", ", ".join([evaluation.algorithm, *parameters])
-    yield "requested", manifest.requested or evaluation.algorithm
-    yield "data", f"{evaluation.data}, {count(data.rows)} rows, {count(data.frauds)} frauds"
-    yield "sha256 of the data", data.fingerprint
-    values = manifest.label_values
-    yield "label", f"{manifest.label}: {values.fraud} is fraud, {values.legitimate} is not"
-    components = sum(len(feature.components) for feature in manifest.features)
-    yield "features", f"{len(manifest.features)} columns, {components} vector components"
-    yield "measured on", evaluation.measured_on
-    yield "seed", str(evaluation.seed)
-    yield "versions", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())
 
 
 @dataclass(frozen=True)
@@ -114,7 +88,7 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
             "Precision and recall",
             "Further right more frauds are caught; higher up more of the alerts are frauds. The band is the range of "
             "the curve for other samples of payments in this period.",
-            [precision_recall(evaluation, test)],
+            [catching.precision_recall(evaluation, test)],
             words.catching(test),
             _workload(test),
         )
@@ -123,7 +97,9 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
         "Cost by threshold",
         "A lower threshold misses fewer frauds and raises more false alarms. The recommended one has the lowest total "
         "cost on the validation period; the test period shows the result.",
-        [cost_by_threshold(evaluation), alerts_by_threshold(evaluation)] if evaluation.thresholds else [],
+        [catching.cost_by_threshold(evaluation), catching.alerts_by_threshold(evaluation)]
+        if evaluation.thresholds
+        else [],
         words.threshold(evaluation),
     )
     if test is not None:
@@ -132,7 +108,7 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
             "Calibration",
             "Each point is a group of payments with similar scores. On the dashed line the fraud share equals the "
             "score; below it scores are too high. Both axes are logarithmic: nearly all payments have tiny scores.",
-            [reliability(test)],
+            [catching.reliability(test)],
             words.calibration(test),
         )
         yield Section(
@@ -140,7 +116,7 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
             "Score distribution",
             "Frauds upwards, legitimate payments downwards, each as shares of its class. Scores right of the threshold "
             "are alerts.",
-            [score_distribution(evaluation, test)],
+            [catching.score_distribution(evaluation, test)],
         )
 
 
@@ -149,21 +125,21 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         "importance",
         "Feature importance",
         f"{evaluation.importance_note[:1].upper()}{evaluation.importance_note[1:]}.",
-        [importances(evaluation)] if evaluation.importances else [],
+        [making.importances(evaluation)] if evaluation.importances else [],
     )
     yield Section(
         "split",
         "Training and test periods",
         f"In order of {evaluation.timeline.ordered_by}: the test period follows the training period. Bars are the "
         "frauds of each part.",
-        [split_in_time(evaluation)],
+        [making.split_in_time(evaluation)],
         [words.not_evaluated_on(evaluation)],
     )
     yield Section(
         "candidates",
         "Candidates",
         f"Chosen: {evaluation.choice}.",
-        [candidates(evaluation)] if evaluation.candidates else [],
+        [making.candidates(evaluation)] if evaluation.candidates else [],
         [
             "No test row was used for the choice. Overlapping intervals do not make two candidates equal: the table "
             "has the paired difference."
@@ -172,7 +148,7 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         else [],
     )
     test, comparison = evaluation.test, evaluation.previous
-    chart = against_previous(test, comparison) if test is not None and comparison is not None else None
+    chart = making.against_previous(test, comparison) if test is not None and comparison is not None else None
     yield Section(
         "previous",
         "Comparison with the previous model",

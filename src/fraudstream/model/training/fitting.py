@@ -116,13 +116,9 @@ class Training:
         calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
         test = self._score_period(model.scores(test_vectors), duplicates.rows) if has_test else None
+        is_validated, constraints = best.validated is not None, plan.settings.constraints
         choice, rows = choose_threshold(
-            chosen_on,
-            test,
-            calibration,
-            plan.losses,
-            plan.settings.constraints,
-            is_validated=best.validated is not None,
+            chosen_on, test, calibration, plan.losses, constraints, is_validated=is_validated
         )
         measured_on = self._measured_on(test)
         figures = previous = None

@@ -160,11 +160,8 @@ def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence
             )
     for name in included:
         if name in excluded:
-            raise SettingsError(
-                f"the column {name!r} is both included and excluded",
-                where="--features, --exclude",
-                remedy="name it with one of the two",
-            )
+            what = f"the column {name!r} is both included and excluded"
+            raise SettingsError(what, where="--features, --exclude", remedy="name it with one of the two")
     return Selection(included, excluded)
 
 

@@ -157,11 +157,8 @@ def algorithms_for(name: str) -> tuple[Algorithm, ...]:
     if name == AUTO:
         return SEARCH
     if name not in ALGORITHMS:
-        raise SettingsError(
-            f"there is no algorithm {name!r}",
-            where="--algorithm",
-            remedy=f"choose one of: {', '.join((AUTO, *ALGORITHMS))}",
-        )
+        remedy = f"choose one of: {', '.join((AUTO, *ALGORITHMS))}"
+        raise SettingsError(f"there is no algorithm {name!r}", where="--algorithm", remedy=remedy)
     return (ALGORITHMS[name],)
 
 

@@ -1,13 +1,15 @@
 """Defines what the alert store needs of a database engine; one implementation each for SQLite and PostgreSQL."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Dialect, Engine, Text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take the store's one write lock at its start.
@@ -34,6 +36,45 @@ TOUCH: Final = (
     "INSERT INTO totals (name, value) VALUES ('probes', 1) ON CONFLICT (name) DO UPDATE SET value = totals.value + 1"
 )
 PROBE_REMEDY: Final = "it recovers by itself once that is fixed; what could not be stored waits in Kafka"
+
+
+NUL_SIGN: Final = "\u2400"
+"""Stored in PostgreSQL instead of NUL, which a text cannot have there."""
+
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class _PostgresqlJson(UserDefinedType[str]):
+    """PostgreSQL's `json`, which checks a text and keeps it as it was written (`jsonb` would sort its members)."""
+
+    cache_ok = True
+    render_bind_cast = True
+
+    def get_col_spec(self, **kw: Any) -> str:
+        """Return the type in SQL."""
+        return "JSON"
+
+
+class JsonText(TypeDecorator[str]):
+    """JSON that is read and written as text."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the column."""
+        return dialect.type_descriptor(_PostgresqlJson() if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace an escaped NUL, which PostgreSQL cannot show as text."""
+        return value if value is None or dialect.name != "postgresql" else without_nul(value)
+
+
+def without_nul(text: str) -> str:
+    """Return a text, or a JSON text, as PostgreSQL stores it."""
+    if "\\u0000" in text:
+        text = _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", text)
+    return text.replace("\x00", NUL_SIGN)
 
 
 class Listener(Protocol):

@@ -17,18 +17,8 @@ from sqlalchemy.pool import NullPool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file
-from fraudstream.store.backends.backend import (
-    APPEND_ONLY,
-    BUSY_TIMEOUT_MS,
-    PROBE_REMEDY,
-    PROBE_TIMEOUT_MS,
-    RELAXED,
-    TOUCH,
-    WRITE,
-    Backend,
-    Listener,
-)
-from fraudstream.store.tables import NUL_SIGN
+from fraudstream.store.backends import backend
+from fraudstream.store.backends.backend import Backend, Listener
 
 OLDEST: Final = 15
 STATEMENT_TIMEOUT_MS: Final = 30_000
@@ -71,7 +61,7 @@ class PostgresqlBackend(Backend):
         ),
         "CREATE INDEX alerts_by_assignee ON alerts (assignee) WHERE assignee IS NOT NULL",
         "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"BEGIN RAISE EXCEPTION '{APPEND_ONLY}' USING ERRCODE = 'restrict_violation'; END $$",
+        f"BEGIN RAISE EXCEPTION '{backend.APPEND_ONLY}' USING ERRCODE = 'restrict_violation'; END $$",
         *(
             f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
             "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
@@ -93,7 +83,9 @@ class PostgresqlBackend(Backend):
 
     def open(self) -> Engine:
         """Open a pool of connections, each checked before its use; raises StoreError if the server is too old."""
-        engine = self._engine(STATEMENT_TIMEOUT_MS, BUSY_TIMEOUT_MS, pool_size=8, max_overflow=24, pool_timeout=5)
+        engine = self._engine(
+            STATEMENT_TIMEOUT_MS, backend.BUSY_TIMEOUT_MS, pool_size=8, max_overflow=24, pool_timeout=5
+        )
         try:
             with engine.connect() as connection:
                 version = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
@@ -118,19 +110,18 @@ class PostgresqlBackend(Backend):
 
     def probe(self) -> None:
         """Write, as a post would; raises StoreError if it cannot (away, full, read-only, without rights)."""
-        engine = self._engine(PROBE_TIMEOUT_MS, PROBE_TIMEOUT_MS, poolclass=NullPool)
+        engine = self._engine(backend.PROBE_TIMEOUT_MS, backend.PROBE_TIMEOUT_MS, poolclass=NullPool)
         try:
-            with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-                connection.exec_driver_sql(TOUCH)
+            with engine.connect().execution_options(**{backend.WRITE: True}) as connection, connection.begin():
+                connection.exec_driver_sql(backend.TOUCH)
         except DBAPIError as e:
-            raise StoreError(
-                f"cannot write to the alert store: {_sentence(e.orig)}", where=self.where, remedy=PROBE_REMEDY
-            ) from e
+            what = f"cannot write to the alert store: {_sentence(e.orig)}"
+            raise StoreError(what, where=self.where, remedy=backend.PROBE_REMEDY) from e
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """Open a read-only transaction, in which all reads see one state of the store."""
-        engine = self._engine(0, BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="REPEATABLE READ")
+        engine = self._engine(0, backend.BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="REPEATABLE READ")
         with engine.connect().execution_options(postgresql_readonly=True) as connection:
             yield connection
 
@@ -175,16 +166,17 @@ class PostgresqlBackend(Backend):
     @contextmanager
     def listen(self) -> Iterator[Listener]:
         """Listen on a connection of its own."""
-        engine = self._engine(STATEMENT_TIMEOUT_MS, BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+        engine = self._engine(
+            STATEMENT_TIMEOUT_MS, backend.BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="AUTOCOMMIT"
+        )
         try:
             with engine.connect() as connection:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                 yield _Listener(connection)
         except (DBAPIError, psycopg.Error) as e:
             cause = e.orig if isinstance(e, DBAPIError) else e
-            raise StoreError(
-                f"no notifications of the alert store: {_sentence(cause)}", where=self.where, remedy=PROBE_REMEDY
-            ) from e
+            what = f"no notifications of the alert store: {_sentence(cause)}"
+            raise StoreError(what, where=self.where, remedy=backend.PROBE_REMEDY) from e
 
     def _engine(self, statement_ms: int, lock_ms: int, **options: Any) -> Engine:
         """Make an engine; the settings of the URL come last and win."""
@@ -224,7 +216,7 @@ class _TextDumper(StrDumper):
     """Sends text; PostgreSQL has no NUL in a text, so that the sign for it is stored instead."""
 
     def dump(self, obj: str) -> Any:
-        return super().dump(obj.replace("\x00", NUL_SIGN))
+        return super().dump(obj.replace("\x00", backend.NUL_SIGN))
 
 
 def _set_up_connection(connection: psycopg.Connection[Any], _record: Any) -> None:
@@ -235,9 +227,9 @@ def _set_up_connection(connection: psycopg.Connection[Any], _record: Any) -> Non
 
 def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if options.get(WRITE):
+    if options.get(backend.WRITE):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
-        if options.get(RELAXED):
+        if options.get(backend.RELAXED):
             connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 

@@ -17,16 +17,8 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file, tighten
-from fraudstream.store.backends.backend import (
-    APPEND_ONLY,
-    BUSY_TIMEOUT_MS,
-    PROBE_REMEDY,
-    PROBE_TIMEOUT_MS,
-    RELAXED,
-    TOUCH,
-    WRITE,
-    Backend,
-)
+from fraudstream.store.backends import backend
+from fraudstream.store.backends.backend import Backend
 
 MIN_FREE_BYTES: Final = 1024 * 1024
 """With less free disk space than this the store counts as full: a batch of alerts would no longer fit."""
@@ -45,7 +37,7 @@ class SqliteBackend(Backend):
         "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
         *(
             f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{APPEND_ONLY}'); END"
+            f"BEGIN SELECT RAISE(ABORT, '{backend.APPEND_ONLY}'); END"
             for table in ("changes", "change_items")
             for verb in ("UPDATE", "DELETE")
         ),
@@ -110,17 +102,18 @@ class SqliteBackend(Backend):
         """Write, as a post would; raises StoreError if it cannot (locked, full, read-only, removed, corrupt)."""
         self.check_identity()
         if (free := shutil.disk_usage(self.path.parent).free) < MIN_FREE_BYTES:
-            raise StoreError(
-                f"the disk of the alert store is full: {free:,} bytes left", where=str(self.path), remedy=PROBE_REMEDY
-            )
+            what = f"the disk of the alert store is full: {free:,} bytes left"
+            raise StoreError(what, where=str(self.path), remedy=backend.PROBE_REMEDY)
         try:
-            timeout = PROBE_TIMEOUT_MS / 1000
+            timeout = backend.PROBE_TIMEOUT_MS / 1000
             with closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute(TOUCH)
+                connection.execute(backend.TOUCH)
                 connection.execute("COMMIT")
         except sqlite3.Error as e:
-            raise StoreError(f"cannot write to the alert store: {e}", where=str(self.path), remedy=PROBE_REMEDY) from e
+            raise StoreError(
+                f"cannot write to the alert store: {e}", where=str(self.path), remedy=backend.PROBE_REMEDY
+            ) from e
 
     def back_up(self, file: Path) -> int:
         """Copy the file."""
@@ -185,7 +178,7 @@ def _copy(source: Path, target: Path) -> int:
 def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
     # The driver's own BEGIN comes too late (before the first write); `_begin` sends it instead.
     connection.isolation_level = None
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute(f"PRAGMA busy_timeout = {backend.BUSY_TIMEOUT_MS}")
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: what was answered with 200 is on disk, not only in the page cache.
     connection.execute("PRAGMA synchronous = FULL")
@@ -196,10 +189,10 @@ def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once if another has written in between; BEGIN IMMEDIATE
     # waits for the lock instead.
     options = connection.get_execution_options()
-    if options.get(WRITE):
+    if options.get(backend.WRITE):
         # A setting of the connection, which is pooled.
-        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(RELAXED) else 'FULL'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(WRITE) else "BEGIN")
+        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(backend.RELAXED) else 'FULL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(backend.WRITE) else "BEGIN")
 
 
 def _truncate_wal(engine: Engine) -> None:
