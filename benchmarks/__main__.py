@@ -120,7 +120,8 @@ def main(
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
     java, jars = java_for(settings), jars_for(settings)
     console = Console()
-    environment = dict(os.environ)
+    # Of Kafka, the measured system has settings of its own.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_KAFKA_")}
 
     def say(line: str) -> None:
         click.echo(line, err=True)

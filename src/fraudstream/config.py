@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from tomllib import TOMLDecodeError
-from typing import Annotated, Any, Self, cast
+from typing import Annotated, Any, Self
 
 from pydantic import Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
@@ -132,13 +132,13 @@ class Settings(BaseSettings):
     def load(cls, **flags: Any) -> Self:
         """Load the settings; a flag that is None counts as not set. Raises SettingsError, which names the setting."""
         settings, errors = cls.load_with_errors(**flags)
-        if errors:
+        if settings is None or errors:
             raise errors[0]
         return settings
 
     @classmethod
-    def load_with_errors(cls, **flags: Any) -> tuple[Self, list[SettingsError]]:
-        """Load the settings, with all that is wrong with them; if they cannot be used, the defaults are returned."""
+    def load_with_errors(cls, **flags: Any) -> tuple[Self | None, list[SettingsError]]:
+        """Load the settings, with all that is wrong with them; None if they cannot be used."""
         overrides = {name: value for name, value in flags.items() if value is not None}
         errors = [_unknown(name, "the environment", variables()) for name in unknown_variables(os.environ)]
         try:
@@ -149,8 +149,7 @@ class Settings(BaseSettings):
             errors.append(SettingsError(f"it is not TOML: {e}", where=SETTINGS_FILE, remedy="correct the file"))
         except SourceError as e:
             errors.append(SettingsError(str(e), where="the environment", remedy="write its value as JSON"))
-        # The plugin of mypy gives it another type.
-        return cast("Self", cls.model_construct()), errors
+        return None, errors
 
     def with_defaults(self, **defaults: Any) -> Self:
         """Copy the settings with other defaults for what is set by neither flag, environment nor file."""

@@ -53,7 +53,7 @@ def doctor(*arguments: object) -> list[dict[str, Any]]:
 def only_failure(*arguments: object) -> dict[str, Any]:
     """Run the command; returns the one check that fails."""
     (failed,) = [check for check in doctor(*arguments) if not check["ok"]]
-    assert failed["state"] == "missing"
+    assert failed["state"] == "failed"
     assert failed["remedy"]
     return failed
 
@@ -156,7 +156,7 @@ def test_a_checkpoint_where_nothing_can_be_written_is_found(folder: Path) -> Non
         assert "FRAUDSTREAM_CHECKPOINT" in failed["remedy"]
 
 
-def test_unknown_settings_are_found_and_the_rest_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_settings_are_found_and_the_machine_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAUDSTREAM_BOOTSTRAP_SERVER", "kafka:9092")
     (folder / "fraudstream.toml").write_text('[kafka]\nsasl_usrname = "u"\nsasl_mechanism = "GSSAPI"\n')
     checks = doctor()
@@ -165,7 +165,16 @@ def test_unknown_settings_are_found_and_the_rest_is_checked(folder: Path, monkey
     assert variable["remedy"] == "did you mean FRAUDSTREAM_BOOTSTRAP_SERVERS?"
     assert "Kerberos" in key["detail"] + kerberos["detail"]
     assert "did you mean kafka.sasl_username?" in (key["remedy"], kerberos["remedy"])
-    assert {"Kafka", "model", "disk"} <= {check["name"] for check in checks}
+    names = {check["name"] for check in checks}
+    assert "disk" in names
+    assert "Kafka" not in names  # whose address is not known
+
+
+def test_an_unknown_variable_is_found_and_the_rest_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_BOOTSTRAP_SERVER", "kafka:9092")
+    failed = only_failure()
+    assert failed["remedy"] == "did you mean FRAUDSTREAM_BOOTSTRAP_SERVERS?"
+    assert {"Kafka", "model", "disk"} <= {check["name"] for check in doctor()}
 
 
 def test_no_model_is_found(folder: Path) -> None:
@@ -203,7 +212,7 @@ def test_a_clock_that_differs_is_noted(folder: Path) -> None:
     assert "NTP" in clock.remedy
 
 
-@pytest.mark.parametrize(("days", "state"), [(40, "ok"), (3, "note"), (-3, "missing")])
+@pytest.mark.parametrize(("days", "state"), [(40, "ok"), (3, "note"), (-3, "failed")])
 def test_the_end_of_a_certificate_is_found(folder: Path, days: int, state: str) -> None:
     file, _ = certificate(folder, 365)
     end = datetime.now(UTC) + timedelta(days=365)
@@ -250,6 +259,6 @@ def test_a_check_that_fails_or_never_ends_stops_no_other() -> None:
 
     results = examine({"a": failing, "b": waiting, "c": lambda: [Check("c", True, "fine")]}, seconds=0.2)
     never.set()
-    assert [(each.name, each.state) for each in results] == [("a", "missing"), ("b", "missing"), ("c", "ok")]
+    assert [(each.name, each.state) for each in results] == [("a", "failed"), ("b", "failed"), ("c", "ok")]
     assert "surprise" in results[0].detail
     assert "no result" in results[1].detail

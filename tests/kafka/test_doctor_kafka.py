@@ -32,7 +32,7 @@ def test_a_broker_with_our_topics_has_nothing_to_note(broker: RunningBroker) -> 
 def test_topics_that_may_not_be_created_are_missing(broker: RunningBroker) -> None:
     kafka = {"topic_prefix": "new.", "create_topics": False}
     missing = kafka_checks(broker, kafka=kafka)["topics"]
-    assert missing.state == "missing"
+    assert missing.state == "failed"
     assert "new.fraud_alerts" in missing.detail
     assert "fraudstream kafka topics --create" in missing.remedy
     assert kafka_checks(broker, kafka=kafka | {"create_topics": True})["topics"].state == "ok"
@@ -48,5 +48,5 @@ def test_a_cluster_with_fewer_task_slots_than_partitions_is_noted(broker: Runnin
 
 def test_tls_on_a_port_without_it_is_found(broker: RunningBroker) -> None:
     check = kafka_checks(broker, kafka={"security_protocol": "SSL"})["Kafka"]
-    assert check.state == "missing"
+    assert check.state == "failed"
     assert "FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL" in check.remedy

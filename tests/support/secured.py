@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from fraudstream.kafka_settings import KafkaSettings
 
 def cluster_of(folder: SecureFolder, user: str, **other: object) -> Cluster:
     """By the file of settings that a person would source; `other` are further settings, or other values."""
-    settings = dict(line.split("=", 1) for line in folder.environment(user).read_text().splitlines())
+    settings = dict(line.split("=", 1) for line in shlex.split(folder.environment(user).read_text()))
     address = settings.pop("FRAUDSTREAM_BOOTSTRAP_SERVERS")
     named = {name.removeprefix("FRAUDSTREAM_KAFKA_").lower(): value for name, value in settings.items()}
     return Cluster(address, KafkaSettings.model_validate(named | other))

@@ -59,6 +59,6 @@ def test_the_table_shows_what_was_found_as_it_stands() -> None:
     out = io.StringIO()
     Console(width=200, file=out).print(render([Check("a", False, "[bold]/x[/bold]", "mend it")]))
     text = out.getvalue()
-    assert "missing" in text
+    assert "failed" in text
     assert "[bold]/x[/bold]" in text
     assert "mend it" in text

@@ -175,6 +175,16 @@ def test_further_properties_precede_our_own_in_their_client_alone() -> None:
         }
 
 
+def test_a_user_s_config_providers_stand_beside_our_own(tmp_path: Path) -> None:
+    java = {"config.providers": "env", "config.providers.env.class": "EnvVarConfigProvider"}
+    secured = cluster(**SCRAM, sasl_password="hunter2", java=java)
+    with secured.spark_options(is_local=True) as options:
+        assert options["kafka.config.providers"] == "secrets,env"
+        assert {f"kafka.{name}": value for name, value in java.items()}.items() - options.items() == {
+            ("kafka.config.providers", "env")
+        }
+
+
 @pytest.mark.parametrize("properties", [SCRAM, OIDC, SCRAM | {"sasl_mechanism": "PLAIN"}])
 @pytest.mark.parametrize("is_local", [True, False])
 def test_no_password_is_shown(properties: dict[str, str], is_local: bool, tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def broker_of(workdir: Path, settings: Settings, report: Callable[[str], None]) 
         jars=jars_for(settings).broker,
         partitions=settings.partitions,
         max_record_bytes=settings.max_record_bytes,
+        kafka=settings.kafka,
     )
     with start_broker(plan, report) as broker:
         if broker is None:

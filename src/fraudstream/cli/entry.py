@@ -85,7 +85,8 @@ def cli(context: click.Context) -> None:
     settings, errors = Settings.load_with_errors()
     if errors and context.invoked_subcommand != "doctor":  # which reports them itself
         raise errors[0]
-    logs.set_up(settings.log_level, card_columns=settings.card_columns)
+    if settings is not None:
+        logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 
 for command in (

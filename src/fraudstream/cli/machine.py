@@ -96,7 +96,12 @@ def doctor(as_json: bool, **flags: object) -> None:
     settings, errors = Settings.load_with_errors(**flags)
     clock = partial(datetime.now, UTC)
     results = [Check("settings", False, f"{e.what} ({e.where})", e.remedy) for e in errors]
-    results += examine({**machine_checks(settings, os.environ, clock), **service_checks(settings, clock)})
+    if settings is None:
+        # Which address was meant nobody knows; the machine can be checked.
+        checks = machine_checks(Settings.model_construct(), os.environ, clock)
+    else:
+        checks = {**machine_checks(settings, os.environ, clock), **service_checks(settings, clock)}
+    results += examine(checks)
     ok = all(each.ok for each in results)
     if as_json:
         print_json({"ok": ok, "checks": [asdict(each) | {"state": each.state} for each in results]})
@@ -116,12 +121,12 @@ def kafka(tool: str, arguments: tuple[str, ...]) -> None:
     TOOL is topics, configs, consumer-groups, console-consumer, console-producer, get-offsets or acls: what Kafka's
     distribution has as kafka-topics.sh and so on. `fraudstream kafka topics --help` shows the arguments of one.
 
-    `fraudstream kafka acls --print [COMMAND]...` prints the rights that each command of fraudstream needs, as arguments
-    of acls.
+    `fraudstream kafka acls --print [COMMAND]...` prints the rights that each command of fraudstream needs, as commands
+    for an administrator, each for a principal named like the command.
     """
     program = tool_class(tool)
     settings = Settings.load()
-    if tool == "acls" and arguments[:1] == ("--print",):
+    if program == TOOLS["acls"] and arguments[:1] == ("--print",):
         _print_acls(settings, arguments[1:])
         return
     command = tool_command(program, arguments, java_for(settings), jars_for(settings).broker)
@@ -138,4 +143,5 @@ def _print_acls(settings: Settings, commands: Sequence[str]) -> None:
             what, remedy = f"{command!r} is no command that uses Kafka", f"use some of {', '.join(RIGHTS)}"
             raise SettingsError(what, where="fraudstream kafka acls --print", remedy=remedy)
         for arguments in acl_arguments(Cluster.of(settings), command, f"User:{command}"):
-            click.echo(shlex.join(["fraudstream", "kafka", "acls", *arguments]))
+            server = ["--bootstrap-server", settings.bootstrap_servers, "--command-config", "admin.properties"]
+            click.echo(shlex.join(["fraudstream", "kafka", "acls", *server, *arguments]))

@@ -53,7 +53,7 @@ class Check:
     @property
     def state(self) -> str:
         """Either missing, note or ok."""
-        return "missing" if not self.ok else "note" if self.remedy else "ok"
+        return "failed" if not self.ok else "note" if self.remedy else "ok"
 
 
 Checks = Mapping[str, Callable[[], Sequence[Check] | Iterator[Check]]]
@@ -101,7 +101,7 @@ def render(findings: Sequence[Check]) -> Table:
     table = Table("", "", title="fraudstream doctor", title_justify="left")
     table.add_column("result", overflow="fold")
     table.add_column("what to do", overflow="fold")
-    colours = {"missing": "red", "note": "yellow", "ok": "green"}
+    colours = {"failed": "red", "note": "yellow", "ok": "green"}
     for finding in findings:
         mark = f"[{colours[finding.state]}]{finding.state}[/]"
         table.add_row(mark, escape(finding.name), escape(finding.detail), escape(finding.remedy))

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ _LOGIN_MODULES: Final = {
     "OAUTHBEARER": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule",
 }
 _OAUTH_HANDLER: Final = "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler"
+_PROVIDERS: Final = "config.providers"
 _SECRETS: Final = "secrets"
 """The name under which Java's clients know the provider that reads secrets from files."""
 
@@ -122,7 +123,7 @@ class Cluster:
         certificate, key = (each.ssl_certificate_location, each.ssl_key_location) if each.uses_tls else (None, None)
         if secret is not None or certificate is not None:
             provider = "org.apache.kafka.common.config.provider.DirectoryConfigProvider"
-            properties |= {"config.providers": _SECRETS, f"config.providers.{_SECRETS}.class": provider}
+            properties |= {_PROVIDERS: _SECRETS, f"{_PROVIDERS}.{_SECRETS}.class": provider}
         if each.is_customized:
             properties["security.protocol"] = each.security_protocol
         if each.uses_tls:
@@ -133,7 +134,10 @@ class Cluster:
             properties["ssl.keystore.key"] = _content_of(key)
         if secret is not None:
             properties |= self._jaas(secret)
+        providers = [table[_PROVIDERS] for table in (properties, each.java) if _PROVIDERS in table]
         properties = {"bootstrap.servers": self.bootstrap_servers} | properties | each.java
+        if providers:
+            properties[_PROVIDERS] = ",".join(providers)
         return {f"kafka.{name}": value for name, value in properties.items()}
 
     def _truststore(self) -> dict[str, str]:
@@ -208,6 +212,8 @@ def is_denied(error: KafkaError) -> bool:
 def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, resource: str) -> KafkaFailure:
     """Build the error for a failed operation on a resource, such as `READ` on `topic fraud_alerts`."""
     error: KafkaError = cause.args[0]
+    if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+        return denied(cluster, "DESCRIBE", f"group {cluster.group}")
     if is_denied(error):
         return denied(cluster, operation, resource)
     return KafkaFailure(
@@ -220,12 +226,12 @@ _PROTOCOL: Final = (
 )
 
 
-def is_final(errors: list[KafkaError]) -> bool:
+def is_final(errors: Iterable[KafkaError]) -> bool:
     """Whether the client has tried every broker, or trying again would not help."""
     return any(error.code() in (KafkaError._ALL_BROKERS_DOWN, KafkaError._AUTHENTICATION) for error in errors)  # noqa: SLF001
 
 
-def unreachable(cluster: Cluster, errors: list[KafkaError]) -> KafkaFailure:
+def unreachable(cluster: Cluster, errors: Collection[KafkaError]) -> KafkaFailure:
     """Tell why no broker answered, from the errors that the client reported meanwhile."""
     for error in errors:
         if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - the client's name for it

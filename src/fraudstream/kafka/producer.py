@@ -122,7 +122,7 @@ def produce(
         write_progress(plan.progress, run)
         tracker = DeliveryTracker(run, spool)
         limits = {"message.max.bytes": limit_bytes, "linger.ms": _linger(plan.interval)}
-        client = Producer(_CLIENT | plan.cluster.client() | limits | {"error_cb": tracker.client_error})
+        client = Producer(plan.cluster.client() | _CLIENT | limits | {"error_cb": tracker.client_error})
         session = _Session(plan, partitions, client, tracker, spool, show)
         write_ready(plan.ready_file)
         try:

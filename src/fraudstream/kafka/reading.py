@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final
@@ -11,7 +12,7 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import DataError, KafkaFailure, TopicMissing
-from fraudstream.kafka.client import Cluster, failure
+from fraudstream.kafka.client import Cluster, failure, is_final, unreachable
 from fraudstream.messages.ledger import LedgerEntry, parse_entry
 from fraudstream.transactions.wire import Topic
 
@@ -145,20 +146,38 @@ class Watermarks:
         self._cluster = cluster
         self._topic = topic
         self._admin: AdminClient | None = None
+        self._errors: deque[KafkaError] = deque(maxlen=10)
 
     def read(self) -> dict[int, tuple[int, int]]:
         """Return the first offset and the end offset (after the last acknowledged record) of each partition.
 
-        Raises KafkaException if the broker does not respond, or TopicMissing.
+        Raises KafkaException or KafkaFailure if the broker does not respond, or TopicMissing.
         """
         # An admin client: a consumer would look for the coordinator of its group, which not everyone may describe.
         if self._admin is None:
-            self._admin = AdminClient(self._cluster.client())
-        partitions = partitions_of(self._admin, self._topic, _SECONDS)
+            self._admin = AdminClient(self._cluster.client() | {"error_cb": self._errors.append})
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            try:
+                watermarks = self._read(self._admin)
+            except KafkaException as e:
+                self._admin.poll(0)  # runs the callback above
+                if e.args[0].code() in _NO_LEADER and time.monotonic() < deadline:
+                    time.sleep(0.05)
+                elif is_final(self._errors):
+                    raise unreachable(self._cluster, self._errors) from e
+                else:
+                    raise
+            else:
+                self._errors.clear()
+                return watermarks
+
+    def _read(self, admin: AdminClient) -> dict[int, tuple[int, int]]:
+        partitions = partitions_of(admin, self._topic, _SECONDS)
         if not partitions:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        begins = self._offsets(self._admin, partitions, OffsetSpec.earliest())
-        ends = self._offsets(self._admin, partitions, OffsetSpec.latest())
+        begins = self._offsets(admin, partitions, OffsetSpec.earliest())
+        ends = self._offsets(admin, partitions, OffsetSpec.latest())
         return {partition: (begins[partition], ends[partition]) for partition in partitions}
 
     def _offsets(self, admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:

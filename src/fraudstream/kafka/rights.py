@@ -4,20 +4,27 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
+import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, TopicDescription
 
 from fraudstream.kafka.client import Cluster, denied, failure, is_denied
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
 
+log = structlog.get_logger(__name__)
+
 REQUEST_SECONDS: Final = 30.0
 
 
 class Right(NamedTuple):
-    """A right on a topic, or on the relays' consumer group where `topic` is None."""
+    """A right on a topic, or on the relays' consumer group where `topic` is None.
+
+    A command starts without one that has a `purpose`, and does all but that.
+    """
 
     operation: AclOperation
     topic: Topic | None
+    purpose: str = ""
 
     def resource(self, cluster: Cluster) -> str:
         """Name the resource on a cluster."""
@@ -29,11 +36,15 @@ def _rights(group: AclOperation | None, topics: Mapping[Topic, Iterable[AclOpera
     return (*rights, Right(group, None)) if group is not None else tuple(rights)
 
 
+def _for(purpose: str, topic: Topic, *operations: AclOperation) -> tuple[Right, ...]:
+    return tuple(Right(operation, topic, purpose) for operation in operations)
+
+
 _READ, _WRITE, _DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
-_CONFIGS = AclOperation.DESCRIBE_CONFIGS
+_LIMIT: Final = _for("to know the topic's limit of a record's size", Topic.TRANSACTIONS, AclOperation.DESCRIBE_CONFIGS)
 
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
-    "produce": _rights(None, {Topic.TRANSACTIONS: (_WRITE, _CONFIGS)}),
+    "produce": _rights(None, {Topic.TRANSACTIONS: (_WRITE,)}) + _LIMIT,
     # The ledger is read with the name of the group, which the detector does not join.
     "detect": _rights(
         _DESCRIBE,
@@ -43,17 +54,14 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
             Topic.LEDGER: (_READ, _WRITE),
         },
     ),
-    # Replays are read from the input topic and written to it; the heads of the audit trail are events.
-    "relay": _rights(
-        _READ,
-        {Topic.TRANSACTIONS: (_READ, _WRITE, _CONFIGS)}
-        | {topic: (_READ, _WRITE) if topic is Topic.EVENTS else (_READ,) for topic in RELAYED_TOPICS},
-    ),
-    "audit": _rights(
-        _DESCRIBE, {Topic.TRANSACTIONS: (_READ, _CONFIGS)} | {topic: (_READ,) for topic in RELAYED_TOPICS}
-    ),
+    "relay": _rights(_READ, {Topic.TRANSACTIONS: (_DESCRIBE,)} | {topic: (_READ,) for topic in RELAYED_TOPICS})
+    + _for("to publish the head of the audit trail", Topic.EVENTS, _WRITE)
+    + _for("to send replays", Topic.TRANSACTIONS, _READ, _WRITE)
+    + _LIMIT,
+    "audit": _rights(_DESCRIBE, {topic: (_READ,) for topic in Topic})
+    + _for("to know whether the topic is compacted", Topic.TRANSACTIONS, AclOperation.DESCRIBE_CONFIGS),
     "checkpoint": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,)}),
-    "dead-letters": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_READ, _WRITE, _CONFIGS), Topic.DEAD_LETTERS: (_READ,)}),
+    "dead-letters": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,)}) + _LIMIT,
 }
 """By command, its rights when the topics exist; READ and WRITE include DESCRIBE."""
 
@@ -62,6 +70,8 @@ def topics_of(command: str) -> list[Topic]:
     """List the topics that a command uses."""
     return list(dict.fromkeys(right.topic for right in RIGHTS[command] if right.topic is not None))
 
+
+_NOT_THERE: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)
 
 Described = Mapping[str, TopicDescription | KafkaError]
 """By name, topics with the client's rights; the error for one that does not exist or may not be described."""
@@ -78,7 +88,7 @@ def describe(admin: AdminClient, cluster: Cluster, names: Iterable[str]) -> dict
             descriptions[name] = future.result()
         except KafkaException as e:
             error: KafkaError = e.args[0]
-            if error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART and not is_denied(error):
+            if error.code() not in _NOT_THERE and not is_denied(error):
                 raise failure(f"cannot describe the topic {name}", e, cluster, "DESCRIBE", f"topic {name}") from e
             descriptions[name] = error
     return descriptions
@@ -114,9 +124,12 @@ def _rights_on_group(admin: AdminClient, cluster: Cluster) -> list[AclOperation]
 
 
 def require_rights(admin: AdminClient, cluster: Cluster, command: str, topics: Described) -> None:
-    """Raise KafkaAccessDenied for the first right of the command that this client lacks."""
+    """Raise KafkaAccessDenied for the first right that the command cannot do without; log the others."""
     for right in missing_rights(admin, cluster, command, topics):
-        raise denied(cluster, right.operation.name, right.resource(cluster))
+        error = denied(cluster, right.operation.name, right.resource(cluster))
+        if not right.purpose:
+            raise error
+        log.warning(error.what, needed=right.purpose, remedy=error.remedy)
 
 
 def acl_arguments(cluster: Cluster, command: str, principal: str) -> Iterator[list[str]]:

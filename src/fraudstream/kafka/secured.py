@@ -3,6 +3,7 @@
 import datetime as dt
 import ipaddress
 import secrets
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
     AclBinding,
+    AclBindingFilter,
+    AclOperation,
     AclPermissionType,
     AdminClient,
     ResourcePatternType,
@@ -25,6 +28,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS
@@ -37,8 +41,16 @@ USERS: Final = (ADMIN, *RIGHTS)
 _SUBJECT: Final = "fraudstream-broker"
 _MECHANISM: Final = "SCRAM-SHA-512"
 
-OPEN: Final[Mapping[str, Any]] = {"security_protocol": "PLAINTEXT", "librdkafka": {}, "java": {}}
-"""The settings of an open broker, by name."""
+OPEN: Final[Mapping[str, Any]] = {
+    "security_protocol": "PLAINTEXT",
+    "librdkafka": {},
+    "java": {},
+    # A single node has one replica of everything.
+    "create_topics": True,
+    "replication_factor": None,
+    "min_insync_replicas": None,
+}
+"""The settings of the bundled broker where they are not the user's, by name."""
 
 _LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 
@@ -71,6 +83,10 @@ class SecureFolder:
         """Write what is missing or expires soon, and the settings of each user for this address."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(self.path.iterdir()) and not self.ca.exists():
+                raise BrokerFailed(
+                    "this folder has other files", where=str(self.path), remedy="give --secure a folder of its own"
+                )
             self.path.chmod(0o700)
             self._write_certificates()
             for user in USERS:
@@ -98,15 +114,15 @@ class SecureFolder:
         return {**OPEN, **files, "security_protocol": "SSL"}
 
     def _settings(self, user: str, bootstrap_servers: str) -> str:
-        prefix = "FRAUDSTREAM_KAFKA"
-        return (
-            f"FRAUDSTREAM_BOOTSTRAP_SERVERS={bootstrap_servers}\n"
-            f"{prefix}_SECURITY_PROTOCOL=SASL_SSL\n"
-            f"{prefix}_SASL_MECHANISM={_MECHANISM}\n"
-            f"{prefix}_SASL_USERNAME={user}\n"
-            f"{prefix}_SASL_PASSWORD_FILE={self.password(user)}\n"
-            f"{prefix}_SSL_CA_LOCATION={self.ca}\n"
-        )
+        settings = {
+            "BOOTSTRAP_SERVERS": bootstrap_servers,
+            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+            "KAFKA_SASL_MECHANISM": _MECHANISM,
+            "KAFKA_SASL_USERNAME": user,
+            "KAFKA_SASL_PASSWORD_FILE": str(self.password(user)),
+            "KAFKA_SSL_CA_LOCATION": str(self.ca),
+        }
+        return "".join(f"{ENVIRONMENT_PREFIX}{name}={shlex.quote(value)}\n" for name, value in settings.items())
 
     def _properties(self, bootstrap_servers: str) -> str:
         password = self.password(ADMIN).read_text()
@@ -210,11 +226,20 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
         for command, rights in RIGHTS.items()
         for right in rights
     ]
+    anything: Any = None
+    kind, pattern, permission = ResourceType.ANY, ResourcePatternType.ANY, AclPermissionType.ANY
+    former = [
+        AclBindingFilter(kind, anything, pattern, f"User:{user}", anything, AclOperation.ANY, permission)
+        for user in USERS
+    ]
     try:
-        for future in (
-            *admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS).values(),
-            *admin.create_acls(bindings, request_timeout=REQUEST_SECONDS).values(),
+        # Rights of another prefix, or of a release that needed others, are removed first.
+        for request in (
+            admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS),
+            admin.delete_acls(former, request_timeout=REQUEST_SECONDS),
+            admin.create_acls(bindings, request_timeout=REQUEST_SECONDS),
         ):
-            future.result()
+            for future in request.values():
+                future.result()
     except KafkaException as e:
         raise failure("cannot create the users", e, cluster, "ALTER", "the cluster") from e

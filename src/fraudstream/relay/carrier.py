@@ -303,8 +303,10 @@ def _is_record(message: Message, cluster: Cluster) -> bool:
             remedy="give each relay an id of its own with --relay-id or FRAUDSTREAM_RELAY_ID",
         )
     if error is not None and is_denied(error):
-        raise denied(cluster, "READ", f"topic {message.topic()}" if message.topic() else f"group {cluster.group}")
-    if error is not None:
+        # It had every right when it started: an administrator may be changing them.
+        resource = f"topic {message.topic()}" if message.topic() else f"group {cluster.group}"
+        log.error(denied(cluster, "READ", resource).line)
+    elif error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None
 

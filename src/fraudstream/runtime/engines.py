@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-BATCH_CORES: Final = "2"
+BATCH_CORES: Final = 2
 """Cores of a cluster, by default, so that training and the detector run beside each other."""
 
 
@@ -45,7 +45,7 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
     from fraudstream.runtime.cluster import await_cores
     from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan, log_file
     from fraudstream.runtime.spark import spark_session
-    from fraudstream.runtime.spark_settings import CORES, check_properties
+    from fraudstream.runtime.spark_settings import CORES, check_properties, cores_for
 
     plan = SparkPlan(
         app=f"fraudstream {app}",
@@ -55,7 +55,7 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
         is_default_memory="driver_memory" not in settings.model_fields_set,
         jars=jars,
         log=log_file(settings.cache, app),
-        defaults={CORES: BATCH_CORES},
+        defaults={CORES: cores_for(BATCH_CORES, settings.spark)},
         conf=check_properties(settings.spark),
     )
     with spark_session(plan) as spark:

@@ -39,13 +39,24 @@ DEFAULTS: Final = {
 LOOPBACK_DRIVER: Final = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"}
 """Defaults for a local master; the executors of a cluster have to reach the driver."""
 
-_SECRET: Final = re.compile("secret|password|token|jaas", re.IGNORECASE)
+
+def cores_for(slots: int, properties: Mapping[str, str]) -> str:
+    """Return the cores with so many task slots: a standalone master gives none that are too few for an executor."""
+    of_task, of_executor = (
+        int(value) if (value := properties.get(name, "1")).isdecimal() and int(value) else 1
+        for name in ("spark.task.cpus", "spark.executor.cores")
+    )
+    executors = -(-slots // max(1, of_executor // of_task)) if of_executor > 1 else slots * of_task
+    return str(executors * of_executor)
+
+
+_SECRET: Final = re.compile("secret|password|token|jaas|access[.]?key|account[.]key", re.IGNORECASE)
 _OWN_SETTINGS: Final = {"spark.master": "spark_master", "spark.driver.memory": "driver_memory"}
 
 
 def check_properties(properties: Mapping[str, str]) -> dict[str, str]:
     """Return the properties of `[spark]`; raises SettingsError for one that would be ignored or seen by others."""
-    for name in properties:
+    for name, value in properties.items():
         if not name.startswith("spark."):
             what, remedy = "is not a property of Spark", f"its name has to begin with spark.: spark.{name}"
         elif name in AFFECTS_RESULTS:
@@ -53,7 +64,7 @@ def check_properties(properties: Mapping[str, str]) -> dict[str, str]:
             remedy = f"remove it; it is always {AFFECTS_RESULTS[name]}"
         elif name in _OWN_SETTINGS:
             what, remedy = "has a setting of its own", f"set {_OWN_SETTINGS[name]} instead"
-        elif _SECRET.search(name):
+        elif _SECRET.search(f"{name}={value}"):
             what = "looks like a secret, and Spark's JVM gets these properties on its command line, where all see them"
             remedy = "set it in spark-defaults.conf in the directory that SPARK_CONF_DIR names, readable by you alone"
         else:
