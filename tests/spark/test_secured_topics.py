@@ -71,7 +71,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) ->
 
 
 @pytest.mark.parametrize("login", ["password", "token", "certificate"])
-def test_each_login_writes_the_topic_and_reads_it_with_spark(login: str, secured: Secured, spark: SparkSession) -> None:
+def test_each_login_writes_the_topic_and_reads_it_with_spark(
+    login: str, secured: Secured, spark: SparkSession, capsys: pytest.CaptureFixture[str]
+) -> None:
     cluster: Cluster = getattr(secured, login)
     ensure_topics(cluster, 2, DEFAULT_MAX_RECORD_BYTES, "relay")
     watermarks = Watermarks(cluster, TOPIC)
@@ -83,6 +85,10 @@ def test_each_login_writes_the_topic_and_reads_it_with_spark(login: str, secured
     span = Range(0, before, before + 1)
     with cluster.spark_options(is_local=True) as options:
         assert count_records(spark, options, TOPIC, [span]) == {span: 1}
+        spark.read.format("kafka").options(**options).option("subscribe", TOPIC).load().explain("extended")
+    plan = capsys.readouterr().out
+    assert "kafka" in plan.lower()
+    assert not any(secret in plan for secret in (SECRET, "quoted", secured.password.settings.password()))
 
 
 def test_the_error_names_a_wrong_client_secret_as_credentials(secured: Secured) -> None:
