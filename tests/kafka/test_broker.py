@@ -22,6 +22,7 @@ from fraudstream.errors import BrokerFailed, PortInUse
 from fraudstream.kafka.broker import BrokerPlan, Listener, RunningBroker, start_broker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin, require_broker
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
@@ -116,6 +117,13 @@ def test_a_record_from_a_clock_that_is_a_day_off_is_taken(broker: RunningBroker,
         client.produce(topic, b"{}", timestamp=now + shift, on_delivery=lambda error, _: failed.append(error))
     assert client.flush(30) == 0
     assert failed == [None, None, None]
+
+
+def test_it_takes_the_names_of_the_settings_but_nothing_that_one_node_cannot_do(plan: BrokerPlan) -> None:
+    names = {"topic_prefix": "acme.", "topic_alerts": "frauds"}
+    company = {"security_protocol": "SSL", "create_topics": False, "replication_factor": 3, "min_insync_replicas": 2}
+    settings = KafkaSettings.model_validate(names | company | {"librdkafka": {"acks": "1"}})
+    assert dataclasses.replace(plan, kafka=settings).cluster.settings == KafkaSettings.model_validate(names)
 
 
 def test_a_port_in_use_is_refused_before_anything_is_written(plan: BrokerPlan) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Producer
@@ -21,7 +22,14 @@ from cryptography import x509
 from structlog.testing import capture_logs
 
 from fraudstream.config import Settings
-from fraudstream.errors import BrokerUnreachable, FraudstreamError, KafkaAccessDenied, KafkaLoginFailed, TopicMissing
+from fraudstream.errors import (
+    BrokerFailed,
+    BrokerUnreachable,
+    FraudstreamError,
+    KafkaAccessDenied,
+    KafkaLoginFailed,
+    TopicMissing,
+)
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
@@ -235,6 +243,14 @@ def test_the_folder_is_its_owner_s_alone(folder: SecureFolder) -> None:
 def test_the_broker_s_certificate_is_signed_by_the_folder_s_authority(folder: SecureFolder) -> None:
     authority, broker = (x509.load_pem_x509_certificate(path.read_bytes()) for path in (folder.ca, folder.broker))
     broker.verify_directly_issued_by(authority)
+
+
+def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine").touch()
+    tmp_path.chmod(0o755)
+    with pytest.raises(BrokerFailed, match="this folder has other files"):
+        SecureFolder(tmp_path).prepare("127.0.0.1:9092")
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
 def test_prepared_again_the_folder_keeps_its_passwords_and_certificates(folder: SecureFolder) -> None:
