@@ -46,7 +46,7 @@ class Steps:
     folder: Path
     outputs: dict[str, str]
     stored: list[tuple[int | None, str]]
-    shown: str
+    visible: str
 
     @property
     def passwords(self) -> list[str]:
@@ -178,5 +178,5 @@ def test_no_password_is_in_a_log_checkpoint_answer_or_command_line(steps: Steps)
             searched += 1
             assert not any(password.encode() in content for password in steps.passwords), path
     assert searched > 30
-    assert "fraudstream" in steps.shown
-    assert not any(password in steps.shown for password in steps.passwords)
+    assert "fraudstream" in steps.visible
+    assert not any(password in steps.visible for password in steps.passwords)
