@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pyspark import SparkConf, SparkContext
 
+from fraudstream.errors import SettingsError
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import OWN_CORES, configure
-from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, check_properties, cores_for
 
 CLUSTER = "spark://one:7077"
 
@@ -61,3 +62,48 @@ def test_executors_get_the_connector_beside_the_users_own_jars() -> None:
         properties(CLUSTER, {"spark.jars": "/own.jar"}, jars=jars)["spark.jars"] == "/own.jar,/kafka.jar,/clients.jar"
     )
     assert "spark.jars" not in properties("local[2]", jars=jars)
+
+
+@pytest.mark.parametrize(
+    ("of_executor", "of_task", "cores"),
+    [
+        (None, None, 5),
+        ("1", None, 5),
+        ("3", None, 6),  # two executors of three slots
+        ("4", None, 8),
+        ("4", "2", 12),  # three executors of two slots
+        ("3", "2", 15),  # five executors of one slot, each with a core that no task uses
+        (None, "2", 10),
+        ("0", "-1", 5),  # what is no number of cores is for Spark to refuse
+        ("four", "", 5),
+    ],
+)
+def test_cores_are_those_of_whole_executors(of_executor: str | None, of_task: str | None, cores: int) -> None:
+    given = {"spark.executor.cores": of_executor, "spark.task.cpus": of_task}
+    assert cores_for(5, {name: value for name, value in given.items() if value is not None}) == str(cores)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spark.driver.extraJavaOptions", "-Djavax.net.ssl.trustStorePassword=hunter2"),
+        ("spark.hadoop.fs.s3a.access.key", "hunter2"),
+        ("spark.hadoop.fs.s3a.secret.key", "hunter2"),
+        ("spark.hadoop.fs.azure.account.key.x.dfs.core.windows.net", "hunter2"),
+        ("spark.executorEnv.OPTS", "sasl.jaas.config=hunter2"),
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_properties({"spark.executor.memory": "1g", name: value})
+    assert name in str(refused.value)
+    assert "hunter2" not in f"{refused.value} {refused.value.where} {refused.value.remedy}"
+
+
+def test_other_properties_pass_unchanged() -> None:
+    own = {
+        "spark.executor.cores": "4",
+        "spark.sql.shuffle.partitions.x": "2",
+        "spark.hadoop.fs.s3a.endpoint": "s3:9000",
+    }
+    assert check_properties(own) == own
