@@ -59,6 +59,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, java: Java) -> Iterator[Sp
 
 
 @pytest.fixture
+def both_workers(cluster: SparkCluster) -> SparkCluster:
+    """The cluster with a task slot for each partition."""
+    if TWO not in cluster.processes:
+        cluster.start_worker(TWO)
+    return cluster
+
+
+@pytest.fixture
 def folder(cluster: SparkCluster, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with a model and the settings, and what Spark reads of its user's own files."""
     copytree(models, tmp_path / "models")
@@ -169,7 +177,7 @@ def stored_ids(system: Demo) -> list[str]:
 # The tests of the watch in `tests/unit` check in every change what is reported.
 @pytest.mark.nightly
 def test_no_alert_is_lost_when_executor_worker_and_driver_are_killed(
-    cluster: SparkCluster,
+    both_workers: SparkCluster,
     folder: Path,
     system: Demo,
     sender: Sender,
@@ -178,7 +186,7 @@ def test_no_alert_is_lost_when_executor_worker_and_driver_are_killed(
     run: Command,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    cluster.start_worker(TWO)
+    cluster = both_workers
     relay = spawn(command_line("relay"), log=folder / "logs" / "relay.log", cwd=folder)
     ready = folder / "ready"
     monkeypatch.setenv("FRAUDSTREAM_READY_FILE", str(ready))
@@ -281,11 +289,11 @@ def time_of(text: str) -> datetime:
 
 @pytest.mark.nightly
 def test_spark_submit_with_jars_detects_on_a_cluster(
-    cluster: SparkCluster, folder: Path, system: Demo, sender: Sender, scores: Scores, jars: Jars
+    both_workers: SparkCluster, folder: Path, system: Demo, sender: Sender, scores: Scores, jars: Jars
 ) -> None:
     (folder / "spark_consumer.py").write_bytes((SCRIPTS / "spark_consumer.py").read_bytes())
     connector, log = ",".join(map(str, jars.connector)), folder / "logs" / "consumer.log"
-    submit = ("spark-submit", "--master", cluster.url, "--driver-memory", "512m", "--jars", connector)
+    submit = ("spark-submit", "--master", both_workers.url, "--driver-memory", "512m", "--jars", connector)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     running = spawn([*submit, folder / "spark_consumer.py"], log=log, env=environment, cwd=folder)
     try:
