@@ -47,7 +47,7 @@ class SparkCluster:
     def executors(self, host: str) -> list[psutil.Process]:
         """The executors of a worker, of all applications."""
         children = psutil.Process(self.processes[host].pid).children(recursive=True)
-        return [each for each in children if EXECUTOR in " ".join(each.cmdline())]
+        return [each for each in children if _is_executor(each)]
 
     def kill_worker(self, host: str) -> None:
         """Kill a worker; its executors notice, and exit."""
@@ -70,6 +70,13 @@ class SparkCluster:
         ]
         environment = {**os.environ, "JAVA_HOME": str(self.java.home), "SPARK_DAEMON_MEMORY": "128m"}
         self.processes[name] = spawn(command, log=self.folder / f"{name}.log", env=environment)
+
+
+def _is_executor(process: psutil.Process) -> bool:
+    try:
+        return EXECUTOR in " ".join(process.cmdline())
+    except psutil.NoSuchProcess:  # it has ended, as the small commands that a worker runs; perhaps as a zombie
+        return False
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from pyspark import SparkConf, SparkContext
 
+from fraudstream.errors import SettingsError
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import OWN_CORES, configure
-from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, check_properties, cores_for
 
 CLUSTER = "spark://one:7077"
 
@@ -48,10 +49,10 @@ def test_only_a_local_driver_has_the_loopback_address() -> None:
 
 
 def test_cores_are_ours_to_change_only_where_the_user_set_none() -> None:
-    own = properties(CLUSTER, defaults={CORES: "4"})
-    assert (own[CORES], OWN_CORES in own) == ("4", True)
+    own = properties(CLUSTER, slots=3)
+    assert (own[CORES], OWN_CORES in own) == ("3", True)
     for given in ({"user": {CORES: "4"}}, {"conf": {CORES: "4"}}):
-        own = properties(CLUSTER, defaults={CORES: "4"}, **given)
+        own = properties(CLUSTER, slots=3, **given)
         assert (own[CORES], OWN_CORES in own) == ("4", False)
 
 
@@ -61,3 +62,43 @@ def test_executors_get_the_connector_beside_the_users_own_jars() -> None:
         properties(CLUSTER, {"spark.jars": "/own.jar"}, jars=jars)["spark.jars"] == "/own.jar,/kafka.jar,/clients.jar"
     )
     assert "spark.jars" not in properties("local[2]", jars=jars)
+
+
+@pytest.mark.parametrize("whose", ["user", "conf"])
+def test_cores_are_counted_by_the_size_of_the_users_executors(whose: str) -> None:
+    assert properties(CLUSTER, slots=3, **{whose: {"spark.executor.cores": "2"}})[CORES] == "4"
+
+
+@pytest.mark.parametrize(
+    ("of_executor", "of_task", "cores"),
+    [
+        (None, None, 5),
+        ("1", None, 5),
+        ("3", None, 6),  # two executors of three slots
+        ("4", None, 8),
+        ("4", "2", 12),  # three executors of two slots
+        ("3", "2", 15),  # five executors of one slot, each with a core that no task uses
+        (None, "2", 10),
+        ("0", "-1", 5),  # what is no number of cores is for Spark to refuse
+        ("four", "", 5),
+    ],
+)
+def test_cores_are_those_of_whole_executors(of_executor: str | None, of_task: str | None, cores: int) -> None:
+    given = {"spark.executor.cores": of_executor, "spark.task.cpus": of_task}
+    assert cores_for(5, {name: value for name, value in given.items() if value is not None}) == str(cores)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spark.driver.extraJavaOptions", "-Djavax.net.ssl.trustStorePassword=hunter2"),
+        ("spark.hadoop.fs.s3a.access.key", "hunter2"),
+        ("spark.hadoop.fs.azure.account.key.x.dfs.core.windows.net", "hunter2"),
+        ("spark.executorEnv.OPTS", "sasl.jaas.config=hunter2"),
+    ],
+)
+def test_a_secret_is_refused_and_not_repeated(name: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_properties({"spark.executor.memory": "1g", name: value})
+    assert name in str(refused.value)
+    assert "hunter2" not in f"{refused.value} {refused.value.where} {refused.value.remedy}"

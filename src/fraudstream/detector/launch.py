@@ -17,7 +17,7 @@ from fraudstream.runtime.jvm import (
     start_jvm,
     with_enough_slots,
 )
-from fraudstream.runtime.spark_settings import CORES, check_properties, cores_for
+from fraudstream.runtime.spark_settings import check_properties
 
 LEAST_TASK_SLOTS: Final = 4
 
@@ -46,7 +46,8 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         jars=jars.connector,
         log=log_file(settings.cache, "detector"),
         java_options=java_options(settings.driver_memory),
-        defaults=_NO_HISTORY | {CORES: cores_for(partitions + 1, settings.spark)},
+        slots=partitions + 1,
+        defaults=_NO_HISTORY,
         conf=check_properties(settings.spark),
         archive=None if settings.spark_master else spark_archive(settings.cache, "detector", java, jars.connector),
     )

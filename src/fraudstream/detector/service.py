@@ -43,7 +43,7 @@ from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
-from fraudstream.runtime.spark_settings import CORES
+from fraudstream.runtime.spark_settings import CORES, cores_for
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DetectorState, EventType, Outcome, Topic
@@ -120,7 +120,8 @@ def run_detector(
                     return
                 partitions = supervisor.partitions.partitions
                 plan = detector_plan(settings, java, jars, partitions)
-                changes = {"spark.master": plan.master} if is_local(spark) else {CORES: plan.defaults[CORES]}
+                cores = cores_for(plan.slots, dict(spark.sparkContext.getConf().getAll()))
+                changes = {"spark.master": plan.master} if is_local(spark) else {CORES: cores}
                 log.info("starting another Spark session", partitions=partitions, **changes)
                 events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
                 spark = reopen(spark, changes)

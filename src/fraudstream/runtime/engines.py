@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 import structlog
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = structlog.get_logger(__name__)
-
-BATCH_CORES: Final = 2
-"""Cores of a cluster, by default, so that training and the detector run beside each other."""
 
 
 def java_for(settings: Settings) -> Java:
@@ -45,7 +42,7 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
     from fraudstream.runtime.cluster import await_cores
     from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan, log_file
     from fraudstream.runtime.spark import spark_session
-    from fraudstream.runtime.spark_settings import CORES, check_properties, cores_for
+    from fraudstream.runtime.spark_settings import check_properties
 
     plan = SparkPlan(
         app=f"fraudstream {app}",
@@ -55,7 +52,6 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
         is_default_memory="driver_memory" not in settings.model_fields_set,
         jars=jars,
         log=log_file(settings.cache, app),
-        defaults={CORES: cores_for(BATCH_CORES, settings.spark)},
         conf=check_properties(settings.spark),
     )
     with spark_session(plan) as spark:

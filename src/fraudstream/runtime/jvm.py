@@ -105,6 +105,8 @@ class SparkPlan:
         log: File for the JVM's output; None discards it.
         defaults: Spark properties over which every setting of the user takes precedence.
         conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
+        slots: Task slots that a standalone master is asked for, unless the user sets `spark.cores.max`; by default
+            few, so that training and the detector run beside each other.
         archive: The class archive of the JVM; None starts without one.
     """
 
@@ -118,6 +120,7 @@ class SparkPlan:
     defaults: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     java_options: Sequence[str] = ()
+    slots: int = 2
     archive: ClassArchive | None = None
 
 

@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError, SparkFailed
 from fraudstream.runtime.jvm import Jvm, SparkPlan, is_local_master, start_jvm, with_enough_slots
-from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, LOOPBACK_DRIVER
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, LOOPBACK_DRIVER, cores_for
 
 MASTER_SECONDS: Final = 5.0
 
@@ -146,8 +146,8 @@ def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     is_local = is_local_master(conf.get("spark.master") or "")
     # Spark's script for a shell, which starts our JVM, sets it to true.
     conf.set("spark.ui.showConsoleProgress", "false").setAll(list(plan.conf.items()))
-    if plan.defaults.get(CORES) and not conf.contains(CORES):
-        conf.set(OWN_CORES, "true")
+    if not conf.contains(CORES):
+        conf.set(CORES, cores_for(plan.slots, dict(conf.getAll()))).set(OWN_CORES, "true")
     for key, value in {**DEFAULTS, **plan.defaults, **(LOOPBACK_DRIVER if is_local else {})}.items():
         conf.setIfMissing(key, value)
     if plan.jars and not is_local:
