@@ -26,7 +26,7 @@ class FolderWithTokens(SecureFolder):
 
     @property
     def keys(self) -> Path:
-        return self.path / "jwks.json"
+        return self.path.parent / "jwks.json"
 
     def server_properties(self, listeners: list[str]) -> str:
         properties = super().server_properties(listeners)
@@ -54,7 +54,6 @@ def identity_provider(keys: Path, client: str, secret: str) -> Iterator[str]:
     key = rsa.generate_private_key(65_537, 2_048)
     public = key.public_key().public_numbers()
     jwk = {"kty": "RSA", "kid": "1", "use": "sig", "alg": "RS256", "n": _number(public.n), "e": _number(public.e)}
-    keys.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     keys.write_text(json.dumps({"keys": [jwk]}))
     expected = "Basic " + base64.b64encode(f"{client}:{secret}".encode()).decode()
 

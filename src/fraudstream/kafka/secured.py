@@ -83,7 +83,7 @@ class SecureFolder:
         """Write what is missing or expires soon, and the settings of each user for this address."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(self.path.iterdir()) and not self.ca.exists():
+            if any(self.path.iterdir()) and not (self.path / "ca.key").exists():  # which is written first
                 raise BrokerFailed(
                     "this folder has other files", where=str(self.path), remedy="give --secure a folder of its own"
                 )
