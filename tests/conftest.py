@@ -23,14 +23,14 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from apps import create_app
+from brokers import broker_plan, running_broker
 from dashboards import Clock, RunningDashboard, open_store, running_dashboard
 from fraudstream.config import Settings
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
 from fraudstream.runtime.java import Java, find_java
-from fraudstream.runtime.processes import free_port
 from fraudstream.store.store import AlertStore
 
 # A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found locally, where
@@ -163,17 +163,7 @@ def jars(cache: Path, java: Java) -> Jars:
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> Iterator[RunningBroker]:
     """A real Kafka on a free port with our five topics; tests that count records make topics of their own."""
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=tmp_path_factory.mktemp("kafka"),
-        java=java,
-        jars=jars.broker,
-        partitions=2,
-        max_record_bytes=Settings.load().max_record_bytes,
-        heap="256m",
-    )
-    with start_broker(plan, lambda line: None) as running:
-        assert running is not None
+    with running_broker(broker_plan(tmp_path_factory.mktemp("broker"), java, jars)) as running:
         yield running
 
 

@@ -170,6 +170,7 @@ def test_what_a_finger_touches_stays_to_be_read(dashboard: RunningDashboard, bro
     context.close()
 
 
+@pytest.mark.nightly  # the values: tests/integration/test_charts.py
 def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_reader(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
@@ -224,6 +225,7 @@ def test_the_span_is_a_link_and_back_leads_back(
     assert page_errors == []
 
 
+@pytest.mark.nightly
 def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
@@ -252,6 +254,7 @@ def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     assert page_errors == []
 
 
+@pytest.mark.nightly  # the live page has it in every change: test_live_pause.py
 def test_a_server_that_is_gone_is_reported_and_the_page_goes_on_by_itself(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:

@@ -105,7 +105,7 @@ def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboar
     expect(page.locator("tbody[data-id='id-2'] .toggle")).to_be_focused()
 
 
-@pytest.mark.parametrize("how", ["no EventSource", "the stream fails"])
+@pytest.mark.parametrize("how", ["no EventSource", pytest.param("the stream fails", marks=pytest.mark.nightly)])
 def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
     dashboard: RunningDashboard, page: Page, page_errors: list[str], how: str
 ) -> None:
@@ -141,6 +141,7 @@ def test_a_page_goes_back_to_the_stream_and_says_since_when_it_was_away(
     assert [text for text in page_errors if not STREAM_GONE.search(text)] == []
 
 
+@pytest.mark.nightly
 def test_a_dashboard_away_for_long_is_found_again(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:

@@ -11,12 +11,11 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from brokers import broker_plan, running_broker
 from commands import FRAUDS, ROWS, Command, command_line, read_scores
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.broker import RunningBroker
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import free_port
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from running_demo import Demo, running_demo
 
 ON_THE_DEMO = ("test_demo", "test_schema", "test_detector", "test_hostile_records", "test_demo_stops")
@@ -106,15 +105,5 @@ def fetched(jars: Jars) -> Jars:
 @pytest.fixture
 def own_broker(tmp_path: Path, java: Java, jars: Jars) -> Iterator[RunningBroker]:
     """A broker of this test's own: the detector reads the topic from its first record."""
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=tmp_path / "kafka",
-        java=java,
-        jars=jars.broker,
-        partitions=2,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        heap="256m",
-    )
-    with start_broker(plan, lambda line: None) as running:
-        assert running is not None
+    with running_broker(broker_plan(tmp_path, java, jars)) as running:
         yield running

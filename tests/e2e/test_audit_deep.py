@@ -12,17 +12,16 @@ import pytest
 from confluent_kafka import Producer
 
 import audits
+from brokers import broker_plan, running_broker
 from commands import ROWS, Command
 from dashboards import alert as posted_alert
-from fraudstream.kafka.broker import BrokerPlan, start_broker
 from fraudstream.kafka.topics import topic_id
 from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import free_port
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
@@ -45,9 +44,8 @@ def fill(
     deployment = read_current(workdir / "models" / "current")
     alerts = {row: score for row, (outcome, score) in scores.items() if outcome == "alert" and score is not None}
     entry = audits.entry(0, ROWS, alert=len(alerts), model_id=deployment.model_id)
-    plan = BrokerPlan(free_port(), workdir / "kafka", java, jars.broker, 1, DEFAULT_MAX_RECORD_BYTES, "256m")
-    with start_broker(plan, lambda line: None) as broker:
-        assert broker is not None
+    plan = broker_plan(workdir, java, jars, partitions=1)
+    with running_broker(plan) as broker:
         changes = {
             "topic_id": topic_id(plan.cluster, INPUT),
             "revision": deployment.revision,

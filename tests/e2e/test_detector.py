@@ -170,6 +170,7 @@ def test_every_record_ends_in_its_outcome_and_none_stops_the_query(
     assert "Traceback" not in (demo.workdir / "logs" / "detector.log").read_text()
 
 
+@pytest.mark.nightly  # tests/unit/test_supervisor.py has it in every change
 def test_a_second_detector_on_the_same_checkpoint_is_refused(demo: Demo, models: Path, run: Command) -> None:
     second = run(
         "detect", "--bootstrap-servers", demo.bootstrap, "--model", models / "current",

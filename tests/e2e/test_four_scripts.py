@@ -265,6 +265,8 @@ def test_without_a_creditcard_csv_the_path_and_a_remedy_are_printed(
     assert "fraudstream simulate" in error
 
 
+# The commands, whose functions the scripts call, refuse alike in every change: test_bad_input.py.
+@pytest.mark.nightly
 @pytest.mark.parametrize("script", ["kafka_producer.py", "spark_consumer.py"])
 def test_without_a_broker_its_address_and_a_remedy_are_printed(
     script: str, models: Path, payments: Path, tmp_path: Path
@@ -277,6 +279,7 @@ def test_without_a_broker_its_address_and_a_remedy_are_printed(
     assert "FRAUDSTREAM_BOOTSTRAP_SERVERS" in error
 
 
+@pytest.mark.nightly
 def test_without_a_model_the_script_that_trains_one_is_named(payments: Path, tmp_path: Path) -> None:
     folder = copied_project(tmp_path, payments)
     nobody = f"127.0.0.1:{free_port()}"

@@ -26,7 +26,8 @@ from fraudstream.transactions.csv_source import open_csv
 from fraudstream.transactions.wire import Topic
 from secured import cluster_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+# In every change: logins and rights on a real broker in tests/kafka/test_secured_broker.py.
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 PAGE = Path(__file__).parents[2] / "docs" / "production.md"
 READY = {

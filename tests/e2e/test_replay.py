@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,13 @@ from confluent_kafka import Producer
 
 from commands import Command, command_line
 from dashboards import RunningDashboard
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
-from fraudstream.runtime.jars import Jars
-from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import free_port, stop, wait_until
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.kafka.broker import RunningBroker
+from fraudstream.runtime.processes import stop, wait_until
+from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
 
 FRAUD = b'{"Time":1,"V1":9,"V2":-6,"V3":0,"V4":5,"V5":0,"Amount":1}'
-
-
-@pytest.fixture
-def own_broker(tmp_path: Path, java: Java, jars: Jars) -> Iterator[RunningBroker]:
-    plan = BrokerPlan(free_port(), tmp_path / "kafka", java, jars.broker, 2, DEFAULT_MAX_RECORD_BYTES, heap="256m")
-    with start_broker(plan, lambda line: None) as running:
-        assert running is not None
-        yield running
 
 
 @pytest.mark.nightly

@@ -27,7 +27,8 @@ from fraudstream.transactions.wire import EventType, Topic
 from running_demo import Demo
 from spark_clusters import SparkCluster, spark_cluster
 
-pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
+# What the settings make of a session, and how its executors are watched, `tests/unit` checks in every change.
+pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
 
 Scores = dict[int, tuple[str, float | None]]
 
@@ -105,7 +106,6 @@ def test_a_cluster_scores_each_row_as_this_machine_does(
     assert "Launching executor" in cluster.log("master")
 
 
-@pytest.mark.nightly
 def test_a_model_that_a_cluster_trained_is_whole(folder: Path, payments: Path, run: Command) -> None:
     arguments = ("--data", payments, "--algorithm", "logistic-regression", "--models", "trained")
     done = run("train", *arguments, cwd=folder)
@@ -174,8 +174,6 @@ def stored_ids(system: Demo) -> list[str]:
     return sorted(alert["alert_id"] for alert in system.alerts())
 
 
-# The tests of the watch in `tests/unit` check in every change what is reported.
-@pytest.mark.nightly
 def test_no_alert_is_lost_when_executor_worker_and_driver_are_killed(
     both_workers: SparkCluster,
     folder: Path,
@@ -287,7 +285,6 @@ def time_of(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-@pytest.mark.nightly
 def test_spark_submit_with_jars_detects_on_a_cluster(
     both_workers: SparkCluster, folder: Path, system: Demo, sender: Sender, scores: Scores, jars: Jars
 ) -> None:

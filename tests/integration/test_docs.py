@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
+import click
 import pytest
 
 from apps import create_app
 from fraudstream import metrics
 from fraudstream.cli.entry import cli
 from fraudstream.config import Settings, variables
+from fraudstream.kafka.rights import RIGHTS
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.store.store import AlertStore
 
@@ -58,6 +62,18 @@ def test_five_walks_list_existing_files_and_count_them() -> None:
         assert heading.endswith(f": {len(files)} files")
         assert len(set(files)) == len(files)
         assert [file for file in files if not (ROOT / "src" / "fraudstream" / file).is_file()] == []
+
+
+def test_the_commands_of_a_secured_broker_are_parsed_and_have_a_user() -> None:
+    """They are run as they stand by `make nightly`: tests/e2e/test_production.py."""
+    text = (ROOT / "docs" / "production.md").read_text()
+    (block,) = re.findall(r"^```bash\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    lines = [shlex.split(line.removesuffix("&")) for line in block.splitlines() if "() {" not in line]
+    for program, name, *arguments in lines:
+        command = cli.commands[name]
+        command.make_parser(click.Context(command)).parse_args(arguments)
+        assert program == "fraudstream" or name in RIGHTS
+    assert {program for program, *_ in lines} == {"fraudstream", "with"}
 
 
 def test_every_metric_is_documented() -> None:

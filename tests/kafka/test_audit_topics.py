@@ -13,24 +13,24 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 import audits
+from brokers import broker_plan, running_broker
 from dashboards import alert as stored_alert
 from fraudstream.audit.comparison import audit
 from fraudstream.audit.report import AuditReport, Kind
 from fraudstream.audit.workdir import broker_of
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError, StoreError
-from fraudstream.kafka.broker import BrokerPlan, RunningBroker, start_broker
+from fraudstream.kafka.broker import BrokerPlan, RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import topic_id
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import free_port
 from fraudstream.store.operations import prune
 from fraudstream.store.store import AlertStore
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.transactions.wire import Topic
 
 pytestmark = pytest.mark.kafka
 
@@ -41,21 +41,12 @@ ALERTS_AT, UNSCORABLE_AT, DEAD_LETTER_AT = (2, 5, 11), 7, 8
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> BrokerPlan:
     """A broker on a folder as a demo has it: the audit looks at our own topics, which are this module's alone."""
-    return BrokerPlan(
-        port=free_port(),
-        data_dir=tmp_path_factory.mktemp("workdir") / "kafka",
-        java=java,
-        jars=jars.broker,
-        partitions=2,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        heap="256m",
-    )
+    return broker_plan(tmp_path_factory.mktemp("workdir"), java, jars)
 
 
 @pytest.fixture(scope="module")
 def own_broker(plan: BrokerPlan) -> Iterator[RunningBroker]:
-    with start_broker(plan, lambda line: None) as running:
-        assert running is not None
+    with running_broker(plan) as running:
         yield running
 
 

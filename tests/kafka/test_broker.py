@@ -18,6 +18,7 @@ import pytest
 from chaos.proxy import running
 from confluent_kafka import Producer
 
+from brokers import broker_plan
 from fraudstream.errors import BrokerFailed, PortInUse
 from fraudstream.kafka.broker import BrokerPlan, Listener, RunningBroker, start_broker
 from fraudstream.kafka.client import Cluster
@@ -38,7 +39,7 @@ DAY_MS = 86_400_000
 
 @pytest.fixture
 def plan(tmp_path: Path, java: Java, jars: Jars) -> BrokerPlan:
-    return BrokerPlan(free_port(), tmp_path / "data", java, jars.broker, partitions=2, max_record_bytes=1_048_588)
+    return broker_plan(tmp_path, java, jars)
 
 
 @contextmanager
@@ -94,6 +95,7 @@ def test_it_listens_on_loopback_only(broker: RunningBroker) -> None:
         socket.create_connection(("127.0.0.2", port), timeout=5)
 
 
+@pytest.mark.nightly  # all clients of the short chaos run connect so in every change
 def test_a_client_of_another_listener_gets_another_advertised_port(plan: BrokerPlan) -> None:
     with running() as proxies:
         listening = free_port()

@@ -134,6 +134,7 @@ def test_partitions_that_are_assigned_later_too_are_relayed_from_the_beginning(b
     assert len(assignments) > 1, "the topics of the first relay are assigned when its session has expired"
 
 
+@pytest.mark.nightly  # a dashboard that is away: test_relay_posts.py and, in every change, the short chaos run
 def test_a_relay_that_cannot_post_gives_its_partitions_up_and_gets_them_back(broker: RunningBroker) -> None:
     bootstrap, first, second = broker.bootstrap_servers, Api(), Api(away=math.inf)
     with relaying(bootstrap, second, SECOND):

@@ -27,6 +27,7 @@ from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import open_admin
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.relay.api_client import DashboardClient
 from fraudstream.relay.service import CLAIMED_AT_ONCE, ReplaySender, run_relay
 from fraudstream.runtime.processes import free_port, spawn, wait_until
@@ -107,7 +108,9 @@ def records(broker: RunningBroker) -> Records:
 
 @pytest.fixture
 def settings(broker: RunningBroker, dashboard: RunningDashboard) -> Settings:
-    return Settings(bootstrap_servers=broker.bootstrap_servers, api=dashboard.url)
+    # A group of its own: Kafka counts the relays of other tests as members for ten seconds after they ended.
+    kafka = KafkaSettings(group_relay="replays")
+    return Settings(bootstrap_servers=broker.bootstrap_servers, api=dashboard.url, kafka=kafka)
 
 
 @contextmanager

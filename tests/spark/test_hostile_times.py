@@ -22,17 +22,25 @@ SCHEMA = (
 MILLIS = {253_402_300_800_000: None, 9_223_372_036_854_775: None, -62_135_596_800_001: None, -5: 1969, 0: 1970}
 
 
-@pytest.mark.parametrize("value", [b'{"a":5,"b b":0,"c.d":0}', b"[]"], ids=["alert", "dead letter"])
-def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, scorer: Scorer, value: bytes) -> None:
-    rows = [(None, value, "credit_card_transactions", 0, number, millis, None) for number, millis in enumerate(MILLIS)]
+ALERT, DEAD_LETTER = b'{"a":5,"b b":0,"c.d":0}', b"[]"
+
+
+def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, scorer: Scorer) -> None:
+    rows = [
+        (None, value, "credit_card_transactions", partition, number, millis, None)
+        for partition, value in enumerate((ALERT, DEAD_LETTER))
+        for number, millis in enumerate(MILLIS)
+    ]
     frame = spark.createDataFrame(rows, SCHEMA).withColumn("timestamp", F.expr("timestamp_millis(millis)"))
     topics = {topic: topic.value for topic in Topic}
     records = detect(
         frame.drop("millis"), scorer, topics, partitions=1, sample_every=10_000, max_record_bytes=4_000
     ).collect()
-    produced = []
-    for record in (each for each in records if each.topic != "detector_events"):
+    produced: dict[str, list[int | None]] = {Topic.ALERTS: [], Topic.DEAD_LETTERS: []}
+    for record in (each for each in records if each.topic != Topic.EVENTS):
         header = next((each.value for each in record.headers if each.key == Header.PRODUCED_AT), None)
-        at = json.loads(bytes(record.value))["produced_at"] if value.startswith(b"{") else header and header.decode()
-        produced.append(at and datetime.fromisoformat(at).astimezone(UTC).year)
-    assert sorted(produced, key=str) == sorted(MILLIS.values(), key=str)
+        is_alert = record.topic == Topic.ALERTS
+        at = json.loads(bytes(record.value))["produced_at"] if is_alert else header and header.decode()
+        produced[record.topic].append(at and datetime.fromisoformat(at).astimezone(UTC).year)
+    for years in produced.values():
+        assert sorted(years, key=str) == sorted(MILLIS.values(), key=str)

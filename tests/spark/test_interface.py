@@ -21,13 +21,13 @@ pytestmark = pytest.mark.spark
 @pytest.fixture
 def models(sparkov_model: Callable[[str], ModelArtifact]) -> Path:
     """The folder of a trained model."""
-    return sparkov_model("logistic-regression").path.parent
+    return sparkov_model("gbt").path.parent
 
 
 def test_scores_are_arrays_by_row(
     spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
 ) -> None:
-    artifact = sparkov_model("logistic-regression")
+    artifact = sparkov_model("gbt")
     lines = sparkov.path.read_text().splitlines()
     few = tmp_path / "few.csv"
     few.write_text("\n".join([*lines[:20], lines[1].split(",")[0] + "," * lines[0].count(",")]) + "\n")

@@ -20,7 +20,8 @@ from fraudstream.scoring.scorer import load_scorer
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.csv_source import CsvSource
 
-pytestmark = pytest.mark.spark
+# Scores without Spark are held to Spark's own by test_explained_scores.py in every change.
+pytestmark = [pytest.mark.spark, pytest.mark.nightly]
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
+from brokers import broker_plan, running_broker
 from fraudstream.errors import FraudstreamError
-from fraudstream.kafka.broker import BrokerPlan, start_broker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics, require_broker
@@ -43,23 +43,12 @@ class Secured:
 def secured(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) -> Iterator[Secured]:
     root = tmp_path_factory.mktemp("secured")
     folder = FolderWithTokens(root / "secure")
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=root / "kafka",
-        java=java,
-        jars=jars.broker,
-        partitions=2,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
-        heap="256m",
-        secure=folder,
-        secure_port=free_port(),
-    )
+    plan = broker_plan(root, java, jars, secure=folder, secure_port=free_port())
     with pytest.MonkeyPatch.context() as patch, identity_provider(folder.keys, "relay", SECRET) as endpoint:
         allowed = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={folder.keys.as_uri()},{endpoint}"
         files = f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={folder.keys}"
         patch.setenv("JDK_JAVA_OPTIONS", f"-XX:TieredStopAtLevel=1 {allowed} {files}")
-        with start_broker(plan, lambda line: None) as running:
-            assert running is not None
+        with running_broker(plan):
             token = {
                 "sasl_mechanism": "OAUTHBEARER",
                 "sasl_username": "relay",
@@ -70,7 +59,9 @@ def secured(tmp_path_factory: pytest.TempPathFactory, java: Java, jars: Jars) ->
             yield Secured(cluster_of(folder, "relay"), cluster_of(folder, "relay", **token), plan.cluster)
 
 
-@pytest.mark.parametrize("login", ["password", "token", "certificate"])
+@pytest.mark.parametrize(
+    "login", ["password", *(pytest.param(login, marks=pytest.mark.nightly) for login in ("token", "certificate"))]
+)
 def test_each_login_writes_the_topic_and_reads_it_with_spark(
     login: str, secured: Secured, spark: SparkSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +82,7 @@ def test_each_login_writes_the_topic_and_reads_it_with_spark(
     assert not any(secret in plan for secret in (SECRET, "quoted", secured.password.settings.password()))
 
 
+@pytest.mark.nightly
 def test_the_error_names_a_wrong_client_secret_as_credentials(secured: Secured) -> None:
     wrong = secured.token.settings.model_dump() | {"sasl_password": "another"}
     with pytest.raises(FraudstreamError, match="credentials"):

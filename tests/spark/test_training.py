@@ -70,9 +70,9 @@ def rendered(result: TrainingResult) -> str:
 
 @pytest.fixture(scope="module")
 def linear(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    """A logistic regression on `a.csv`, beside the folder of its models."""
+    """A logistic regression on `a.csv`, beside the folder of its models, whose name is as odd as a folder's may be."""
     folder = tmp_path_factory.mktemp("linear")
-    return trained(spark, write_csv(folder / "a.csv"), folder / "models")
+    return trained(spark, write_csv(folder / "a.csv"), folder / "Modèles de test, 100 % à moi")
 
 
 def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: TrainingResult) -> None:
@@ -125,12 +125,10 @@ def test_a_known_model_needs_no_spark(linear: TrainingResult) -> None:
     assert result.reused
 
 
-def test_a_directory_of_models_may_have_any_name(spark: SparkSession, tmp_path: Path) -> None:
-    models = tmp_path / "Modèles de test, 100 % à moi"
-    result = trained(spark, write_csv(tmp_path / "a.csv"), models)
-    assert {path.name for path in tmp_path.iterdir()} >= {"a.csv", models.name}
-    assert not any("%20" in path.name for path in tmp_path.iterdir())
-    assert load_fitted(load_artifact(result.artifact.path)).classifier.numFeatures == 2
+def test_a_directory_of_models_may_have_any_name(linear: TrainingResult) -> None:
+    models = linear.artifact.path.parent
+    assert {path.name for path in models.parent.iterdir()} == {"a.csv", models.name}
+    assert load_fitted(load_artifact(linear.artifact.path)).classifier.numFeatures == 2
 
 
 def assert_same(ours: Any, spark_s: Any) -> None:
@@ -144,7 +142,7 @@ def assert_same(ours: Any, spark_s: Any) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "model"),
     [
-        ("logistic-regression", LogisticRegressionModel),
+        pytest.param("logistic-regression", LogisticRegressionModel, marks=pytest.mark.nightly),
         ("random-forest", RandomForestClassificationModel),
         pytest.param("gbt", GBTClassificationModel, marks=pytest.mark.nightly),
     ],
@@ -175,11 +173,13 @@ def test_each_algorithm_is_saved_as_spark_reads_it(
         assert again.toDebugString == classifier.toDebugString  # Spark's own way of loading is as it was
 
 
+@pytest.mark.nightly  # what fills them: test_projection.py
 def test_missing_values_are_learned_from_as_the_stream_would_fill_them(spark: SparkSession, tmp_path: Path) -> None:
     result = trained(spark, write_csv(tmp_path / "a.csv", gaps=True), tmp_path / "models")
     assert result.artifact.manifest.metrics.average_precision is not None
 
 
+@pytest.mark.nightly  # figures with weights: tests/unit/test_evaluation.py
 def test_weights_stand_for_the_legitimate_rows_that_are_not_there(
     linear: TrainingResult, spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -394,6 +394,7 @@ def test_the_scorer_gives_the_scores_of_the_evaluation(
     assert sum(line[1] == "alert" for line in later) == metrics.frauds_caught + metrics.false_alarms
 
 
+@pytest.mark.nightly  # the gaps between the parts: tests/unit/test_split.py
 def test_labels_that_arrive_late_are_not_used_before_they_arrive(spark: SparkSession, tmp_path: Path) -> None:
     result = train(
         lambda: nullcontext(spark),
