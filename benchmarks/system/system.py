@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,8 +64,8 @@ class BenchSystem:
         """Return the environment variables of a user of the secured broker; none for an open one or for no user."""
         if not self.secure or user not in USERS:
             return {}
-        lines = SecureFolder(self.folder / "secure").environment(user).read_text().splitlines()
-        return dict(line.split("=", 1) for line in lines)
+        text = SecureFolder(self.folder / "secure").environment(user).read_text()
+        return dict(line.split("=", 1) for line in shlex.split(text))
 
     def cluster(self, user: str) -> Cluster:
         """Return Kafka as a user of the secured broker connects to it, or anybody to an open one."""

@@ -92,6 +92,7 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     expect(page.locator(".letters > li")).to_contain_text("4 of 5 features missing")
 
 
+@pytest.mark.nightly  # test_hostile_text.py looks at every page in every change
 def test_a_script_in_a_dead_letter_never_runs(dashboard: RunningDashboard, page: Page, page_errors: list[str]) -> None:
     hostile = {"reason": SCRIPT, "key": SCRIPT, "headers": {SCRIPT: SCRIPT}, "event_id": SCRIPT, "topic": SCRIPT}
     dashboard.post("/api/dead-letters", [dead_letter(1, SCRIPT.encode(), **hostile)])

@@ -106,6 +106,7 @@ def test_details_show_the_whole_payment_and_where_it_came_from(dashboard: Runnin
     expect(details).to_be_hidden()
 
 
+@pytest.mark.nightly  # test_hostile_text.py looks at every page in every change
 def test_a_script_in_any_name_or_value_never_runs(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
@@ -142,6 +143,7 @@ def test_a_flood_keeps_fifty_rows_and_the_newest_on_top(dashboard: RunningDashbo
     expect(page.locator("[data-tile=alerts] [data-figure]")).to_have_text("1,000")
 
 
+@pytest.mark.nightly  # as after a restart of the server, above
 def test_a_page_that_was_away_catches_up_with_the_newest(dashboard: RunningDashboard, page: Page) -> None:
     page.goto(dashboard.url)
     live(page)

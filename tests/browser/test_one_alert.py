@@ -150,6 +150,7 @@ def test_the_payment_is_copied_as_json(page: Page, dashboard: RunningDashboard) 
     assert copied == dashboard.get("/api/alerts/id-7")["transaction"]
 
 
+@pytest.mark.nightly  # test_hostile_text.py looks at every page in every change
 def test_a_script_in_any_field_column_note_or_name_never_runs(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
@@ -189,6 +190,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         context.close()
 
 
+@pytest.mark.nightly  # what the server renders: tests/integration/test_alert_page.py
 def test_everything_but_deciding_is_there_without_javascript(dashboard: RunningDashboard, browser: Browser) -> None:
     alert_id = post(dashboard, 12)
     context = browser.new_context(java_script_enabled=False)

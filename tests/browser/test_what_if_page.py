@@ -136,6 +136,7 @@ def test_a_change_made_meanwhile_is_displayed_and_not_overwritten(page: Page, da
     expect(answer).to_contain_text("0.25 is active as revision 3")
 
 
+@pytest.mark.nightly  # what the server renders: tests/integration/test_what_if.py
 def test_a_threshold_is_looked_at_without_javascript(dashboard: RunningDashboard, browser: Browser) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -125,8 +125,11 @@ def test_a_secured_broker_is_compared_with_an_open_one_in_pairs() -> None:
 
 
 def test_each_process_has_the_settings_of_its_own_user(tmp_path: Path) -> None:
-    system = BenchSystem(tmp_path, tmp_path / "current", 2, {}, secure=True)
-    SecureFolder(tmp_path / "secure").prepare(system.bootstrap)
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    system = BenchSystem(folder, tmp_path / "current", 2, {}, secure=True)
+    SecureFolder(folder / "secure").prepare(system.bootstrap)
+    assert Path(system.user_settings("detect")["FRAUDSTREAM_KAFKA_SASL_PASSWORD_FILE"]).is_file()
     assert system.user_settings("detect")["FRAUDSTREAM_KAFKA_SASL_USERNAME"] == "detect"
     assert system.user_settings("dashboard") == {}
     client = system.cluster(ADMIN).client()

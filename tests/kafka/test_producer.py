@@ -192,6 +192,7 @@ def test_a_topic_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
         run(Rows(1), changed(plan, cluster=Cluster(plan.cluster.bootstrap_servers, KafkaSettings(topic_prefix="no."))))
 
 
+@pytest.mark.nightly  # tests/e2e/test_bad_input.py has it in every change
 def test_a_broker_that_is_not_there_is_said_so(plan: ProducePlan) -> None:
     with pytest.raises(BrokerUnreachable):
         run(Rows(1), changed(plan, cluster=Cluster(f"127.0.0.1:{free_port()}")))

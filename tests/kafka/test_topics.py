@@ -55,7 +55,9 @@ def test_a_topic_that_is_not_there_is_said_so(broker: RunningBroker) -> None:
     ("host", "why", "remedy"),
     [
         ("127.0.0.1", "cannot connect to Kafka: connection refused", "fraudstream broker"),
-        ("no-such-host.invalid", "Failed to resolve", "FRAUDSTREAM_BOOTSTRAP_SERVERS"),
+        pytest.param(
+            *("no-such-host.invalid", "Failed to resolve", "FRAUDSTREAM_BOOTSTRAP_SERVERS"), marks=pytest.mark.nightly
+        ),
     ],
 )
 def test_no_broker_is_said_quickly_with_the_reason_and_a_remedy(host: str, why: str, remedy: str) -> None:
