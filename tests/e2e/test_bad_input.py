@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from commands import Command
-from fraudstream.cli import main
 from fraudstream.runtime.processes import free_port
 
 pytestmark = pytest.mark.e2e
@@ -50,18 +48,11 @@ PROCESSES = ("demo", "detect", "relay")
 
 
 @pytest.fixture
-def command_ends(run: Command, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+def command_ends(run: Command, run_here: Command) -> Command:
     """Runs a command to its end, in this process where it starts no other."""
 
     def end(command: str, *arguments: object, **more: Any) -> subprocess.CompletedProcess[str]:
-        if command in PROCESSES:
-            return run(command, *arguments, **more)
-        monkeypatch.setattr(sys, "argv", ["fraudstream", command, *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        output = capfd.readouterr()
-        return subprocess.CompletedProcess(sys.argv, int(ended.value.code or 0), output.out, output.err)
+        return (run if command in PROCESSES else run_here)(command, *arguments, **more)
 
     return end
 

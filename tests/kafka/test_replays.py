@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -19,7 +18,7 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from flask.testing import FlaskClient
 
 from apps import create_app
-from commands import command_line
+from commands import Command
 from dashboards import Clock, RunningDashboard, alert, json_of
 from dead_letters import dead_letter
 from fraudstream.config import Settings
@@ -218,10 +217,6 @@ def test_where_retention_has_removed_the_original_its_dead_letter_is_sent_unless
     assert records.at(corrected["place"]).value() == b"{}"
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command_line(*arguments), capture_output=True, text=True, check=False, timeout=120)
-
-
 class InProcess(DashboardClient):
     """The dashboard's own app, asked without a server, so that its clock can be moved."""
 
@@ -344,38 +339,38 @@ def test_a_command_that_is_killed_while_it_sends_leaves_the_rest_to_the_relay(
 
 
 def test_the_command_lists_replays_and_downloads_and_says_what_it_did_not_send(
-    broker: RunningBroker, records: Records, dashboard: RunningDashboard, tmp_path: Path
+    broker: RunningBroker, records: Records, dashboard: RunningDashboard, run_here: Command, tmp_path: Path
 ) -> None:
     origins = [records.produce(b"[1]", [("event_id", b"c%d" % n)]) for n in range(3)]
     numbers = [int(origin.rsplit("/", 1)[1]) for origin in origins]
     dashboard.post("/api/dead-letters", [dead_letter(n, produced_at=None) for n in numbers])
     api = ("--api", dashboard.url)
     replay = ("dead-letters", "replay", *api, "--bootstrap-servers", broker.bootstrap_servers, "--why", "mended")
-    listed = run("dead-letters", "list", *api, "--json")
+    listed = run_here("dead-letters", "list", *api, "--json")
     assert listed.returncode == 0, listed.stderr
     assert all(f'"offset": {n}' in listed.stdout for n in numbers)
-    assert "3 would be sent" in run(*replay, "--all", "--dry-run").stdout
+    assert "3 would be sent" in run_here(*replay, "--all", "--dry-run").stdout
     corrected = tmp_path / "row.json"
     corrected.write_bytes(b'{"V1": 1}')
-    one = run(*replay, "--id", origins[0], "--payload", corrected)
+    one = run_here(*replay, "--id", origins[0], "--payload", corrected)
     assert (one.returncode, one.stdout) == (0, "1 of 1 sent again\n"), one.stderr
     place = dashboard.get("/api/replays")["replays"][0]["place"]
     assert records.at(place).value() == b'{"V1": 1}'
-    twice = run(*replay, "--all")
+    twice = run_here(*replay, "--all")
     assert twice.returncode == 1
     assert "1 of 3 were replayed before" in twice.stderr
-    assert run(*replay, "--all", "--not-replayed").stdout == "2 of 2 sent again\n"
-    assert run(*replay, "--all", "--again").stdout == "3 of 3 sent again\n"
+    assert run_here(*replay, "--all", "--not-replayed").stdout == "2 of 2 sent again\n"
+    assert run_here(*replay, "--all", "--again").stdout == "3 of 3 sent again\n"
     file = tmp_path / "letters.jsonl"
-    assert run("dead-letters", "download", *api, "--format", "jsonl", "--output", file).returncode == 0
+    assert run_here("dead-letters", "download", *api, "--format", "jsonl", "--output", file).returncode == 0
     assert len(file.read_text().splitlines()) == 3
 
     records.delete_before(origins[2])
-    result = run(*replay, "--id", origins[2], "--again")
+    result = run_here(*replay, "--id", origins[2], "--again")
     assert result.returncode == 1
     assert "retention has removed it" in result.stderr
     before = end_offsets(broker.bootstrap_servers, INPUT)
-    nobody = run(*replay, "--all", "--again", "--api", f"http://127.0.0.1:{free_port()}")
+    nobody = run_here(*replay, "--all", "--again", "--api", f"http://127.0.0.1:{free_port()}")
     assert nobody.returncode == 1
     assert "does not answer" in nobody.stderr
     assert "Traceback" not in nobody.stderr

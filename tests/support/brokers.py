@@ -16,7 +16,7 @@ from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 
 def broker_plan(folder: Path, java: Java, jars: Jars, **changes: Any) -> BrokerPlan:
     """A broker on a free port, with its data in `folder/kafka`, as a demo has it, and two partitions."""
-    plain = {"partitions": 2, "max_record_bytes": DEFAULT_MAX_RECORD_BYTES, "heap": "256m"}
+    plain: dict[str, Any] = {"partitions": 2, "max_record_bytes": DEFAULT_MAX_RECORD_BYTES, "heap": "256m"}
     return BrokerPlan(free_port(), folder / "kafka", java, jars.broker, **(plain | changes))
 
 
