@@ -12,6 +12,7 @@ from pathlib import Path
 from random import Random
 
 import click
+from benchmarks.system.archives import cache_without_archives
 
 from chaos import disks
 from chaos.data import make_payments
@@ -66,6 +67,8 @@ def main(
     _end_in_order(PREPARATION_SECONDS)
     _set_environment(short)
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        if short:
+            os.environ[f"{ENVIRONMENT_PREFIX}CACHE"] = str(cache_without_archives(Path(temporary) / "cache"))
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"{rows:,} payments, a model, and its verdict on each ...")

@@ -29,6 +29,16 @@ def archives(settings: Settings, java: Java, jars: Jars) -> list[ClassArchive]:
     return [broker_archive(settings.cache, java, jars.broker), *([detector] if detector is not None else [])]
 
 
+def cache_without_archives(folder: Path) -> Path:
+    """Make a cache like the user's in which no archive can be created, for runs too short for archives to pay."""
+    folder.mkdir()
+    (folder / "archives").touch()  # where a folder would have to be
+    for part in Settings.load().cache.absolute().iterdir():
+        if part.name != "archives":
+            (folder / part.name).symlink_to(part)
+    return folder
+
+
 def see_archives_made(
     archives: Sequence[ClassArchive], model: Path, environment: Mapping[str, str], say: Callable[[str], None]
 ) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 from urllib.error import URLError
 
 import psutil
+from benchmarks.system.archives import cache_without_archives
 
 from commands import ROWS, command_line
-from fraudstream.config import Settings
 from fraudstream.runtime.processes import free_port, wait_until
 
 FREQUENT = {"FRAUDSTREAM_BATCH_INTERVAL": "10 seconds", "FRAUDSTREAM_SAMPLE_EVERY": "8"}
@@ -87,16 +87,6 @@ class Demo:
     def explain(self) -> str:
         logs = "".join(f"\n== {log.name}\n{log.read_text()[-2000:]}" for log in (self.workdir / "logs").glob("*.log"))
         return f"{self.output.read_text()[-2000:]}{logs}"
-
-
-def cache_without_archives(folder: Path) -> Path:
-    """The cache, but that no class archive can be created in it, which takes a minute's work and pays only later."""
-    folder.mkdir()
-    (folder / "archives").touch()
-    for part in Settings.load().cache.absolute().iterdir():
-        if part.name != "archives":
-            (folder / part.name).symlink_to(part)
-    return folder
 
 
 @contextmanager
