@@ -42,7 +42,7 @@ def small_trees() -> Iterator[None]:
 
     The end-to-end tests train with the recipe's own.
     """
-    forest, boosted = recipe.random_forest(3, 4), recipe.boosted_trees(2, 3)
+    forest, boosted = recipe.random_forest(6, 5), recipe.boosted_trees(2, 3)
     linear = recipe.ALGORITHMS["logistic-regression"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recipe, "ALGORITHMS", {each.name: each for each in (linear, forest, boosted)})
