@@ -12,7 +12,7 @@ from pyspark.sql import SparkSession
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
-from fraudstream.messages.ledger import Range, merge_ranges
+from fraudstream.messages.ledger import Apart, Range, merge_ranges
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.scoring.topic import count_outcomes, remarkable
@@ -106,3 +106,25 @@ def test_records_that_retention_took_are_passed_over(
         deleted.result(timeout=30)
     counts = count_outcomes(spark, scorer, kafka, topic, [Range(0, 0, 10)], FORMAT)
     assert counts == {0: Counter({Outcome.CLEAR: 6})}
+
+
+def test_records_without_a_transaction_and_lists_count_apart(
+    spark: SparkSession, scorer: Scorer, cluster: Cluster, kafka: Mapping[str, str], new_topic: Callable[..., str]
+) -> None:
+    topic, of_items = new_topic(), MessageFormat(LIMIT, "items[]")
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+    for value in (b'{"items":[%s,%s,%s,5]}' % (FRAUD, CLEAR, FRAUD), b'{"items":[]}', None, CLEAR):
+        producer.produce(topic, value, headers={"event_id": b"x" * 199})
+    assert producer.flush(30) == 0
+    ranges = [Range(0, 0, 4)]
+    counts = count_outcomes(spark, scorer, kafka, topic, ranges, of_items)
+    assert counts[0] == {
+        Outcome.ALERT: 2,
+        Outcome.CLEAR: 1,
+        Outcome.DEAD_LETTER: 2,
+        Apart.WITHOUT_TRANSACTION: 2,
+        Apart.ADDITIONAL: 3,
+    }
+    ids = {each.alert_id for each in remarkable(spark, scorer, kafka, topic, ranges, of_items) if each.score}
+    # With its index, an id of 199 characters would be longer than the store accepts.
+    assert ids == {f"{topic}/0/0/0", f"{topic}/0/0/2"}

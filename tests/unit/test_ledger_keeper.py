@@ -16,7 +16,7 @@ from fraudstream.detector.ledger import MAX_PROGRESS_POLLS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
-from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
+from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry, Source
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import EventType, Outcome
 
@@ -89,8 +89,8 @@ class World:
         )
 
     def count_again(
-        self, deployment: Deployment, spans: Mapping[int, tuple[int, int]]
-    ) -> dict[int, dict[Outcome, int]]:
+        self, deployment: Deployment, envelope: str, spans: Mapping[int, tuple[int, int]]
+    ) -> dict[int, dict[Outcome | Apart, int]]:
         self.counted.append((deployment.revision, spans))
         entries = {p: max(0, end - max(start, self.marks.first[p])) for p, (start, end) in spans.items()}
         return {p: {Outcome.CLEAR: n} for p, n in entries.items()}

@@ -14,6 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.route import Topics, route
 from fraudstream.errors import SettingsError
+from fraudstream.messages.ledger import Apart
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn
@@ -24,6 +25,9 @@ OUTCOMES_OBSERVED = "outcomes"
 
 RECORDS_OBSERVED = "records"
 """The observed metric of a batch's progress that counts its records by partition: an offset may hold no record."""
+
+TRANSACTIONS_OBSERVED = "transactions"
+"""The observed metric that counts transactions, and records without one, by partition; only with an envelope."""
 
 MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
 """Limits one micro-batch during catch-up, so that its alerts do not wait for the whole backlog."""
@@ -69,7 +73,11 @@ def detect(
         TopicColumn.TIMESTAMP,
         TopicColumn.HEADERS,
     )
-    texts = message_format.transactions(columns).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
+    texts = message_format.transactions(columns)
+    if message_format.envelope:
+        texts = texts.observe(TRANSACTIONS_OBSERVED, *_transaction_counts(partitions))
+        texts = texts.where(~F.col(TopicColumn.IS_EMPTY))
+    texts = texts.drop(TopicColumn.IS_EMPTY).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
@@ -84,6 +92,15 @@ def observed_name(outcome: Outcome, partition: int) -> str:
 def records_name(partition: int) -> str:
     """Name the count of a partition's records in a batch's progress."""
     return f"records_{partition}"
+
+
+def _transaction_counts(partitions: int) -> list[Column]:
+    is_empty = F.col(TopicColumn.IS_EMPTY)
+    return [
+        F.count_if(condition & (F.col(TopicColumn.PARTITION) == partition)).alias(f"{name}_{partition}")
+        for partition in range(partitions)
+        for name, condition in ((TRANSACTIONS_OBSERVED, ~is_empty), (Apart.WITHOUT_TRANSACTION.value, is_empty))
+    ]
 
 
 def _counts(partitions: int) -> list[Column]:
@@ -198,22 +215,29 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
 
 
 Span = tuple[int, int]
-Counts = Mapping[int, Mapping[Outcome, int]]
+Counts = Mapping[int, Mapping[Outcome | Apart, int]]
 
 
 def observed_counts(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
     """Extract the counts from a batch's progress; None if they disagree, or a new partition was not counted."""
     metrics: Mapping[str, int] = progress["observedMetrics"][OUTCOMES_OBSERVED]
     records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
-    counts: dict[int, Counter[Outcome]] = {}
+    apart: Mapping[str, int] = progress["observedMetrics"].get(TRANSACTIONS_OBSERVED, {})
+    counts: dict[int, Counter[Outcome | Apart]] = {}
     if sum(records.values()) != progress["numInputRows"]:
         return None
     for partition in spans:
         if records_name(partition) not in records:
             return None
-        outcomes = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
-        outcomes[Outcome.CLEAR] = records[records_name(partition)] - outcomes.total()
-        counts[partition] = outcomes
+        total = records[records_name(partition)]
+        transactions = apart.get(f"{TRANSACTIONS_OBSERVED}_{partition}", total)
+        empty = apart.get(f"{Apart.WITHOUT_TRANSACTION}_{partition}", 0)
+        count = Counter[Outcome | Apart](
+            {outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE}
+        )
+        count[Outcome.CLEAR] = transactions - count.total()
+        count[Apart.WITHOUT_TRANSACTION], count[Apart.ADDITIONAL] = empty, transactions + empty - total
+        counts[partition] = count
     return counts
 
 

@@ -44,6 +44,8 @@ class TopicColumn:
     TIMESTAMP: Final = "timestamp"
     HEADERS: Final = "headers"
     SAMPLED: Final = "sampled"
+    INDEX: Final = "index"
+    IS_EMPTY: Final = "is_empty"
 
 
 class ScoreColumn:
@@ -65,11 +67,15 @@ def header(name: Header) -> Column:
 
 
 def alert_id() -> Column:
-    """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
-    event_id = header(Header.EVENT_ID)
-    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
+    """Return the record's `event_id`, or an id from topic, partition and offset if there is none.
+
+    Each transaction of a list has its index appended.
+    """
+    event_id, index = header(Header.EVENT_ID), F.col(TopicColumn.INDEX)
+    longest = LONGEST_EVENT_ID - F.coalesce(F.length(index.cast("string")) + 1, F.lit(0))
+    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, longest)
     record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
-    return F.when(is_valid, event_id).otherwise(record_id)
+    return F.concat_ws("/", F.when(is_valid, event_id).otherwise(record_id), index)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,14 @@ import orjson
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.messages.ledger import Range, merge_ranges
+from fraudstream.messages.ledger import Apart, Range, merge_ranges
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id
 from fraudstream.transactions.wire import Outcome
 
 
 class Remarkable(NamedTuple):
-    """A record whose outcome is not clear; `score` is None if unscorable."""
+    """A transaction whose outcome is not clear; `score` is None if unscorable."""
 
     partition: int
     offset: int
@@ -33,19 +33,22 @@ def count_outcomes(
     topic: str,
     ranges: Iterable[Range],
     message_format: MessageFormat,
-) -> dict[int, Counter[Outcome]]:
-    """Count the records of the ranges by outcome, including clear ones, for each partition of the ranges.
+) -> dict[int, Counter[Outcome | Apart]]:
+    """Count the transactions of the ranges by outcome, and what counts apart, for each partition of the ranges.
 
     `spark` is a session with the Kafka connector, `kafka` are options of `Cluster.spark_options`. Overlapping or
     adjacent ranges are read once; missing offsets are skipped, so that the counts add up to the number of existing
-    records.
+    records, as in a ledger entry.
     """
     ranges = list(ranges)
-    counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
+    counts: dict[int, Counter[Outcome | Apart]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, kafka, topic, ranges):
         scored = scorer.verdicts(message_format.transactions(records))
-        for row in scored.groupBy(TopicColumn.PARTITION, ScoreColumn.OUTCOME).count().collect():
-            counts[row[TopicColumn.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
+        groups = scored.groupBy(TopicColumn.PARTITION, TopicColumn.IS_EMPTY, ScoreColumn.OUTCOME)
+        additional = F.count_if(F.col(TopicColumn.INDEX) > 0)
+        for partition, is_empty, outcome, count, more in groups.agg(F.count("*"), additional).collect():
+            counts[partition][Apart.WITHOUT_TRANSACTION if is_empty else Outcome(outcome)] += count
+            counts[partition][Apart.ADDITIONAL] += more
     return counts
 
 
@@ -57,9 +60,10 @@ def remarkable(
     ranges: Iterable[Range],
     message_format: MessageFormat,
 ) -> Iterator[Remarkable]:
-    """Yield every record of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
+    """Yield the transactions of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
     for records in _read(spark, kafka, topic, list(ranges)):
-        scored = scorer.verdicts(message_format.transactions(records))
+        transactions = message_format.transactions(records)
+        scored = scorer.verdicts(transactions.where(~F.col(TopicColumn.IS_EMPTY)))
         selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
             TopicColumn.PARTITION, TopicColumn.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
