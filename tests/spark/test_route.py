@@ -172,6 +172,7 @@ DEAD: list[tuple[bytes | None, str]] = [
     (None, "tombstone: the record has no value"),
     (b"", "the value is empty"),
     (b"\xff\xfe", "the value is not UTF-8"),
+    (b"\0\0\0\x01\x05\x02\nT", "looks like Avro or Protobuf of a schema registry, schema id 261: set schema_registry"),
     (b"[1]", "the value is not a JSON object"),
     (b'{"a":1', "the value is not one well-formed JSON object"),
 ]

@@ -165,10 +165,10 @@ SELECT k.id, k.outcome, k.partition, k."offset" FROM store_rows k
 WHERE k.topic = ? AND NOT EXISTS (SELECT 1 FROM outputs s WHERE s.id = k.base)
 """
 _TWICE: Final = """
-SELECT outcome, partition, "offset", count(*), group_concat(id, ', ') FROM store_rows
-WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING count(*) > max(1, (
+SELECT outcome, partition, "offset", count(*), group_concat(id, ', '), count(*) - max(1, (
   SELECT count(DISTINCT p.id) FROM positions p WHERE p.partition = store_rows.partition
-  AND p."offset" = store_rows."offset" AND p.outcome = store_rows.outcome))
+  AND p."offset" = store_rows."offset" AND p.outcome = store_rows.outcome)) AS surplus
+FROM store_rows WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING surplus > 0
 """
 _CONFLICTS: Final = """
 SELECT id, base, coalesce(topic, ''), partition, "offset" FROM store_rows WHERE is_conflict
@@ -243,10 +243,10 @@ def _stored(facts: Facts) -> Iterator[Finding]:
         if None not in (partition, offset) and offset >= end and not facts.former:
             kind, what = Kind.BEYOND, f"{what}, beyond its end ({end})"
         yield Finding.at(kind, what, facts.topic, None if offset is None else partition, offset)
-    for outcome, partition, offset, count, ids in facts.db.execute(_TWICE, (facts.topic,)):
+    for outcome, partition, offset, count, ids, surplus in facts.db.execute(_TWICE, (facts.topic,)):
         kind = Kind.EXTRA if facts.former else Kind.DOUBLED
         what = f"{count} rows of the store for one {NAMES[outcome]}: {ids}"
-        yield Finding.at(kind, what, facts.topic, partition, offset, count - 1)
+        yield Finding.at(kind, what, facts.topic, partition, offset, surplus)
     for identity, base, *position in facts.db.execute(_CONFLICTS):
         yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 

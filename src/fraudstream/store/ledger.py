@@ -22,7 +22,7 @@ from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
-COUNTS: Final = ("records", *Outcome, *Apart)
+COUNTS: Final = ("records", *(each.value for each in (*Outcome, *Apart)))
 
 _LEDGER: Final = tables.ledger
 _COLUMNS: Final = [name for name in LedgerEntry.model_fields if name in _LEDGER.c]
