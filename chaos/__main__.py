@@ -39,6 +39,7 @@ PREPARATION_SECONDS = 900
     "--add-to", type=click.Path(path_type=Path, exists=True), default=None, help="Results of other faults, to be added."
 )
 @click.option("--server", default="", help="URL of a PostgreSQL server, for the alerts of each round in a database.")
+@click.option("--envelope", default="", help="Send every payment in an envelope, as in the setting: debezium, data ...")
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Leave logs and data in this new folder.")
 def main(
     short: bool,
@@ -48,6 +49,7 @@ def main(
     output: Path | None,
     add_to: Path | None,
     server: str,
+    envelope: str,
     keep: Path | None,
 ) -> None:
     """Try to break the guarantee: kill, stop, cut, fill, damage; then count what was lost or doubled.
@@ -66,6 +68,7 @@ def main(
     limit = SHORT_SECONDS if short else LONG_SECONDS
     _end_in_order(PREPARATION_SECONDS)
     _set_environment(short)
+    os.environ[f"{ENVIRONMENT_PREFIX}ENVELOPE"] = envelope
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         if short:
             os.environ[f"{ENVIRONMENT_PREFIX}CACHE"] = str(cache_without_archives(Path(temporary) / "cache"))

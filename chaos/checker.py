@@ -14,6 +14,7 @@ from typing import Final
 from chaos.data import Verdict
 from chaos.evidence import Sent, Store, StoredRecord
 from chaos.fuzz import DEAD_LETTER, Oddity
+from fraudstream.messages.ledger import Apart
 from fraudstream.transactions.wire import Outcome
 
 STORED_OUTCOMES: Final = (Outcome.ALERT, Outcome.UNSCORABLE)
@@ -128,13 +129,13 @@ def _owner(row: StoredRecord, own: Mapping[str, str], stored_ids: set[str]) -> s
     return own.get(row.place, row.alert_id)
 
 
-def outcome_of_each_record(expected: Expected, records: Iterable[Sent], store: Store) -> dict[str, Outcome]:
+def outcome_of_each_record(expected: Expected, records: Iterable[Sent], store: Store) -> dict[str, Outcome | Apart]:
     """The outcome of every record by its place, repeats included: what a ledger's counts must add up to.
 
     That of an odd record to which anything may happen is what did happen to it.
     """
     stored_outcomes = {each.alert_id: each.verdict.outcome for each in store.rows}
-    outcomes: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome | Apart] = {}
     for record in records:
         odd = expected.odd.get(record.place)
         if odd is None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fraudstream import score, train
 from fraudstream.config import Settings
+from fraudstream.messages.ledger import Apart
 from fraudstream.runtime.engines import batch_spark
 from fraudstream.simulator.simulate import simulate
 from fraudstream.transactions.csv_source import CsvSource, open_csv
@@ -33,7 +34,7 @@ FEWEST_PILOT_ROWS: Final = 20_000
 class Verdict:
     """The outcome of a row; `score` is None where it is unscorable."""
 
-    outcome: Outcome
+    outcome: Outcome | Apart
     score: float | None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
 from chaos import hostile
 from chaos.data import Verdict
+from fraudstream.messages.ledger import Apart
+from fraudstream.transactions.envelope import wrapped
 from fraudstream.transactions.wire import Header, Outcome
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -17,6 +19,9 @@ NEAR_THE_LIMIT: Final = 900_000
 
 DEAD_LETTER: Final = Verdict(Outcome.DEAD_LETTER, None)
 UNSCORABLE: Final = Verdict(Outcome.UNSCORABLE, None)
+
+
+WITHOUT_TRANSACTION: Final = Verdict(Apart.WITHOUT_TRANSACTION, None)
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,13 @@ def oddities(count: int, texts: Sequence[bytes], verdicts: Sequence[Verdict], ch
         result.append(Oddity(kind, value, verdict, key, headers))
     chance.shuffle(result)
     return result
+
+
+def in_envelope(odd: Oddity, envelope: str) -> Oddity:
+    """The oddity in an envelope, of which one without a value is a delete."""
+    if odd.value in (None, b"null"):
+        odd = replace(odd, verdict=WITHOUT_TRANSACTION)
+    return odd if odd.value is None else replace(odd, value=wrapped(odd.value, envelope))
 
 
 _Made = tuple[bytes | None, Verdict | None, bytes | None, Headers]

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fraudstream.messages.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry
 from fraudstream.transactions.wire import Outcome
 
 
@@ -27,7 +27,7 @@ class LedgerFindings:
     losses: int = 0
 
 
-def check_ledger(entries: Iterable[LedgerEntry], outcomes: Mapping[str, Outcome]) -> LedgerFindings:
+def check_ledger(entries: Iterable[LedgerEntry], outcomes: Mapping[str, Outcome | Apart]) -> LedgerFindings:
     """Check the entries, in the order in which they stand on the topic.
 
     Args:
@@ -65,12 +65,13 @@ def check_ledger(entries: Iterable[LedgerEntry], outcomes: Mapping[str, Outcome]
     return findings
 
 
-def _count(entry: LedgerEntry, counted: Counter[Outcome]) -> list[str]:
-    counts = {
+def _count(entry: LedgerEntry, counted: Counter[Outcome | Apart]) -> list[str]:
+    counts: dict[Outcome | Apart, int] = {
         Outcome.CLEAR: entry.clear,
         Outcome.ALERT: entry.alert,
         Outcome.UNSCORABLE: entry.unscorable,
         Outcome.DEAD_LETTER: entry.dead_letter,
+        Apart.WITHOUT_TRANSACTION: entry.without_transaction,
     }
     wrong = [
         f"{entry.entry_id}: {counts[outcome]} {outcome.value}, counted {counted[outcome]}"

@@ -13,8 +13,9 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Message, Producer
 
 from chaos.data import Payments, Verdict
-from chaos.fuzz import Headers, Oddity, oddities
+from chaos.fuzz import WITHOUT_TRANSACTION, Headers, Oddity, in_envelope, oddities
 from fraudstream.kafka.progress import read_progress
+from fraudstream.transactions.envelope import wrapped
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Header, Topic, event_id
 
 DAY_MS: Final = 86_400_000
@@ -69,9 +70,13 @@ class Mixer:
         progress: Where it keeps its progress.
         mixture: How much of what.
         seed: Of all chance.
+        envelope: Where the row is in each record.
     """
 
-    def __init__(self, bootstrap: str, payments: Payments, progress: Path, mixture: Mixture, seed: int) -> None:
+    def __init__(
+        self, bootstrap: str, payments: Payments, progress: Path, mixture: Mixture, seed: int, envelope: str = ""
+    ) -> None:
+        self._envelope = envelope
         self._payments = payments
         self._progress = progress
         self._mixture = mixture
@@ -128,10 +133,11 @@ class Mixer:
 
     def _jobs(self) -> list[tuple[Any, ...]]:
         mixture, payments, chance = self._mixture, self._payments, self._chance
-        jobs: list[tuple[Any, ...]] = [
-            (odd.value, odd.headers, odd.key, 0, odd, None)
-            for odd in oddities(mixture.odd, payments.texts, payments.verdicts, chance)
-        ]
+        odds = oddities(mixture.odd, payments.texts, payments.verdicts, chance)
+        if self._envelope:
+            heartbeat = Oddity("heartbeat", b'{"ts_ms":1}', WITHOUT_TRANSACTION)
+            odds = [*(in_envelope(odd, self._envelope) for odd in odds), *[heartbeat] * (mixture.odd // 10)]
+        jobs: list[tuple[Any, ...]] = [(odd.value, odd.headers, odd.key, 0, odd, None) for odd in odds]
         now = int(time.time() * 1000)
         for pass_number, (count, shift) in enumerate(
             ((mixture.shuffled, 0), (mixture.ahead, DAY_MS), (mixture.behind, -DAY_MS))
@@ -139,7 +145,7 @@ class Mixer:
             for row in chance.sample(range(len(payments.texts)), min(count, len(payments.texts))):
                 name = event_id(self._run, payments.source.fingerprint, pass_number, row)
                 at = now + shift if shift else 0
-                jobs.append((payments.texts[row], _headers(name, row), None, at, None, (name, payments.verdicts[row])))
+                jobs.append((self._text(row), _headers(name, row), None, at, None, (name, payments.verdicts[row])))
         chance.shuffle(jobs)
         return jobs
 
@@ -153,9 +159,12 @@ class Mixer:
         while run is not None and run.settled and already < run.settled * self._mixture.again:
             pass_number, row = divmod(self._chance.randrange(run.settled), rows)
             name = event_id(run.run_id, fingerprint, pass_number, row)
-            self._give(self._payments.texts[row], _headers(name, row), None, 0, None, None)
+            self._give(self._text(row), _headers(name, row), None, 0, None, None)
             already += 1
         return already
+
+    def _text(self, row: int) -> bytes:
+        return wrapped(self._payments.texts[row], self._envelope)
 
     def _give(
         self,

@@ -113,7 +113,8 @@ class Player:
 
     def _play(self, system: System, each: Round, seed: int) -> RoundResult:
         result, chance = RoundResult(each), Random(seed)
-        mixer = Mixer(system.bootstrap, self.payments, system.layout.progress, each.mixture, seed)
+        envelope = self.environment.get(f"{ENVIRONMENT_PREFIX}ENVELOPE", "")
+        mixer = Mixer(system.bootstrap, self.payments, system.layout.progress, each.mixture, seed, envelope)
         began = time.monotonic()
         system.produce()
         mixer.start()

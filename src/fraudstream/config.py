@@ -22,6 +22,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 
 from fraudstream.errors import SettingsError
 from fraudstream.kafka_settings import KafkaSettings, Properties, named_in_full
+from fraudstream.transactions.envelope import envelope_paths
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 
 ENVIRONMENT_PREFIX = "FRAUDSTREAM_"
@@ -88,6 +89,11 @@ class Settings(BaseSettings):
     max_record_bytes: int = Field(
         DEFAULT_MAX_RECORD_BYTES, ge=1024, description="Largest transaction in bytes; larger ones are dead letters."
     )
+    envelope: str = Field(
+        "",
+        description="Where the transaction is in a record: debezium, cloudevents, or a path such as payload.after or "
+        "notificationItems[].item; by default the record is the transaction.",
+    )
     sample_every: int = Field(256, ge=1, description="Sample one transaction in this many (and one a second).")
     batch_interval: str = Field("2 minutes", description="Checkpoint interval of Real-time Mode.")
     micro_batch_interval: str = Field("200 milliseconds", description="Trigger interval of micro-batch mode.")
@@ -109,6 +115,13 @@ class Settings(BaseSettings):
     spark: Properties = Field(
         default_factory=dict, description="Any of Spark's own properties, such as spark.executor.memory: a table."
     )
+
+    @field_validator("envelope")
+    @classmethod
+    def is_an_envelope(cls, value: str) -> str:
+        """Validate the envelope."""
+        envelope_paths(value)
+        return value
 
     @field_validator("card_columns", "trusted_proxies", mode="before")
     @classmethod

@@ -24,6 +24,8 @@ def test_posted_entries_are_listed_by_totals_partition_and_entry(client: FlaskCl
         "alert": 2,
         "unscorable": 0,
         "dead_letter": 0,
+        "without_transaction": 0,
+        "additional": 0,
         "lost": 0,
     }
     assert (report["open"], report["complete"], report["losses"], report["gaps"]) == (70, True, [], [])
@@ -69,6 +71,15 @@ def test_the_page_tells_losses_gaps_duplicates_conflicts_and_rejected_records(cl
     assert 'href="/api/alerts/id-1~' in page
     assert 'href="/api/alerts/id-1"' in page
     assert "a ledger entry must be a JSON object" in page
+
+
+def test_the_page_counts_records_without_a_transaction_and_lists_where_there_are_any(client: FlaskClient) -> None:
+    client.post("/api/ledger", json=[batch(0, 0, 100)])
+    assert "Without a transaction" not in client.get("/ledger").text
+    client.post("/api/ledger", json=[batch(1, 100, 200, clear=1_301, without_transaction=1_234, additional=2_436)])
+    page = client.get("/ledger").text
+    for label, number in (("Without a transaction", "1,234"), ("Further transactions", "2,436")):
+        assert f'{label}</dt><dd class="figure">{number}</dd>' in page
 
 
 def test_a_page_where_all_is_well_says_so(client: FlaskClient) -> None:

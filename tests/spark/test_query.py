@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +11,15 @@ from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
 from fraudstream.detector.checkpoint import inspect
-from fraudstream.detector.query import QuerySettings, Trigger, start_query
+from fraudstream.detector.query import QuerySettings, Trigger, observed_counts, start_query
 from fraudstream.kafka.client import Cluster
+from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
+from fraudstream.messages.ledger import Apart
 from fraudstream.runtime.processes import wait_until
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Outcome, Topic
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -29,7 +34,7 @@ def settings(cluster: Cluster, tmp_path: Path) -> QuerySettings:
         trigger=Trigger.MICRO_BATCH,
         interval="1 second",
         sample_every=1000,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        message_format=MessageFormat(DEFAULT_MAX_RECORD_BYTES),
         partitions=topics[Topic.TRANSACTIONS],
     )
 
@@ -51,3 +56,34 @@ def test_checkpoint_files_carry_checksums_and_leave_no_temporary_files(
         names = {file.name for file in (settings.checkpoint / log).iterdir()}
         batches = {name for name in names if name.isdecimal()}
         assert names == batches | {f".{name}.crc" for name in batches}
+
+
+def test_an_envelopes_records_and_transactions_are_observed_apart(
+    spark: SparkSession, scorer: Scorer, cluster: Cluster, settings: QuerySettings
+) -> None:
+    fraud, clear = b'{"a": 5, "b b": 0, "c.d": 0}', b'{"a": -5, "b b": 0, "c.d": 0}'
+    producer = Producer({"bootstrap.servers": cluster.bootstrap_servers})
+    for value in (b'{"items": [%s, %s, %s]}' % (fraud, clear, fraud), b'{"items": null}', clear):
+        producer.produce(Topic.TRANSACTIONS.value, value, partition=0)
+    assert producer.flush(10) == 0
+    envelope = replace(settings, message_format=replace(settings.message_format, envelope="items[]"))
+    marks = Watermarks(cluster, Topic.TRANSACTIONS.value).read()
+    # The broker is that of the whole run: the topic may have records of another test.
+    starts = {str(partition): end - (3 if partition == 0 else 0) for partition, (_, end) in marks.items()}
+    query = start_query(spark, scorer, replace(envelope, start=json.dumps({Topic.TRANSACTIONS.value: starts})))
+    try:
+        assert wait_until(lambda: any(each.numInputRows for each in query.recentProgress), 60)
+    finally:
+        query.stop()
+    progress = next(each for each in query.recentProgress if each.numInputRows)
+    counts = observed_counts(json.loads(progress.json), {0: (0, 3)})
+    assert counts == {
+        0: {
+            Outcome.ALERT: 2,
+            Outcome.UNSCORABLE: 0,
+            Outcome.DEAD_LETTER: 1,
+            Outcome.CLEAR: 1,
+            Apart.WITHOUT_TRANSACTION: 1,
+            Apart.ADDITIONAL: 2,
+        }
+    }

@@ -130,6 +130,26 @@ def test_an_alert_that_the_ledger_does_not_count_is_one_too_many() -> None:
     assert findings(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}
 
 
+def test_several_alerts_of_one_record_are_each_accounted_for() -> None:
+    outputs = [alert(3, id=f"x/{index}", digest=f"d-{index}", on_offset=index) for index in range(3)]
+    changes: dict[str, Any] = {"alert": 3, "additional": 2, "without_transaction": 4, "clear": 5}
+    report = audit([entry(0, 10, **changes)], outputs, marks={0: (0, 10)})
+    assert report.findings == []
+    assert totals(report)["accounted"] == 10
+    assert (report.document()["without_transaction"], report.document()["additional"]) == (4, 2)
+    short = audit([entry(0, 10, **changes)], outputs[:2], marks={0: (0, 10)})
+    assert findings(short) == {"missing": [(f"{TOPIC}[0] 0..9", 1)]}
+    again = audit([entry(0, 10, **changes)], outputs, [*map(row, outputs), row(outputs[0], id="y")], marks={0: (0, 10)})
+    assert again.count(Kind.DOUBLED) == 1
+
+
+def test_what_another_envelope_made_of_a_batch_that_began_again_is_superseded() -> None:
+    entries = [entry(0, 10, envelope=""), entry(10, 20, envelope="after")]
+    report = audit(entries, [dead_letter(12)], marks={0: (0, 20)})
+    assert report.ok
+    assert findings(report) == {"superseded": [(f"{TOPIC}[0] 10..19", 1)]}
+
+
 def test_a_dead_letter_that_the_ledger_does_not_count_is_one_too_many() -> None:
     report = audit([entry(0, 10)], [dead_letter(3)], marks={0: (0, 10)})
     assert findings(report) == {"doubled": [(f"{TOPIC}[0] 0..9", 1)]}

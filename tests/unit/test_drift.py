@@ -36,6 +36,21 @@ CONTRACTS = st.builds(
 CONTRACT = Contract("m", 1, dict.fromkeys(("V1", "V2", "Amount"), "number"), {}, frozenset({"Class"}), missing_limit=1)
 
 
+@pytest.mark.parametrize("text", ["AQIDBA==", "BOI=", "fw==", "AYag"])
+def test_a_base64_decimal_is_named_with_the_remedy(text: str) -> None:
+    columns = columns_of({"V1": 1, "V2": 2, "Amount": text}, ["Amount"])
+    (change,) = changes(drift_of(columns, CONTRACT))
+    assert str(change).startswith("column Amount sent as base64 text: the training median is used; it looks like")
+    assert "decimal.handling.mode=string or double" in str(change)
+    # It was read: a category, or a number after all.
+    assert columns_of({"Amount": text})["Amount"] == "text"
+
+
+@pytest.mark.parametrize("text", ["none", "VISA", "N/A", "", "-", "12,5", "1.234,56", "2024-01-02", "AAAA" * 11])
+def test_other_text_is_no_base64_decimal(text: str) -> None:
+    assert columns_of({"Amount": text}, ["Amount"])["Amount"] == "text"
+
+
 @given(COLUMNS, CONTRACTS)
 def test_added_missing_and_retyped_are_disjoint_and_exact(columns: dict[str, str], contract: Contract) -> None:
     drift = drift_of(columns, contract)

@@ -16,7 +16,7 @@ from fraudstream.detector.ledger import MAX_PROGRESS_POLLS, LedgerKeeper
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
-from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
+from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry, Source
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import EventType, Outcome
 
@@ -89,8 +89,8 @@ class World:
         )
 
     def count_again(
-        self, deployment: Deployment, spans: Mapping[int, tuple[int, int]]
-    ) -> dict[int, dict[Outcome, int]]:
+        self, deployment: Deployment, envelope: str, spans: Mapping[int, tuple[int, int]]
+    ) -> dict[int, dict[Outcome | Apart, int]]:
         self.counted.append((deployment.revision, spans))
         entries = {p: max(0, end - max(start, self.marks.first[p])) for p, (start, end) in spans.items()}
         return {p: {Outcome.CLEAR: n} for p, n in entries.items()}
@@ -178,6 +178,30 @@ def test_entries_wait_while_kafka_is_away_and_none_is_left_out(world: World) -> 
     world.ledger.answers = True
     world.poll(progress_of(0, 10, 20), progress_of(1, 20, 20))
     assert world.spans() == [(0, 0, 10), (1, 0, 20), (0, 10, 30), (1, 20, 40)]
+
+
+def test_records_without_a_transaction_and_lists_count_apart(world: World) -> None:
+    progress = progress_of(0, 10, 20, alert_0=3)
+    counts = {"transactions_0": 12, "without_transaction_0": 4, "transactions_1": 20, "without_transaction_1": 0}
+    progress["observedMetrics"]["transactions"] = counts
+    world.commit(0, 10, 20)
+    world.poll(progress)
+    first, second = world.ledger.read()
+    assert (first.records, first.clear, first.alert, first.without_transaction, first.additional) == (10, 9, 3, 4, 6)
+    assert (second.records, second.clear, second.without_transaction, second.additional) == (20, 20, 0, 0)
+
+
+def test_batches_before_a_crash_are_counted_by_the_envelope_of_then(world: World) -> None:
+    world.keeper.envelope = "after"
+    world.begin(1)
+    world.commit(0, 10, 20)
+    world.poll(progress_of(0, 10, 20))
+    world.commit(1, 15, 20)
+    world.keeper = world.new_keeper()
+    world.begin(1)
+    world.commit(2, 15, 25)
+    world.poll(progress_of(2, 0, 5))
+    assert [entry.envelope for entry in world.ledger.read()] == ["after", "after", "after", ""]
 
 
 def test_a_lost_note_is_read_from_the_ledger(world: World) -> None:

@@ -35,6 +35,12 @@ def test_entries_that_follow_each_other_add_up_and_say_how_far_all_is_scored(sto
     assert gaps(store) == []
 
 
+def test_what_counts_apart_adds_up_too(store: AlertStore) -> None:
+    store.add_ledger([batch(n, n * 9, n * 9 + 9, clear=7, without_transaction=3, additional=2) for n in range(2)])
+    totals = place(store)
+    assert (totals.records, totals.without_transaction, totals.additional) == (18, 6, 4)
+
+
 def test_an_entry_that_comes_again_counts_once(store: AlertStore) -> None:
     store.add_ledger([batch(0, 0, 100)])
     again = store.add_ledger([batch(0, 0, 100), batch(1, 100, 200), batch(1, 100, 200)])

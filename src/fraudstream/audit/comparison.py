@@ -15,17 +15,19 @@ from fraudstream.audit.report import AuditReport, Finding, Kind, PartitionAccoun
 from fraudstream.config import Settings
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import require_rights_of, topic_id
-from fraudstream.messages.ledger import Range, Source, merge_ranges
+from fraudstream.messages.ledger import Apart, Range, Source, merge_ranges
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic
 
 _LOSSES: Final = "SELECT partition, from_offset, until_offset FROM entries WHERE partition = ? AND kind = 'loss'"
 _BATCHES: Final = """
-SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter FROM entries
+SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter, without_transaction, additional
+FROM entries
 WHERE partition = ? AND kind = 'batch' ORDER BY from_offset, until_offset DESC
 """
 _INCONSISTENT: Final = """
-SELECT partition, from_offset, until_offset, records, clear + alert + unscorable + dead_letter AS total FROM entries
+SELECT partition, from_offset, until_offset, records,
+  clear + alert + unscorable + dead_letter + without_transaction - additional AS total FROM entries
 WHERE kind = 'batch' AND (records <> total OR records > until_offset - from_offset) ORDER BY partition, from_offset
 """
 
@@ -85,7 +87,9 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
     reached, missing = 0, 0
     for start, until, records, *counts in batches:
         if start >= reached:
-            report.outcomes.update(dict(zip(map(str, Outcome), counts, strict=True)))
+            outcomes, apart = counts[: len(Outcome)], counts[len(Outcome) :]
+            report.outcomes.update(dict(zip(map(str, Outcome), outcomes, strict=True)))
+            report.apart.update(dict(zip(Apart, apart, strict=True)))
         if until > reached:
             missing += min(until - start - records, until - max(start, reached))
             reached = until
@@ -132,7 +136,8 @@ NAMES: Final = {
 }
 
 _SHORT: Final = """
-SELECT e.partition, e.from_offset, e.until_offset, e.source, e.is_pruned, e.alert, e.unscorable, e.dead_letter,
+SELECT e.partition, e.from_offset, e.until_offset, e.source, e.is_pruned, e.is_changed,
+  e.alert, e.unscorable, e.dead_letter,
   coalesce(sum(m.outcome = 'alert' AND m.is_own), 0), coalesce(sum(m.outcome = 'unscorable' AND m.is_own), 0),
   coalesce(sum(m.outcome = 'dead_letter'), 0),
   coalesce(sum(m.outcome = 'alert' AND NOT m.is_own), 0),
@@ -160,8 +165,10 @@ SELECT k.id, k.outcome, k.partition, k."offset" FROM store_rows k
 WHERE k.topic = ? AND NOT EXISTS (SELECT 1 FROM outputs s WHERE s.id = k.base)
 """
 _TWICE: Final = """
-SELECT outcome, partition, "offset", count(*), group_concat(id, ', ') FROM store_rows
-WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING count(*) > 1
+SELECT outcome, partition, "offset", count(*), group_concat(id, ', '), count(*) - max(1, (
+  SELECT count(DISTINCT p.id) FROM positions p WHERE p.partition = store_rows.partition
+  AND p."offset" = store_rows."offset" AND p.outcome = store_rows.outcome)) AS surplus
+FROM store_rows WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING surplus > 0
 """
 _CONFLICTS: Final = """
 SELECT id, base, coalesce(topic, ''), partition, "offset" FROM store_rows WHERE is_conflict
@@ -171,10 +178,10 @@ SELECT id, base, coalesce(topic, ''), partition, "offset" FROM store_rows WHERE 
 def check_outputs(facts: Facts) -> Iterator[Finding]:
     """Compare each entry that was not rescored with the distinct positions of the output records in its range.
 
-    An outcome of another revision than the entry's is superseded: its range was scored again after a deployment.
+    An outcome of another revision or envelope than the entry's is superseded: its range was scored again.
     Outcomes after the last entry belong to the open batch and are ignored.
     """
-    for partition, start, until, source, is_pruned, *figures in facts.db.execute(_SHORT):
+    for partition, start, until, source, is_pruned, is_changed, *figures in facts.db.execute(_SHORT):
         counted, own, others = figures[:3], figures[3:6], figures[6:]
         for outcome, expected, actual, other in zip(REMARKABLE, counted, own, others, strict=True):
             # Counted again after a crash: the query may have scored with the previous deployment.
@@ -188,7 +195,7 @@ def check_outputs(facts: Facts) -> Iterator[Finding]:
                 yield Finding(Kind.MISSING, what, facts.topic, partition, start, until, missing)
             elif actual > expected:
                 more = actual - expected
-                kind = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
+                kind = Kind.SUPERSEDED if facts.former or is_changed else Kind.DOUBLED
                 what = f"{actual:,} {name}, where the ledger counts {expected:,}"
                 yield Finding(kind, what, facts.topic, partition, start, until, more)
 
@@ -236,10 +243,10 @@ def _stored(facts: Facts) -> Iterator[Finding]:
         if None not in (partition, offset) and offset >= end and not facts.former:
             kind, what = Kind.BEYOND, f"{what}, beyond its end ({end})"
         yield Finding.at(kind, what, facts.topic, None if offset is None else partition, offset)
-    for outcome, partition, offset, count, ids in facts.db.execute(_TWICE, (facts.topic,)):
+    for outcome, partition, offset, count, ids, surplus in facts.db.execute(_TWICE, (facts.topic,)):
         kind = Kind.EXTRA if facts.former else Kind.DOUBLED
         what = f"{count} rows of the store for one {NAMES[outcome]}: {ids}"
-        yield Finding.at(kind, what, facts.topic, partition, offset, count - 1)
+        yield Finding.at(kind, what, facts.topic, partition, offset, surplus)
     for identity, base, *position in facts.db.execute(_CONFLICTS):
         yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 

@@ -27,12 +27,13 @@ TOLERANCE: Final = 1e-12
 """Scores that differ by no more are equal: a batch may sum in a different order."""
 
 _RUNS: Final = """
-SELECT DISTINCT run, model_id, revision, threshold, aliases, source FROM entries WHERE run IS NOT NULL ORDER BY run
+SELECT DISTINCT run, model_id, revision, threshold, aliases, envelope, source FROM entries
+WHERE run IS NOT NULL ORDER BY run
 """
 _NUMBER_RUNS: Final = """
 UPDATE entries SET run = numbered.run FROM (
-  SELECT entry_id, dense_rank() OVER (ORDER BY revision, model_id, threshold, aliases, source) AS run FROM entries
-  WHERE kind = 'batch') AS numbered
+  SELECT entry_id, dense_rank() OVER (ORDER BY revision, model_id, threshold, aliases, envelope, source) AS run
+  FROM entries WHERE kind = 'batch') AS numbered
 WHERE numbered.entry_id = entries.entry_id
 """
 _ENTRIES: Final = """
@@ -40,26 +41,32 @@ SELECT entry_id, partition, from_offset, until_offset, records, alert, unscorabl
 WHERE run = ? ORDER BY partition, from_offset
 """
 _MISSING: Final = """
-SELECT a.partition, a."offset", a.outcome, a.score FROM rescores a WHERE a.run = :run AND NOT EXISTS (
-  SELECT 1 FROM positions p WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
-  AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
+SELECT a.partition, a."offset", a.outcome, max(a.score) FROM rescores a WHERE a.run = :run
 AND (a.outcome = 'dead_letter' OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.is_pruned AND e.partition = a.partition
   AND e.from_offset <= a."offset" AND e.until_offset > a."offset"))
+GROUP BY 1, 2, 3 HAVING count(*) > (
+  SELECT count(DISTINCT p.id) FROM positions p
+  WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
+  AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
 ORDER BY 1, 2
 """
 _SURPLUS: Final = """
-SELECT p."offset", p.outcome FROM positions p
+SELECT p."offset", p.outcome, EXISTS (SELECT 1 FROM entries e WHERE e.is_changed AND e.partition = p.partition
+  AND e.from_offset <= p."offset" AND e.until_offset > p."offset")
+FROM positions p
 WHERE p.partition = :partition AND p."offset" >= :start AND p."offset" < :until
-  AND (p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)) AND NOT EXISTS (
-    SELECT 1 FROM rescores a
+  AND (p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision))
+GROUP BY 1, 2 HAVING count(DISTINCT p.id) > (
+    SELECT count(*) FROM rescores a
     WHERE a.run = :run AND a.partition = p.partition AND a."offset" = p."offset" AND a.outcome = p.outcome)
 ORDER BY 1
 """
 _SCORES: Final = """
-SELECT a.partition, a."offset", a.score, p.least, p.most FROM rescores a JOIN positions p
+SELECT a.partition, a."offset", a.score, min(p.least), max(p.most) FROM rescores a JOIN positions p
 ON p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
   AND p.model_id = :model AND p.revision = :revision
-WHERE a.run = :run AND max(abs(p.least - a.score), abs(p.most - a.score)) > :tolerance ORDER BY 1, 2
+WHERE a.run = :run GROUP BY a.rowid
+HAVING min(max(abs(p.least - a.score), abs(p.most - a.score))) > :tolerance ORDER BY 1, 2
 """
 _COUNTS: Final = """
 SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offset" >= ? AND "offset" < ? GROUP BY 1
@@ -68,10 +75,11 @@ SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offs
 
 @dataclass(frozen=True)
 class _Run:
-    """Entries of one deployment and source of counts, and the ranges of them that Kafka still has."""
+    """Entries of one deployment, envelope and source of counts, and the ranges of them that Kafka still has."""
 
     number: int
     deployment: Deployment
+    envelope: str
     source: Source
     ranges: list[Range]
 
@@ -83,11 +91,11 @@ def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
     facts.db.execute(_NUMBER_RUNS)
-    for number, model_id, revision, threshold, aliases, source in facts.db.execute(_RUNS):
+    for number, model_id, revision, threshold, aliases, envelope, source in facts.db.execute(_RUNS):
         entries = facts.db.execute(_ENTRIES, (number,))
         ranges = merge_ranges(_retained(facts, Range(*span)) for _, *span, _, _, _, _ in entries)
         deployment = Deployment(model_id, threshold, orjson.loads(aliases), revision)
-        run = _Run(number, deployment, Source(source), ranges)
+        run = _Run(number, deployment, envelope, Source(source), ranges)
         try:
             usable.append((run, artifact_beside(settings.model, model_id)))
         except ModelError as e:
@@ -112,11 +120,12 @@ def _retained(facts: Facts, span: Range) -> Range:
 def _score_again(
     facts: Facts, settings: Settings, kafka: Mapping[str, str], spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
+    from fraudstream.scoring.message_format import MessageFormat
     from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import count_records, remarkable
 
     scorer = load_scorer(artifact, run.deployment)
-    where, limit = (kafka, facts.topic), settings.max_record_bytes
+    where, message_format = (kafka, facts.topic), replace(MessageFormat.of(settings), envelope=run.envelope)
     entries: list[tuple[Range, str, int, list[int]]] = []
     for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
         span = Range(partition, start, until)
@@ -129,7 +138,7 @@ def _score_again(
         entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
         facts.compacted_entries += before - len(entries)
         run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
-    scores = remarkable(spark, scorer, *where, run.ranges, limit)
+    scores = remarkable(spark, scorer, *where, run.ranges, message_format)
     rows = ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in scores)
     facts.add("rescores", rows)
     yield from _compare_offsets(facts, run)
@@ -151,10 +160,10 @@ def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
         scored = "" if score is None else f" with the score {score!r}"
         what = f"is {outcome}{scored} by {model_id}, revision {revision}, but on no topic"
         yield Finding.at(Kind.MISSING, what, facts.topic, partition, offset)
-    surplus = Kind.SUPERSEDED if facts.former else Kind.DOUBLED
     for each in run.ranges:
         span = {"partition": each.partition, "start": each.from_offset, "until": each.until_offset}
-        for offset, outcome in facts.db.execute(_SURPLUS, parameters | span):
+        for offset, outcome, is_changed in facts.db.execute(_SURPLUS, parameters | span):
+            surplus = Kind.SUPERSEDED if facts.former or is_changed else Kind.DOUBLED
             what = f"is {outcome} on a topic, but not by {model_id}, revision {revision}"
             yield Finding.at(surplus, what, facts.topic, each.partition, offset)
     for partition, offset, score, least, most in facts.db.execute(_SCORES, parameters | {"tolerance": TOLERANCE}):

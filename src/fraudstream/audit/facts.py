@@ -58,8 +58,8 @@ def _columns(record: type[OutputRecord | StoredRecord]) -> str:
 _TABLES: Final = f"""
 CREATE TABLE entries (
   entry_id PRIMARY KEY, kind, topic_id, partition, from_offset, until_offset, records, clear, alert, unscorable,
-  dead_letter, model_id, revision, threshold, aliases, source, committed_us,
-  run, verified, is_pruned
+  dead_letter, without_transaction, additional, model_id, revision, threshold, aliases, envelope, source,
+  committed_us, run, verified, is_pruned, is_changed
 );
 CREATE TABLE outputs ({_columns(OutputRecord)});
 CREATE TABLE store_rows ({_columns(StoredRecord)});
@@ -67,8 +67,8 @@ CREATE TABLE rescores (run, partition, "offset", outcome, score);
 """
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
-  :clear, :alert, :unscorable, :dead_letter, :model_id, :revision, :threshold, :aliases, :source, :committed_us,
-  NULL, 0, 0)
+  :clear, :alert, :unscorable, :dead_letter, :without_transaction, :additional, :model_id, :revision, :threshold,
+  :aliases, :envelope, :source, :committed_us, NULL, 0, 0, 0)
 """
 _WIDTHS: Final = {"outputs": len(OutputRecord._fields), "store_rows": len(StoredRecord._fields), "rescores": 5}
 _FORMER_LOSSES: Final = """
@@ -88,8 +88,8 @@ CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
 CREATE INDEX outputs_by_id ON outputs (id);
 CREATE INDEX store_rows_by_base ON store_rows (base);
 CREATE TABLE positions AS
-  SELECT partition, "offset", outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
-  WHERE topic = :topic GROUP BY partition, "offset", outcome, model_id, revision;
+  SELECT partition, "offset", id, outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
+  WHERE topic = :topic GROUP BY partition, "offset", id, outcome, model_id, revision;
 CREATE INDEX positions_by_offset ON positions (partition, "offset");
 CREATE VIEW matched AS
   SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
@@ -98,6 +98,11 @@ CREATE VIEW matched AS
   FROM entries e CROSS JOIN positions p
   ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
   WHERE e.kind = 'batch';
+-- Its first records may have been read by the former envelope before a restart.
+UPDATE entries SET is_changed = 1 FROM (
+  SELECT entry_id, envelope <> lag(envelope, 1, envelope) OVER (PARTITION BY partition ORDER BY from_offset) AS differs
+  FROM entries WHERE kind = 'batch') AS batches
+WHERE batches.entry_id = entries.entry_id AND differs;
 """
 
 
@@ -164,10 +169,10 @@ class Facts:
         if self.truncated:
             self.db.execute(_MARK_PRUNED, (self.pruned_before_us,))
             self.db.execute(
-                'INSERT INTO positions SELECT DISTINCT partition, "offset", outcome, model_id, revision, NULL, NULL'
-                ' FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1 FROM positions p'
-                ' WHERE p.partition = k.partition AND p."offset" = k."offset" AND p.outcome = k.outcome'
-                " AND p.model_id IS k.model_id AND p.revision IS k.revision)",
+                'INSERT INTO positions SELECT DISTINCT partition, "offset", base, outcome, model_id, revision, NULL,'
+                ' NULL FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1'
+                ' FROM positions p WHERE p.partition = k.partition AND p."offset" = k."offset" AND p.id = k.base'
+                " AND p.outcome = k.outcome AND p.model_id IS k.model_id AND p.revision IS k.revision)",
                 (self.topic,),
             )
 

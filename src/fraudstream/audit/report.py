@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from fraudstream.messages.base import Object
+from fraudstream.messages.ledger import Apart
 
 MAX_FINDINGS: Final = 20
 """Maximum number of findings of a kind on a terminal; the JSON has all of them."""
@@ -125,6 +126,7 @@ class AuditReport:
     deep: bool = False
     partitions: list[PartitionAccount] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
+    apart: Counter[Apart] = field(default_factory=Counter)
     in_transit: int = 0
     findings: list[Finding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -167,6 +169,7 @@ class AuditReport:
             **{name: getattr(self, name) for name in ("ok", "complete", "deep", "topic", "topic_id", "in_transit")},
             **{name: self.total(name) for name in ("acknowledged", "accounted", "open", "without_record")},
             "outcomes": dict(self.outcomes),
+            **{name.value: self.apart[name] for name in Apart},
             **counts,
             "unaccounted": [finding.document() for finding in self.wrong if finding.topic == self.topic],
             "partitions": [asdict(partition) for partition in self.partitions],
@@ -181,6 +184,10 @@ def render(report: AuditReport) -> RenderableType:
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.outcomes.items())
     if report.total("accounted"):
         pieces.append(f"outcomes in the ledger: {counts}")
+    if empty := report.apart[Apart.WITHOUT_TRANSACTION]:
+        pieces.append(f"{empty:,} records hold no transaction (deletes, heartbeats, tombstones)")
+    if more := report.apart[Apart.ADDITIONAL]:
+        pieces.append(f"{more:,} transactions are further ones of a record with several")
     if report.total("without_record"):
         pieces.append(
             f"{report.total('without_record'):,} offsets hold no record (markers, aborted or compacted records)"

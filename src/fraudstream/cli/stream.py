@@ -71,6 +71,7 @@ def broker(
 @click.command()
 @options.data
 @options.kafka
+@setting("envelope")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second.")
 @click.option("--delay", type=click.FloatRange(0), help="Seconds between two rows.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many rows.")
@@ -115,6 +116,7 @@ def produce(
         loop=loop,
         resume=resume,
         ready_file=settings.ready_file,
+        envelope=settings.envelope,
     )
     console = Console(stderr=True)
     with stop_signals() as stopped, show_production(console, expected_rows(data, limit, loop)) as show:
@@ -131,6 +133,7 @@ def produce(
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
 @setting("batch_interval")
+@setting("envelope")
 @setting("sample_every")
 @setting("driver_memory")
 @setting("spark_master")

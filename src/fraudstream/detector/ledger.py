@@ -28,7 +28,7 @@ from fraudstream.detector.query import (
 from fraudstream.detector.spark_log import Offsets
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
-from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
+from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry, Source, batch_entry_id, loss_entry_id
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.files import replace_json
 from fraudstream.times import iso
@@ -47,13 +47,15 @@ MAX_PROGRESS_POLLS: Final = 3
 class Note:
     """The progress of the ledger.
 
-    `batch` is the last one whose entries Kafka acknowledged; `deployment` is that of the current or last query.
+    `batch` is the last one whose entries Kafka acknowledged; `deployment` and `envelope` are those of the current or
+    last query.
     """
 
     checkpoint_id: str
     batch: int
     until: Offsets
     deployment: Deployment
+    envelope: str = ""
 
 
 _NOTE: Final = TypeAdapter(Note)
@@ -66,7 +68,9 @@ class LedgerKeeper:
     Args:
         read_topic_id: Returns Kafka's id of the topic.
         watermarks: Those of the topic; may raise.
-        count_again: Counts what the query did not report, by scoring the ranges with the deployment of that time.
+        count_again: Counts what the query did not report, by scoring the ranges with the deployment and the envelope of
+            that time.
+        envelope: The setting of the query.
         events: Receives an event for each loss, and if a new checkpoint meets an old ledger.
     """
 
@@ -75,9 +79,10 @@ class LedgerKeeper:
     read_topic_id: Callable[[], str]
     ledger: KafkaLedger
     watermarks: Watermarks
-    count_again: Callable[[Deployment, Mapping[int, Span]], Counts]
+    count_again: Callable[[Deployment, str, Mapping[int, Span]], Counts]
     events: EventWriter
     now: Callable[[], datetime]
+    envelope: str = ""
     start: Offsets | None = field(default=None, init=False)
     """Starting offsets of a query whose checkpoint was rebuilt; None for the earliest offset."""
     _topic_id: str = field(default="", init=False)
@@ -112,7 +117,7 @@ class LedgerKeeper:
             put_aside(self.checkpoint, "passed", self.now())
             write_marker(self.checkpoint, marker)
         elif self._note is not None:
-            self._save(replace(self._note, deployment=deployment))
+            self._save(replace(self._note, deployment=deployment, envelope=self.envelope))
         self.start = marker.start
 
     def poll(self, query: StreamingQuery, *, last: bool) -> bool:
@@ -123,7 +128,8 @@ class LedgerKeeper:
         Returns whether a batch ended before the first offset that Kafka still has: Real-time Mode then waits for ever.
         """
         if self._note is None:
-            self._note = Note(str(query.id), -1, first_offsets(self.checkpoint, self.topic), self._deployment)
+            first = first_offsets(self.checkpoint, self.topic)
+            self._note = Note(str(query.id), -1, first, self._deployment, self.envelope)
         ends = ends_after(self.checkpoint, self.topic, self._note.batch)
         if not ends:
             return False
@@ -167,7 +173,7 @@ class LedgerKeeper:
         until = dict(first)
         for entry in own:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
-        return Note(query_id, max((e.batch_id for e in own), default=-1), until, self._deployment)
+        return Note(query_id, max((e.batch_id for e in own), default=-1), until, self._deployment, self.envelope)
 
     def _enter(
         self, note: Note, ends: Mapping[int, Offsets], progress: Mapping[int, Mapping[str, Any]], *, patient: bool
@@ -201,25 +207,28 @@ class LedgerKeeper:
         self, note: Note, batch: int, spans: Mapping[int, Span], progress: Mapping[str, Any] | None
     ) -> list[LedgerEntry]:
         observed = observed_counts(progress, spans) if progress is not None else None
-        counts = observed if observed is not None else self._counted_again(note.deployment, spans)
+        counts = observed if observed is not None else self._counted_again(note, spans)
         source = Source.OBSERVED if observed is not None else Source.SCORED_AGAIN
         entries = []
         for partition, span in sorted(spans.items()):
-            outcomes = counts.get(partition, {})
+            count: Mapping[Outcome | Apart, int] = counts.get(partition, {})
+            each = {name.value: count.get(name, 0) for name in (*Outcome, *Apart)}
+            outcomes = sum(each[outcome] for outcome in Outcome)
             entries.append(
                 self._entry(
                     batch_entry_id(note.checkpoint_id, batch, partition),
                     EntryKind.BATCH,
                     partition,
                     span,
-                    records=sum(outcomes.values()),
-                    **{outcome.value: outcomes.get(outcome, 0) for outcome in Outcome},
+                    records=outcomes + each[Apart.WITHOUT_TRANSACTION] - each[Apart.ADDITIONAL],
+                    **each,
                     checkpoint_id=note.checkpoint_id,
                     batch_id=batch,
                     model_id=note.deployment.model_id,
                     revision=note.deployment.revision,
                     threshold=note.deployment.threshold,
                     aliases=dict(note.deployment.aliases),
+                    envelope=note.envelope,
                     source=source,
                 )
             )
@@ -227,10 +236,10 @@ class LedgerKeeper:
             entries += self._losses_within(spans, offsets_without_record(progress, spans))
         return entries
 
-    def _counted_again(self, deployment: Deployment, spans: Mapping[int, Span]) -> Counts:
+    def _counted_again(self, note: Note, spans: Mapping[int, Span]) -> Counts:
         begins = self.watermarks.begins()
         spans = {p: (max(start, begins.get(p, 0)), end) for p, (start, end) in spans.items() if end > begins.get(p, 0)}
-        return self.count_again(deployment, spans) if spans else {}
+        return self.count_again(note.deployment, note.envelope, spans) if spans else {}
 
     def _losses_within(self, spans: Mapping[int, Span], missing: Mapping[int, int]) -> list[LedgerEntry]:
         """List offsets that the query skipped and that Kafka has deleted; its transaction markers are retained."""

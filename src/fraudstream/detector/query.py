@@ -14,8 +14,10 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.detector.route import Topics, route
 from fraudstream.errors import SettingsError
+from fraudstream.messages.ledger import Apart
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, record_text
+from fraudstream.scoring.message_format import MessageFormat
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 OUTCOMES_OBSERVED = "outcomes"
@@ -23,6 +25,9 @@ OUTCOMES_OBSERVED = "outcomes"
 
 RECORDS_OBSERVED = "records"
 """The observed metric of a batch's progress that counts its records by partition: an offset may hold no record."""
+
+TRANSACTIONS_OBSERVED = "transactions"
+"""The observed metric that counts transactions, and records without one, by partition; only with an envelope."""
 
 MAX_OFFSETS_PER_MICRO_BATCH: Final = 200_000
 """Limits one micro-batch during catch-up, so that its alerts do not wait for the whole backlog."""
@@ -41,36 +46,42 @@ _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNOR
 
 
 def detect(
-    records: DataFrame, scorer: Scorer, topics: Topics, *, partitions: int, sample_every: int, max_record_bytes: int
+    records: DataFrame,
+    scorer: Scorer,
+    topics: Topics,
+    message_format: MessageFormat,
+    *,
+    partitions: int,
+    sample_every: int,
 ) -> DataFrame:
     """Turn records of Kafka's source, with headers, into records for Kafka's sink, in two stages.
 
     Every transaction is parsed once and predicted once; only what is suspect, not screened or sampled gets the full
     verdict. A single stage that does everything for every transaction was measured at half the rate. Outcomes are
     counted for the partitions from 0 to below `partitions`; one transaction in `sample_every` is also emitted as a
-    sample; one of more than `max_record_bytes` is a dead letter.
+    sample.
     """
-    texts = (
-        records.observe(
-            RECORDS_OBSERVED,
-            *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
-        )
-        .select(
-            TopicColumn.KEY,
-            TopicColumn.VALUE,
-            TopicColumn.TOPIC,
-            TopicColumn.PARTITION,
-            TopicColumn.OFFSET,
-            TopicColumn.TIMESTAMP,
-            TopicColumn.HEADERS,
-            record_text(max_record_bytes).alias(Projected.TEXT),
-        )
-        .withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
+    columns = records.observe(
+        RECORDS_OBSERVED,
+        *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
+    ).select(
+        TopicColumn.KEY,
+        TopicColumn.VALUE,
+        TopicColumn.TOPIC,
+        TopicColumn.PARTITION,
+        TopicColumn.OFFSET,
+        TopicColumn.TIMESTAMP,
+        TopicColumn.HEADERS,
     )
+    texts = message_format.transactions(columns)
+    if message_format.envelope:
+        texts = texts.observe(TRANSACTIONS_OBSERVED, *_transaction_counts(partitions))
+        texts = texts.where(~F.col(TopicColumn.IS_EMPTY))
+    texts = texts.drop(TopicColumn.IS_EMPTY).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, max_record_bytes)
+    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, message_format)
 
 
 def observed_name(outcome: Outcome, partition: int) -> str:
@@ -81,6 +92,15 @@ def observed_name(outcome: Outcome, partition: int) -> str:
 def records_name(partition: int) -> str:
     """Name the count of a partition's records in a batch's progress."""
     return f"records_{partition}"
+
+
+def _transaction_counts(partitions: int) -> list[Column]:
+    is_empty = F.col(TopicColumn.IS_EMPTY)
+    return [
+        F.count_if(condition & (F.col(TopicColumn.PARTITION) == partition)).alias(f"{name}_{partition}")
+        for partition in range(partitions)
+        for name, condition in ((TRANSACTIONS_OBSERVED, ~is_empty), (Apart.WITHOUT_TRANSACTION.value, is_empty))
+    ]
 
 
 def _counts(partitions: int) -> list[Column]:
@@ -132,7 +152,7 @@ class QuerySettings:
     trigger: Trigger
     interval: str
     sample_every: int
-    max_record_bytes: int
+    message_format: MessageFormat
     partitions: int
     start: str = "earliest"
 
@@ -176,16 +196,16 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
         source.load(),
         scorer,
         settings.topics,
+        settings.message_format,
         partitions=settings.partitions,
         sample_every=settings.sample_every,
-        max_record_bytes=settings.max_record_bytes,
     )
     writer = (
         records.writeStream.queryName("detector")
         .format("kafka")
         .options(**settings.kafka)
         # A record above the producer's limit would stop the query for good.
-        .option("kafka.max.request.size", output_limit(settings.max_record_bytes))
+        .option("kafka.max.request.size", output_limit(settings.message_format.max_record_bytes))
         .option("checkpointLocation", str(settings.checkpoint.absolute()))
     )
     if settings.trigger is Trigger.REALTIME:
@@ -195,22 +215,29 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
 
 
 Span = tuple[int, int]
-Counts = Mapping[int, Mapping[Outcome, int]]
+Counts = Mapping[int, Mapping[Outcome | Apart, int]]
 
 
 def observed_counts(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> Counts | None:
     """Extract the counts from a batch's progress; None if they disagree, or a new partition was not counted."""
     metrics: Mapping[str, int] = progress["observedMetrics"][OUTCOMES_OBSERVED]
     records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
-    counts: dict[int, Counter[Outcome]] = {}
+    apart: Mapping[str, int] = progress["observedMetrics"].get(TRANSACTIONS_OBSERVED, {})
+    counts: dict[int, Counter[Outcome | Apart]] = {}
     if sum(records.values()) != progress["numInputRows"]:
         return None
     for partition in spans:
         if records_name(partition) not in records:
             return None
-        outcomes = Counter({outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE})
-        outcomes[Outcome.CLEAR] = records[records_name(partition)] - outcomes.total()
-        counts[partition] = outcomes
+        total = records[records_name(partition)]
+        transactions = apart.get(f"{TRANSACTIONS_OBSERVED}_{partition}", total)
+        empty = apart.get(f"{Apart.WITHOUT_TRANSACTION}_{partition}", 0)
+        count = Counter[Outcome | Apart](
+            {outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE}
+        )
+        count[Outcome.CLEAR] = transactions - count.total()
+        count[Apart.WITHOUT_TRANSACTION], count[Apart.ADDITIONAL] = empty, transactions + empty - total
+        counts[partition] = count
     return counts
 
 

@@ -1,9 +1,10 @@
 """Runs the detector as a service: builds the Spark session, the Kafka clients and the supervisor."""
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, cast
 
@@ -21,7 +22,7 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
-from fraudstream.detector.query import QuerySettings, Trigger, check_interval, start_query
+from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
 from fraudstream.kafka.client import Cluster
@@ -44,9 +45,10 @@ from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
 from fraudstream.runtime.spark_settings import CORES, cores_for
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
-from fraudstream.transactions.wire import DetectorState, EventType, Outcome, Topic
+from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)
 
@@ -191,7 +193,7 @@ def _supervisor(
             trigger=trigger,
             interval=_interval(settings, trigger),
             sample_every=settings.sample_every,
-            max_record_bytes=settings.max_record_bytes,
+            message_format=MessageFormat.of(settings),
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
         )
@@ -223,11 +225,13 @@ def _keeper(
     cluster = Cluster.of(settings)
     topic = cluster.topic(Topic.TRANSACTIONS)
 
-    def count_again(deployment: Deployment, spans: Mapping[int, tuple[int, int]]) -> dict[int, Counter[Outcome]]:
+    def count_again(deployment: Deployment, envelope: str, spans: Mapping[int, Span]) -> Counts:
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, settings.max_record_bytes)
+        return count_outcomes(
+            spark, scorer, kafka, topic, ranges, replace(MessageFormat.of(settings), envelope=envelope)
+        )
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,
@@ -236,6 +240,7 @@ def _keeper(
         ledger=KafkaLedger(cluster),
         watermarks=watermarks,
         count_again=count_again,
+        envelope=settings.envelope,
         events=events,
         now=lambda: datetime.now(UTC),
     )

@@ -19,6 +19,7 @@ from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
+from fraudstream.transactions.envelope import wrapped
 from fraudstream.transactions.wire import Header, Topic, event_id
 
 _Headers = list[tuple[str, str | bytes | None]]
@@ -68,6 +69,7 @@ class ProducePlan:
         limit: End after this many rows of the run, including those of earlier sessions.
         resume: Resume the run in the progress file, if there is one.
         ready_file: Written just before the first row is sent.
+        envelope: Where a row is in its record, as in the setting.
     """
 
     cluster: Cluster
@@ -77,6 +79,7 @@ class ProducePlan:
     loop: bool = False
     resume: bool = False
     ready_file: Path | None = None
+    envelope: str = ""
 
     @property
     def topic(self) -> str:
@@ -167,7 +170,7 @@ class _Session:
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
                 headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
-                if not self._enqueue(number, row, payload, headers, stopped):
+                if not self._enqueue(number, row, wrapped(payload, plan.envelope), headers, stopped):
                     return
                 number += 1
             if not plan.loop or (start == 0 and number == first):

@@ -24,6 +24,15 @@ class Source(StrEnum):
     SCORED_AGAIN = "scored_again"
 
 
+class Apart(StrEnum):
+    """What an entry counts apart from the outcomes, so that records and outcomes add up with an envelope."""
+
+    WITHOUT_TRANSACTION = "without_transaction"
+    """Records that hold none: deletes, heartbeats, tombstones."""
+    ADDITIONAL = "additional"
+    """Transactions of a list beyond the first of their record."""
+
+
 def _time_if_any(text: str) -> str:
     if text:
         instant(text)
@@ -66,6 +75,9 @@ class LedgerEntry(Posted):
         entry_id: The same whenever the batch and partition are written again, so that they count once.
         topic_id: Kafka's id of the topic; a recreated topic has another.
         records: Number of records; less than the number of offsets with transaction markers or lost records.
+        without_transaction: Number of records in `records` that have no outcome, as in `Apart`.
+        additional: Number of outcomes beyond one for each record, as in `Apart`.
+        envelope: The setting by which the transactions were read.
         batch_id: The number of the batch in that checkpoint.
         committed_at: ISO 8601 in UTC.
         reason: Why records were lost; empty for a batch.
@@ -83,12 +95,15 @@ class LedgerEntry(Posted):
     alert: Count = 0
     unscorable: Count = 0
     dead_letter: Count = 0
+    without_transaction: Count = 0
+    additional: Count = 0
     checkpoint_id: str = ""
     batch_id: int = -1
     model_id: str = ""
     revision: int = 0
     threshold: float = 0.0
     aliases: dict[str, str] = Field(default_factory=dict)
+    envelope: str = ""
     committed_at: Annotated[str, AfterValidator(_time_if_any)] = ""
     source: Annotated[Source, Field(strict=False)] = Source.OBSERVED
     reason: str = ""

@@ -36,7 +36,7 @@ def describe_columns(sample: Mapping[str, Any], transaction: object) -> Object:
     `transaction` is parsed from the sample; not an object if the sample has none.
     """
     if isinstance(transaction, dict):
-        columns = columns_of(transaction)
+        columns = columns_of(transaction, _imputed(sample))
     elif isinstance(names := sample.get(EventField.COLUMNS), list):
         columns = {str(name): UNKNOWN for name in names}
     else:
@@ -152,7 +152,7 @@ def _alert(record: PostedRecord, alert: Object) -> Object:
         alert[AlertField.AS_TEXT.value] = as_text
     transaction = alert.get(AlertField.TRANSACTION)
     if isinstance(transaction, dict):
-        alert[AlertField.SCHEMA_ID.value] = schema_id(transaction)
+        alert[AlertField.SCHEMA_ID.value] = schema_id(transaction, _imputed(alert))
     return alert
 
 
@@ -212,6 +212,11 @@ def _text(value: bytes | None) -> str | None:
 
 def _whole(value: bytes | None, otherwise: int) -> int:
     return int(value) if value is not None and value.isdigit() and len(value) <= _OFFSET_DIGITS else otherwise
+
+
+def _imputed(record: Mapping[str, Any]) -> list[str]:
+    imputed = record.get(EventField.IMPUTED)
+    return imputed if isinstance(imputed, list) else []
 
 
 def _numbers(transaction: Mapping[str, Any]) -> dict[str, float]:

@@ -44,6 +44,8 @@ class TopicColumn:
     TIMESTAMP: Final = "timestamp"
     HEADERS: Final = "headers"
     SAMPLED: Final = "sampled"
+    INDEX: Final = "index"
+    IS_EMPTY: Final = "is_empty"
 
 
 class ScoreColumn:
@@ -58,12 +60,6 @@ class ScoreColumn:
     OUTCOME: Final = "outcome"
 
 
-def record_text(max_record_bytes: int) -> Column:
-    """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
-    fits = F.octet_length(TopicColumn.VALUE) <= F.lit(max_record_bytes)
-    return F.when(fits, F.col(TopicColumn.VALUE).cast("string"))
-
-
 def header(name: Header) -> Column:
     """Return the first value of a header as text; null if absent."""
     matches = F.filter(F.col(TopicColumn.HEADERS), lambda each: each["key"] == F.lit(name.value))
@@ -71,11 +67,15 @@ def header(name: Header) -> Column:
 
 
 def alert_id() -> Column:
-    """Return the record's `event_id`, or an id from topic, partition and offset if there is none."""
-    event_id = header(Header.EVENT_ID)
-    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, LONGEST_EVENT_ID)
+    """Return the record's `event_id`, or an id from topic, partition and offset if there is none.
+
+    Each transaction of a list has its index appended.
+    """
+    event_id, index = header(Header.EVENT_ID), F.col(TopicColumn.INDEX)
+    longest = LONGEST_EVENT_ID - F.coalesce(F.length(index.cast("string")) + 1, F.lit(0))
+    is_valid = F.is_valid_utf8(event_id) & F.length(event_id).between(1, longest)
     record_id = F.concat_ws("/", TopicColumn.TOPIC, F.col(TopicColumn.PARTITION), F.col(TopicColumn.OFFSET))
-    return F.when(is_valid, event_id).otherwise(record_id)
+    return F.concat_ws("/", F.when(is_valid, event_id).otherwise(record_id), index)
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,15 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from fraudstream.messages.answers import Losses
 from fraudstream.messages.base import Object
-from fraudstream.messages.ledger import EntryKind, LedgerEntry
+from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository, insert, upsert
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
+from fraudstream.transactions.wire import Outcome
 
-COUNTS: Final = ("records", "clear", "alert", "unscorable", "dead_letter")
+COUNTS: Final = ("records", *(each.value for each in (*Outcome, *Apart)))
 
 _LEDGER: Final = tables.ledger
 _COLUMNS: Final = [name for name in LedgerEntry.model_fields if name in _LEDGER.c]
@@ -61,6 +62,8 @@ class LedgerTotals:
     dead_letter: int = 0
     lost: int = 0
     overlaps: bool = False
+    without_transaction: int = 0
+    additional: int = 0
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> Self:

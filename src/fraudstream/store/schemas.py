@@ -77,7 +77,7 @@ def observation_of_alert(alert: PostedAlert) -> SchemaObservation | None:
     schema = alert.schema_id
     if not schema or len(schema) > LONGEST_ID:
         return None
-    columns = columns_of(alert.transaction)
+    columns = columns_of(alert.transaction, alert.imputed or ())
     # The schema id was computed before they were removed.
     removed = alert.document.get(REMOVED)
     columns |= {name: UNKNOWN for name in removed if isinstance(name, str)} if isinstance(removed, list) else {}

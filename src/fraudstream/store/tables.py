@@ -264,6 +264,7 @@ ledger_places = Table(
     Column("topic_id", Text, nullable=False),
     *_filled(BigInteger, "covered_until", "records", "clear", "alert", "unscorable", "dead_letter", "lost"),
     Column("overlaps", Integer, nullable=False),
+    *(Column(name, BigInteger, nullable=False, server_default="0") for name in ("without_transaction", "additional")),
 )
 """The totals of the entries of each partition, updated in the transaction that inserts them."""
 

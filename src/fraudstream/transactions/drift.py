@@ -1,7 +1,8 @@
 """Detects schema drift: determines a transaction's schema and its differences from the model's contract."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,6 +23,14 @@ NOT_FINITE: Final = "not finite"
 
 _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 
+BASE64: Final = "base64 text"
+"""The type of a text that is no number where one is expected, and looks like a decimal as Debezium sends it."""
+
+BASE64_REMEDY: Final = "it looks like a base64 decimal: set decimal.handling.mode=string or double in Debezium"
+_BASE64: Final = re.compile(r"(?![a-z]*$)(?![A-Z]*$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
+"""Not a word in lower or upper case, such as none or VISA."""
+_LONGEST_BASE64: Final = 40
+
 UNKNOWN: Final = "unknown"
 """The type of a column if only its name is known."""
 
@@ -33,8 +42,11 @@ _BYTES_BESIDE_NAME: Final = 16
 _LONGEST_PREFIX: Final = 1_000
 
 
-def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
-    """Return each column's type by name; columns of a nested object have dotted names."""
+def columns_of(transaction: Mapping[str, Any], imputed: Collection[str] = ()) -> dict[str, str]:
+    """Return each column's type by name; columns of a nested object have dotted names.
+
+    `imputed` are the features for which the detector read no value.
+    """
     columns = {}
     # A stack instead of recursion: a transaction may be nested deeper than Python's recursion limit.
     pending = list(transaction.items())
@@ -44,14 +56,18 @@ def columns_of(transaction: Mapping[str, Any]) -> dict[str, str]:
             within = bounded_name(name)
             pending.extend((f"{within}.{inner}", each) for inner, each in value.items())
         else:
-            is_finite = not isinstance(value, str) or value not in _NOT_FINITE_TEXTS
-            columns[name] = _NAMES[type(value)] if is_finite else NOT_FINITE
+            columns[name] = _NAMES[type(value)]
+            if isinstance(value, str):
+                if value in _NOT_FINITE_TEXTS:
+                    columns[name] = NOT_FINITE
+                elif name in imputed and len(value) <= _LONGEST_BASE64 and _BASE64.fullmatch(value):
+                    columns[name] = BASE64
     return columns
 
 
-def schema_id(transaction: Mapping[str, Any]) -> str:
+def schema_id(transaction: Mapping[str, Any], imputed: Collection[str] = ()) -> str:
     """Return twelve hexadecimal digits that depend on the names and types of the columns, not on their order."""
-    return id_of(columns_of(transaction))
+    return id_of(columns_of(transaction, imputed))
 
 
 def id_of(columns: Mapping[str, str]) -> str:
@@ -187,7 +203,8 @@ def changes(drift: Drift) -> list[ColumnChange]:
         by_type.setdefault(kind, []).append(name)
     for kind, names in sorted(by_type.items()):
         what = _DESCRIPTIONS.get(kind, f"sent as {kind}")
-        differences.append(ColumnChange(tuple(names), what, READ_AS_NUMBER if kind == "text" else MEDIAN))
+        treatment = {"text": READ_AS_NUMBER, BASE64: f"{MEDIAN}; {BASE64_REMEDY}"}.get(kind, MEDIAN)
+        differences.append(ColumnChange(tuple(names), what, treatment))
     if drift.added:
         differences.append(ColumnChange(drift.added, "added", KEPT))
     return differences

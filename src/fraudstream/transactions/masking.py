@@ -38,6 +38,7 @@ _OWN_NUMBERS: Final = frozenset(
     {
         *(AlertField.PARTITION.value, AlertField.OFFSET.value, AlertField.SOURCE_ROW.value, AlertField.REVISION.value),
         *("seq", "batch_id", "from_offset", "until_offset", "records", "clear", "alert", "unscorable", "counted"),
+        *("without_transaction", "additional"),
         *("pid", "port", "bytes", "original_bytes", "column_count", "at", "timestamp"),
     }
 )
