@@ -50,9 +50,9 @@ unit: setup-dev  ## Run the tests that need no process, app or browser (about a 
 nightly: setup-dev  ## Run the longest tests and the long chaos (1 to 2 hours), or PART=tests or chaos, into nightly.json
 	$(BIN)/python -m benchmarks.nightly $(if $(SEED),--seed $(SEED)) $(if $(JSON),--json $(JSON)) $(if $(PART),--part $(PART))
 
-chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', JSON=file
+chaos: setup-dev  ## Try to break the guarantee (45 minutes; SHORT=1: 4); SEED=, FAULTS='kill-*', ENVELOPE=debezium, JSON=file
 	$(BIN)/python -m chaos $(if $(SHORT),--short) $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults '$(FAULTS)') \
-		$(if $(JSON),--json $(JSON))
+		$(if $(ENVELOPE),--envelope '$(ENVELOPE)') $(if $(JSON),--json $(JSON))
 
 bench: setup-dev  ## Measure the system on this machine, about 10 minutes; results in bench/
 	@mkdir -p bench

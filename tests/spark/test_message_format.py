@@ -66,7 +66,14 @@ CASES = {
         ({"specversion": "1.0", "id": "a-1", "data_base64": "e30="}, DEAD),
     ],
     "items[].item": LISTS,
-    "[]": [(TEXTS, TEXTS), ([[1]], DEAD), (b'[{"a":1}] 5', DEAD), (b'[{"a":1}],[{"a":2}]] [', DEAD)],
+    "[]": [
+        (TEXTS, TEXTS),
+        ([[1]], DEAD),
+        (b'[{"a":1}] 5', DEAD),
+        (b'[{"a":1}],[{"a":2}]] [', DEAD),
+        (b"[1],[]] [", DEAD),
+        (b'[{"a":"\xff"}]', DEAD),
+    ],
 }
 
 

@@ -116,6 +116,14 @@ def test_a_sample_tells_columns_types_and_numbers_and_leaves_the_row_behind() ->
     assert "transaction_text" not in document
 
 
+def test_a_base64_decimal_is_a_type_of_its_own_in_samples_and_alerts() -> None:
+    text = '{"a":1,"Amount":"AQIDBA=="}'
+    document = sample(text, imputed=["Amount"])
+    assert document["columns"] == {"a": "number", "Amount": "base64 text"}
+    payload = to_payload(record(Topic.ALERTS, alert(transaction=json.loads(text), imputed=["Amount"])))
+    assert payload["schema_id"] == document["schema_id"]
+
+
 def test_a_row_as_trained_sends_no_values() -> None:
     assert "values" not in sample('{"a": 1}', imputed=[])
 

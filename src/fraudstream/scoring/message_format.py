@@ -13,6 +13,8 @@ from fraudstream.model.features.reading import LENIENT_JSON, Projected, parse_st
 from fraudstream.scoring.scorer import TopicColumn
 from fraudstream.transactions.envelope import LIST, envelope_paths, steps
 
+_END: Final = "end of list"
+
 _TIMES: Final = ("ts_ms", "ts_us", "ts_ns")
 """The only members of Debezium's heartbeats."""
 
@@ -102,9 +104,9 @@ def _member(text: Column, name: str) -> Column:
 
 def _elements(text: Column) -> Column:
     """Return the elements of a list, without those that are null; wrapped like the object in `parse_strings`."""
-    wrapped = F.concat(F.lit("["), text, F.lit(',["end of list"]]'))
+    wrapped = F.when(F.is_valid_utf8(text), F.concat(F.lit("["), text, F.lit(f',["{_END}"]]')))
     lists = F.array(F.from_json(wrapped, "array<array<string>>", dict(LENIENT_JSON)))
-    whole = F.filter(lists, lambda each: (F.size(each) == 2) & (each[1][0] == F.lit("end of list")))
+    whole = F.filter(lists, lambda each: (F.size(each) == 2) & (F.try_element_at(each[1], F.lit(1)) == F.lit(_END)))
     return F.coalesce(F.array_compact(F.try_element_at(whole, F.lit(1))[0]), _missing())
 
 
