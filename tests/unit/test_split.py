@@ -25,7 +25,7 @@ def time_of(values: list[float]) -> TimeOrder:
 
 
 def test_without_a_time_column_the_file_order_is_the_time() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), None)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), None)
     assert [len(split.rows_of(part)) for part in Part] == [40, 0, 20, 0, 20, 0, 20]
     assert split.part.tolist() == sorted(split.part.tolist())
     assert (split.unseen_from_row, split.unseen_from_time) == (80, None)
@@ -34,7 +34,7 @@ def test_without_a_time_column_the_file_order_is_the_time() -> None:
 
 
 def test_a_file_in_another_order_is_split_by_its_time() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([99.0 - row for row in range(100)]))
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of([99.0 - row for row in range(100)]))
     assert split.rows_of(Part.TEST).tolist() == list(range(20))
     assert split.unseen_from_row is None
     assert split.unseen_from_time == "80"
@@ -123,7 +123,7 @@ def test_two_rows_are_enough() -> None:
 
 def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -> None:
     times = [float(row) for row in range(100)]
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of(times), label_delay_seconds=10)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of(times), label_delay_seconds=10)
     assert split.record.test is not None
     assert split.rows_of(Part.TEST).tolist() == list(range(80, 100))
     # Labels of the rows up to 70 are there when the first test row is paid at 80.
@@ -141,7 +141,7 @@ def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -
 
 
 def test_a_delay_longer_than_the_data_leaves_no_test_period() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([float(row) for row in range(100)]), 1000.0)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of([float(row) for row in range(100)]), 1000.0)
     assert split.record.test is None
     assert "whose labels have arrived" in split.warnings[0]
 

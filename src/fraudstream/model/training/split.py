@@ -45,12 +45,14 @@ class Split:
 
     Attributes:
         part: By row of the file, a `Part`.
+        is_known: By row of the file, whether its label had arrived at the last time of the file.
         unseen_from_row: First row of the test period, if the file is sorted by time.
         unseen_from_time: First time of the test period, if it is not.
         warnings: What had to be dropped, and why.
     """
 
     part: NDArray[np.int8]
+    is_known: NDArray[np.bool_]
     record: SplitRecord
     unseen_from_row: int | None
     unseen_from_time: str | None
@@ -58,7 +60,7 @@ class Split:
 
     @property
     def is_train(self) -> NDArray[np.bool_]:
-        """Whether the final model is fitted on each row."""
+        """Whether the evaluated model is fitted on each row."""
         return self.part <= Part.VALIDATION
 
     def rows_of(self, part: Part) -> NDArray[np.intp]:
@@ -89,7 +91,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     fraud_in_order = is_fraud[order]
     delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
     begins, warnings = _boundaries(fraud_in_order, moments, delay)
-    part = np.empty(rows, np.int8)
+    part, is_known = np.empty(rows, np.int8), np.empty(rows, np.bool_)
+    is_known[order] = moments <= moments[-1] - delay
     part[order] = np.searchsorted(begins, np.arange(rows), side="right")
 
     def period(start: int, end: int) -> Period:
@@ -102,6 +105,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     is_file_order = time is None or time.is_file_order
     return Split(
         part=part,
+        is_known=is_known,
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
             train=period(0, begins.late_for_test),
@@ -137,8 +141,8 @@ _NEAREST_FIRST: Final = sorted(
     (_USUAL, *(_Shares(test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5))),
     key=lambda each: abs(each.test - _USUAL.test) + abs(each.validation - _USUAL.validation),
 )
-_FEWEST_FRAUDS: Final = 3
-"""What each period should have at least if there are too few frauds for reliable figures."""
+_ENOUGH_FRAUDS: Final = (RELIABLE_FRAUDS, 5, 3)
+"""How many frauds each period should have: the first of these that can be reached."""
 
 
 class _RowsInTime:
@@ -178,7 +182,7 @@ class _RowsInTime:
 
     def shares(self) -> _Shares:
         """Return the usual shares, or the nearest ones that give every period enough frauds."""
-        for enough in (RELIABLE_FRAUDS, _FEWEST_FRAUDS):
+        for enough in _ENOUGH_FRAUDS:
             if self._frauds_before[-1] >= 3 * enough:
                 enough_in = (each for each in _NEAREST_FIRST if min(self.frauds_by_period(each)) >= enough)
                 if (shares := next(enough_in, None)) is not None:
@@ -212,7 +216,7 @@ def _boundaries(
     comparison_from = rows.boundary(fitted_to, COMPARISON_FROM / VALIDATION_FROM)
     first_fitted_to = rows.known_before(comparison_from)
     by_comparison = rows.frauds(0, first_fitted_to), rows.frauds(comparison_from, fitted_to)
-    if validation_from == trained_to or min(by_comparison) < _FEWEST_FRAUDS:
+    if validation_from == trained_to or min(by_comparison) < min(_ENOUGH_FRAUDS):
         comparison_from = first_fitted_to = fitted_to
     fitted, validated, tested = (
         rows.frauds(start, end)
