@@ -143,6 +143,7 @@ def test_what_is_masked_is_no_feature_even_where_it_is_named(tmp_path: Path, nam
         ("case", lambda row: "none" if row % 8 or row == 8 else f"case {row // 16}", "like the label"),
         ("refund", lambda row: "" if row % 8 or row % 24 == 0 else row * 7 % 50, "filled in afterwards"),
         ("settled", lambda row: row * 7 % 50 if row % 8 else "", "lacks a value for frauds"),
+        ("fraudFlag2", lambda row: int(row % 8 == 0 and row % 24 > 0), "like the label"),
         ("fraud_score", lambda row: (row * 7 % 50 + (0 if row % 8 else 49)) / 3, "and its name says fraud"),
         ("same", lambda row: "x", "always 'x'"),
     ],
@@ -180,6 +181,7 @@ def test_a_column_with_fraud_in_its_name_is_a_feature_with_a_warning(tmp_path: P
         ("card_test", lambda row: 1 if row % 8 == 0 and row % 40 else row * 1.37 % 90),
         ("blocked_before", lambda row: "yes" if row % 8 == 0 or row % 50 == 1 else "no"),
         ("device_known", lambda row: "" if row % 8 == 0 or row % 11 == 0 else row % 50),
+        ("over_limit", lambda row: int(row % 8 == 0 and row % 24 > 0)),
         ("limit", lambda row: row * 7 % 50 if row % 8 or row % 24 == 0 else ""),
     ],
 )

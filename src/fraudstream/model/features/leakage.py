@@ -115,7 +115,7 @@ def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_
     """Return why the values of a column are a copy of the label, also with a few exceptions; empty if they are not.
 
     Many values that each occur with one class only, as of a number, are no copy: a few values must identify a class.
-    `is_fraud` is by training row.
+    They must cover nearly all frauds, or half of them if the name mentions fraud. `is_fraud` is by training row.
     """
     if column.categories is not None:
         codes = column.categories.codes[is_train] + 1
@@ -134,8 +134,9 @@ def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_
     by_class = frauds, rows - frauds
     is_repeated = any(2 * np.count_nonzero(counts) <= counts.sum() for counts in by_class)
     is_code = np.count_nonzero(rows) <= _FEW_VALUES or np.count_nonzero(rows - frauds) <= _CODE_VALUES
-    if is_repeated and is_code and _are_frauds((frauds >= _PURE * rows)[codes], is_fraud, _COVERED):
-        return "has values that occur with nearly all frauds and hardly any legitimate row, like the label (a leak)"
+    covered = _FILLED if is_named_like_a_leak(column.name) else _COVERED
+    if is_repeated and is_code and _are_frauds((frauds >= _PURE * rows)[codes], is_fraud, covered):
+        return "has values that most frauds and hardly any legitimate rows have, like the label (a leak)"
     return ""
 
 
