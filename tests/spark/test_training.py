@@ -107,7 +107,8 @@ def test_the_deployed_model_is_fitted_on_all_rows_after_its_evaluation(
     assert (after.refit.rows, after.refit.frauds) == (600, after.training_data.frauds)
     # What was measured is the fit before, with its calibration and threshold.
     assert after.metrics.average_precision == pytest.approx(before.metrics.average_precision)
-    assert (after.calibration, after.threshold) == (before.calibration, pytest.approx(before.threshold))
+    assert after.calibration == before.calibration
+    assert after.threshold == pytest.approx(before.threshold)
     scales = [load_fitted(each.artifact).scaler.mean.toArray() for each in (evaluated, linear)]
     values = np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1, usecols=(1, 2))
     assert scales[0] == pytest.approx(values[:480].mean(axis=0))

@@ -118,7 +118,7 @@ def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_
     They must cover nearly all frauds, or half of them if the name mentions fraud. `is_fraud` is by training row.
     """
     if column.categories is not None:
-        codes = column.categories.codes[is_train] + 1
+        codes = column.categories.codes[is_train].astype(np.intp) + 1
         is_present = codes > 0
     elif len(column.values):
         values = column.values[is_train]
@@ -169,7 +169,7 @@ def _values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArra
     """Return a number to rank each training row by; for a category, the fraud share of its value."""
     if column.categories is None:
         return column.values[is_train]
-    codes = column.categories.codes[is_train] + 1
+    codes = column.categories.codes[is_train].astype(np.intp) + 1
     rows = np.bincount(codes, minlength=len(column.categories.values) + 1)
     frauds = np.bincount(codes[is_fraud], minlength=len(rows))
     return np.asarray((frauds / np.maximum(rows, 1))[codes])
