@@ -176,8 +176,8 @@ def test_no_drawing_holds_a_length_that_is_none(page: str) -> None:
 
 def test_a_report_says_which_figures_belong_to_which_fit(page: str) -> None:
     evaluation, manifest = small_evaluation()
-    refitted = report_html(evaluation, replace(manifest, refit=Refit(6043, 300, "the metrics are of the fit before")))
-    assert "<p>The metrics are of the fit before.</p>" in refitted.decode()
+    refitted = report_html(evaluation, replace(manifest, refit=Refit(6043, 300, "fitted on all rows")))
+    assert "<p>The deployed model was fitted on all rows.</p>" in refitted.decode()
     assert "6,043 rows, 300 frauds" in refitted.decode()
     assert "the one that was evaluated" in page
 

@@ -230,17 +230,16 @@ class Training:
 
 def _refit(plan: TrainingPlan) -> Refit | None:
     """Describe the fit of the deployed model; None if it is the one that was evaluated."""
-    rows, split = plan.refitted_rows, plan.split.record
+    rows = plan.refitted_rows
     if not len(rows):
         return None
-    late = plan.profile.rows - len(rows)
+    frauds, late = int(plan.profile.label.is_fraud[rows].sum()), plan.profile.rows - len(rows)
+    without = f"; without {late:,} whose labels arrive after the end of the file" if late else ""
     note = (
-        f"after the evaluation the deployed model was fitted on {len(rows):,} rows"
-        + (f" (without {late:,} whose labels would arrive after the end of the file)" if late else "")
-        + f"; every metric is of the same algorithm fitted on the first {split.train.rows:,}, and the calibration and "
-        "the threshold are those chosen before that"
+        f"fitted on {len(rows):,} rows ({frauds:,} frauds{without}) after the evaluation; every metric is of the fit "
+        f"on the first {plan.split.record.train.rows:,}, calibration and threshold are those chosen before it"
     )
-    return Refit(len(rows), int(plan.profile.label.is_fraud[rows].sum()), note)
+    return Refit(len(rows), frauds, note)
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:

@@ -112,7 +112,7 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "  threshold on", _period(split.validation) + ", the last part of it"
     yield "  tested on", "n/a" if split.test is None else _period(split.test) + ", not used in that fit"
     if manifest.refit is not None:
-        yield "  deployed fit", f"{manifest.refit.rows:,} rows, {manifest.refit.frauds:,} frauds: {manifest.refit.note}"
+        yield "  deployed fit", manifest.refit.note
     yield "average precision", _average_precision(metrics)
     yield "ROC AUC", "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
