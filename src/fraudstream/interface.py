@@ -124,11 +124,12 @@ def train(
     label_delay_seconds: float = 0.0,
     review_cost: float | None = None,
     max_alerts_per_day: float | None = None,
+    refit: bool = True,
     models: AnyPath = "models",
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
 ) -> Model:
-    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it.
+    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it fitted on all rows.
 
     Args:
         data: A CSV with a header and a binary label, plain or gzip.
@@ -141,6 +142,7 @@ def train(
         label_delay_seconds: How long after a payment its label arrives; labels not known in time are not used.
         review_cost: Cost of reviewing a false alarm, in the unit of the amounts; 2.5 by default.
         max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
+        refit: Fit the model on all rows after its evaluation; the figures are those of the fit before.
         models: Directory of the artifacts and of `current`.
         seed: Random seed.
         report: Called with one line for each step.
@@ -171,6 +173,7 @@ def train(
             label_delay_seconds=label_delay_seconds,
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
+            refit=refit,
         ),
         models_dir=Path(models),
         report=report,

@@ -66,7 +66,7 @@ SETS: dict[str, tuple[Callable[[Path], Path], dict[str, str]]] = {
             "oldbalanceDest": "left out: always 0",
             "newbalanceDest": "number: median",
             "isFraud": "label: '1' is fraud",
-            "isFlaggedFraud": "left out: its name says fraud",
+            "isFlaggedFraud": "left out: has values that most frauds",
         },
     ),
     "banksim": (

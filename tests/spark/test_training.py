@@ -51,11 +51,13 @@ def write_csv(path: Path, rows: int = 600, fraud_share: float = 0.1, *, gaps: bo
     return path
 
 
-def trained(spark: SparkSession, data: Path, models: Path, algorithm: str = "logistic-regression") -> TrainingResult:
+def trained(
+    spark: SparkSession, data: Path, models: Path, algorithm: str = "logistic-regression", *, refit: bool = True
+) -> TrainingResult:
     return train(
         lambda: nullcontext(spark),
         open_csv(data),
-        TrainingSettings(algorithm=algorithm, seed=1),
+        TrainingSettings(algorithm=algorithm, seed=1, refit=refit),
         models_dir=models,
         report=lambda line: None,
         now=lambda: NOW,
@@ -81,7 +83,7 @@ def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: Trainin
     assert resolve(result.artifact.path.parent / "current") == (result.artifact, result.deployment)
     assert [feature.name for feature in manifest.features] == ["V1", "V2"]
     assert "Time" in manifest.excluded
-    assert (manifest.unseen_from_row, manifest.missing_limit) == (480, 1)
+    assert (manifest.unseen_from_row, manifest.missing_limit) == (None, 1)
     assert manifest.split.test is not None
     assert manifest.split.test.start == "480"
     assert manifest.metrics.reliable
@@ -92,6 +94,28 @@ def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: Trainin
     for figure in ("average precision", "95 % interval", "ROC AUC", "threshold", "false alarms", "time column 'Time'"):
         assert figure in text
     assert as_json(result)["model_id"] == manifest.model_id
+
+
+def test_the_deployed_model_is_fitted_on_all_rows_after_its_evaluation(
+    linear: TrainingResult, spark: SparkSession, tmp_path: Path
+) -> None:
+    evaluated = trained(spark, write_csv(tmp_path / "a.csv"), tmp_path / "models", refit=False)
+    before, after = evaluated.artifact.manifest, linear.artifact.manifest
+    assert before.model_id != after.model_id
+    assert (before.refit, before.unseen_from_row) == (None, 480)
+    assert after.refit is not None
+    assert (after.refit.rows, after.refit.frauds) == (600, after.training_data.frauds)
+    # What was measured is the fit before, with its calibration and threshold.
+    assert after.metrics.average_precision == pytest.approx(before.metrics.average_precision)
+    assert after.calibration == before.calibration
+    assert after.threshold == pytest.approx(before.threshold)
+    scales = [load_fitted(each.artifact).scaler.mean.toArray() for each in (evaluated, linear)]
+    values = np.loadtxt(tmp_path / "a.csv", delimiter=",", skiprows=1, usecols=(1, 2))
+    assert scales[0] == pytest.approx(values[:480].mean(axis=0))
+    assert scales[1] == pytest.approx(values.mean(axis=0))
+    for text in (rendered(linear), str(as_json(linear)), (linear.artifact.path / REPORT_FILE).read_text()):
+        assert after.refit.note[:40] in text
+    assert "deployed fit" not in rendered(evaluated)
 
 
 def test_the_same_data_and_seed_give_the_same_model_and_leave_a_changed_threshold(
@@ -267,7 +291,7 @@ def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
     result = train(
         lambda: nullcontext(spark),
         open_csv(data),
-        TrainingSettings(seed=1),
+        TrainingSettings(seed=1, refit=False),
         models_dir=folder / "models",
         report=messages.append,
         now=lambda: NOW,
@@ -350,6 +374,7 @@ def test_the_new_model_is_compared_with_the_active_one_on_the_same_rows(
     previous = evaluation.previous
     assert previous is not None
     assert previous.model_id.startswith("logistic-regression")
+    assert previous.note.endswith("fitted again on these rows too, so that its figure is too high")
     assert previous.difference is not None
     assert previous.average_precision is not None
     assert evaluation.test is not None
@@ -367,7 +392,7 @@ def test_a_search_is_known_again_whatever_it_chose(
     again = train(
         lambda: nullcontext(spark),
         open_csv(result.artifact.path.parent.parent / "a.csv"),
-        TrainingSettings(seed=1),
+        TrainingSettings(seed=1, refit=False),
         models_dir=result.artifact.path.parent,
         report=lambda line: None,
         now=lambda: NOW,
@@ -410,6 +435,10 @@ def test_labels_that_arrive_late_are_not_used_before_they_arrive(spark: SparkSes
     assert [role for role, _ in roles] == ["fit", "gap", "comparison", "gap", "validation", "gap", "test"]
     assert roles[1][1] == roles[3][1] == roles[5][1] == 49
     assert result.artifact.manifest.split.train.rows == 600 - 120 - 49
+    refit = result.artifact.manifest.refit
+    assert refit is not None
+    assert refit.rows == 600 - 50
+    assert "without 50 whose labels arrive after the end of the file" in refit.note
 
 
 def test_a_feature_that_gives_the_label_away_is_warned_of(spark: SparkSession, tmp_path: Path) -> None:

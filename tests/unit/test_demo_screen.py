@@ -5,16 +5,34 @@ from __future__ import annotations
 import io
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from columns import NOW
 from fraudstream.demo.child import Child, State
 from fraudstream.demo.run import Screen
+from fraudstream.demo.system import has_model_of
+from fraudstream.model.deployment.current import deploy
+from fraudstream.model.manifest import Refit, TrainingData
+from fraudstream.transactions.csv_source import open_csv
+from saved_models import linear_manifest, linear_model
 
 URL = "http://localhost:5000"
 STATS = {"payments_seen": 1200, "alerts": 3, "rate": 200.0, "p50_ms": 8.0, "p99_ms": 21.0}
+
+
+@pytest.mark.parametrize(("refit", "is_usable"), [(None, True), (Refit(1, 1, ""), False)])
+def test_a_demo_uses_a_model_that_some_rows_are_new_to(tmp_path: Path, refit: Refit | None, is_usable: bool) -> None:
+    data = tmp_path / "a.csv"
+    data.write_text("a,Class\n1,0\n")
+    source = open_csv(data)
+    linear = replace(linear_manifest(), refit=refit, training_data=TrainingData("a.csv", source.fingerprint, 1, 0))
+    linear_model(tmp_path, linear=linear)
+    deploy(tmp_path, linear.model_id, 0.5, who="test", why="", now=NOW)
+    assert has_model_of(tmp_path, source, "logistic-regression") == is_usable
 
 
 class Clock:

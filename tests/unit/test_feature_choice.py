@@ -135,11 +135,16 @@ def test_what_is_masked_is_no_feature_even_where_it_is_named(tmp_path: Path, nam
         ("Unnamed: 0", lambda row: row * 7 % 50, "no name"),
         ("unix_time", lambda row: row * 7 % 50, "a clock"),
         ("step", lambda row: row // 2, "orders the rows"),
-        ("isFlaggedFraud", lambda row: row % 2, "its name says fraud"),
-        ("chargeback_amount", lambda row: row % 7, "its name says fraud"),
         ("scenario", lambda row: 0 if row % 8 else 1 + row % 3, "a leak"),
         ("booked", lambda row: 0 if row % 8 else 10 + row, "a leak"),
         ("verdict", lambda row: "ok" if row % 8 else f"bad{row % 3}", "a leak"),
+        ("review", lambda row: "confirmed" if row % 8 == 0 or row == 9 else f"r{row % 3}", "like the label"),
+        ("status", lambda row: 7 if row % 8 == 0 and row else row % 3, "like the label"),
+        ("case", lambda row: "none" if row % 8 or row == 8 else f"case {row // 16}", "like the label"),
+        ("refund", lambda row: "" if row % 8 or row % 24 == 0 else row * 7 % 50, "filled in afterwards"),
+        ("settled", lambda row: row * 7 % 50 if row % 8 else "", "lacks a value for frauds"),
+        ("fraudFlag2", lambda row: int(row % 8 == 0 and row % 24 > 0), "like the label"),
+        ("fraud_score", lambda row: (row * 7 % 50 + (0 if row % 8 else 49)) / 3, "and its name says fraud"),
         ("same", lambda row: "x", "always 'x'"),
     ],
 )
@@ -149,6 +154,74 @@ def test_what_no_model_should_learn_from_is_left_out_and_says_why(
     choice = chosen(tmp_path / "a.csv", {"x": lambda row: row % 5, name: cells, "time": lambda row: row // 2})
     assert [feature.name for feature in choice.features] == ["x"]
     assert reason in choice.excluded[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("isFlaggedFraud", lambda row: int(row == 80 or row == 160)),
+        ("NumPastFrauds", lambda row: row % 4),
+        ("fraud_rate_of_region", lambda row: row * 7 % 50 / 1_000),
+        ("chargeback_amount", lambda row: row % 7),
+    ],
+)
+def test_a_column_with_fraud_in_its_name_is_a_feature_with_a_warning(tmp_path: Path, name: str, cells: Cells) -> None:
+    choice = chosen(tmp_path / "a.csv", {name: cells})
+    assert only(choice).name == name
+    (warning,) = choice.warnings
+    assert f"column {name!r}" in warning
+    assert f"--exclude {name}" in warning
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("V14", lambda row: round(row * 0.37 % 1 + (0 if row % 8 else 0.9), 4)),
+        ("risky_shop", lambda row: f"s{row % 40}" if row % 8 else f"s{row % 3 + 38}"),
+        ("card_test", lambda row: 1 if row % 8 == 0 and row % 40 else row * 1.37 % 90),
+        ("blocked_before", lambda row: "yes" if row % 8 == 0 or row % 50 == 1 else "no"),
+        ("device_known", lambda row: "" if row % 8 == 0 or row % 11 == 0 else row % 50),
+        ("over_limit", lambda row: int(row % 8 == 0 and row % 24 > 0)),
+        ("limit", lambda row: row * 7 % 50 if row % 8 or row % 24 == 0 else ""),
+    ],
+)
+def test_an_honest_strong_feature_stays_beside_a_leak(tmp_path: Path, name: str, cells: Cells) -> None:
+    leak: Cells = lambda row: "fraud" if row % 8 == 0 else "genuine"  # noqa: E731
+    choice = chosen(tmp_path / "a.csv", {name: cells, "result": leak})
+    assert only(choice).name == name
+    assert set(choice.excluded) == {"result"}
+    assert choice.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "day", "is_feature"),
+    [("review_date", 21, False), ("chargeback_day", 23, False), ("opened", 1, True), ("booked_on", 11, True)],
+)
+@pytest.mark.parametrize("time_of_day", ["", " 10:00:00"])
+def test_a_date_after_the_payment_s_is_known_too_late(
+    tmp_path: Path, name: str, day: int, is_feature: bool, time_of_day: str
+) -> None:
+    columns: dict[str, Cells] = {
+        "date": lambda row: f"2020-01-{11 + row // 50}{time_of_day}",
+        name: lambda row: f"2020-01-{day + row // 50 - row % 2:02}{time_of_day}" if row % 3 else "",
+        "x": lambda row: row % 5,
+    }
+    choice = chosen(tmp_path / "a.csv", columns)
+    if is_feature:
+        assert choice.excluded == {}
+    else:
+        assert choice.excluded == {name: "lies after the payment's time in 100% of its rows: known only later (a leak)"}
+
+
+def test_the_time_of_day_of_another_column_is_not_later_than_a_date(tmp_path: Path) -> None:
+    columns: dict[str, Cells] = {
+        "date": lambda row: f"2020-01-{11 + row // 50}",
+        "authorised": lambda row: f"2020-01-{11 + row // 50} 10:{row % 60:02}:00",
+        "reviewed": lambda row: 1_580_000_000 + row * 7 % 50 * 86_400,
+    }
+    choice = chosen(tmp_path / "a.csv", columns)
+    assert {feature.name for feature in choice.features} == {"date", "authorised"}
+    assert "known only later" in choice.excluded["reviewed"]
 
 
 def test_text_with_more_than_a_thousand_values_names_something(tmp_path: Path) -> None:

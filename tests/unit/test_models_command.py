@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
 from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, deploy, read_current, write_deployment
 from fraudstream.model.deployment.registry import aliases_at, history, roll_back
+from fraudstream.model.manifest import Refit
 from saved_models import linear_manifest, linear_model
 
 ONE, TWO, THREE = (f"logistic-regression-{digit * 12}" for digit in "123")
@@ -186,6 +188,15 @@ def test_two_models_are_compared_by_what_they_do_not_share(models: Path) -> None
     }
     assert not comparison["comparable"]
     assert "cannot be compared" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
+
+
+def test_a_model_fitted_again_says_which_figures_are_of_which_fit(models: Path) -> None:
+    linear_model(models, "gbt-1", replace(linear_manifest("gbt-1"), refit=Refit(4321, 20, "metrics of the fit before")))
+    assert "metrics of the fit before" in run("models", "show", "gbt-1", "--models", models).stdout
+    assert document_of("models", "show", "gbt-1", "--models", models)["manifest"]["refit"]["frauds"] == 20
+    comparison = document_of("models", "compare", ONE, "gbt-1", "--models", models)
+    assert comparison["differences"]["rows of the deployed fit"][1] == 4321
+    assert "the one that was evaluated" in run("models", "show", ONE, "--models", models).stdout
 
 
 def test_a_model_is_shown_with_all_that_it_says_of_itself(models: Path) -> None:

@@ -14,6 +14,7 @@ from columns import MODEL_ID
 from evaluations import HOSTILE, small_evaluation
 from fraudstream.cli.entry import cli
 from fraudstream.model.artifact import load_artifact, write_artifact
+from fraudstream.model.manifest import Refit
 from fraudstream.model.report.page import REPORT_FILE, report_html, report_of
 
 SECTIONS = (
@@ -171,6 +172,14 @@ def test_the_same_model_gives_the_same_bytes() -> None:
 
 def test_no_drawing_holds_a_length_that_is_none(page: str) -> None:
     assert re.search(r'="[^"]*\b(nan|inf|None)\b', page) is None
+
+
+def test_a_report_says_which_figures_belong_to_which_fit(page: str) -> None:
+    evaluation, manifest = small_evaluation()
+    refitted = report_html(evaluation, replace(manifest, refit=Refit(6043, 300, "fitted on all rows")))
+    assert "<p>The deployed model was fitted on all rows.</p>" in refitted.decode()
+    assert "6,043 rows, 300 frauds" in refitted.decode()
+    assert "the one that was evaluated" in page
 
 
 def test_a_model_without_a_test_period_has_a_report_that_says_so() -> None:

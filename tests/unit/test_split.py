@@ -25,7 +25,7 @@ def time_of(values: list[float]) -> TimeOrder:
 
 
 def test_without_a_time_column_the_file_order_is_the_time() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), None)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), None)
     assert [len(split.rows_of(part)) for part in Part] == [40, 0, 20, 0, 20, 0, 20]
     assert split.part.tolist() == sorted(split.part.tolist())
     assert (split.unseen_from_row, split.unseen_from_time) == (80, None)
@@ -34,7 +34,7 @@ def test_without_a_time_column_the_file_order_is_the_time() -> None:
 
 
 def test_a_file_in_another_order_is_split_by_its_time() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([99.0 - row for row in range(100)]))
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of([99.0 - row for row in range(100)]))
     assert split.rows_of(Part.TEST).tolist() == list(range(20))
     assert split.unseen_from_row is None
     assert split.unseen_from_time == "80"
@@ -63,10 +63,42 @@ def test_no_time_straddles_a_boundary_and_each_model_sees_both_classes(rows: lis
 
 
 def test_few_frauds_in_the_test_period_are_warned_of() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 70, 3), 95), None)
+    split = split_in_time(frauds_at(100, *range(0, 62, 3), 95), None)
     assert split.record.test is not None
-    assert split.record.test.frauds == 1
-    assert any("unreliable" in warning for warning in split.warnings)
+    assert (split.record.train.rows, split.record.test.frauds) == (80, 1)
+    (warning,) = split.warnings
+    assert "20 to fit on, 1 to choose the threshold on, 1 to test on" in warning
+    assert "unreliable" in warning
+
+
+def test_boundaries_move_as_far_as_every_period_needs_for_its_frauds() -> None:
+    late = frauds_at(600, 40, 180, 290, *(row for row in range(500, 600) if row % 3))
+    split = split_in_time(late, None)
+    assert split.record.validation is not None
+    assert split.record.test is not None
+    fitted = split.record.train.frauds - split.record.validation.frauds
+    assert (split.record.train.rows, split.record.test.rows) == (540, 60)
+    assert min(fitted, split.record.validation.frauds, split.record.test.frauds) >= 10
+    (warning,) = split.warnings
+    assert "the periods were moved" in warning
+    assert "the last 10% of the rows are the test period" in warning
+
+
+def test_the_nearest_boundaries_with_enough_frauds_are_taken() -> None:
+    early = split_in_time(frauds_at(1000, *range(0, 700, 10), *range(701, 800, 5)), None)
+    assert early.record.test is not None
+    assert (early.record.train.rows, early.record.test.frauds) == (750, 10)
+    enough = split_in_time(frauds_at(1000, *range(0, 1000, 20)), None)
+    assert enough.record.train.rows == 800
+    assert enough.warnings == ()
+
+
+def test_too_few_frauds_for_reliable_figures_still_reach_every_period() -> None:
+    split = split_in_time(frauds_at(600, 40, 180, 290, *range(505, 600, 5)), None)
+    assert split.record.validation is not None
+    assert split.record.test is not None
+    assert split.record.validation.frauds >= 3
+    assert ["unreliable" in warning for warning in split.warnings] == [True, False]
 
 
 def test_without_frauds_to_validate_on_the_validation_is_given_up() -> None:
@@ -91,7 +123,7 @@ def test_two_rows_are_enough() -> None:
 
 def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -> None:
     times = [float(row) for row in range(100)]
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of(times), label_delay_seconds=10)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of(times), label_delay_seconds=10)
     assert split.record.test is not None
     assert split.rows_of(Part.TEST).tolist() == list(range(80, 100))
     # Labels of the rows up to 70 are there when the first test row is paid at 80.
@@ -109,7 +141,7 @@ def test_rows_whose_labels_arrive_late_are_left_out_of_what_is_fitted_before() -
 
 
 def test_a_delay_longer_than_the_data_leaves_no_test_period() -> None:
-    split = split_in_time(frauds_at(100, *range(0, 100, 5)), time_of([float(row) for row in range(100)]), 1000.0)
+    split = split_in_time(frauds_at(100, *range(0, 100, 2)), time_of([float(row) for row in range(100)]), 1000.0)
     assert split.record.test is None
     assert "whose labels have arrived" in split.warnings[0]
 

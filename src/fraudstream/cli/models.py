@@ -44,6 +44,9 @@ DEFAULT_SEED = 42
     help="Cost of reviewing a false alarm, in the unit of the amounts.  [default: 2.5]",
 )
 @options.max_alerts_per_day(help="Upper limit of the average number of alerts a day at the threshold.")
+@click.option(
+    "--refit/--no-refit", default=True, show_default=True, help="Fit the model on all rows after its evaluation."
+)
 @setting("models")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
@@ -59,11 +62,12 @@ def train(
     label_delay: float,
     review_cost: float | None,
     max_alerts_per_day: float | None,
+    refit: bool,
     seed: int,
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it."""
+    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it fitted on all rows."""
     from rich.console import Console
 
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
@@ -89,6 +93,7 @@ def train(
             label_delay_seconds=label_delay,
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
+            refit=refit,
         ),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),

@@ -81,6 +81,7 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {order}",
         "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
         "measured on": metrics.measured_on,
+        "deployed fit": manifest.refit.note if manifest.refit else "the one that was evaluated",
         "average precision": average_precision_text(manifest),
         "ROC AUC": "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}",
         "threshold": f"{manifest.threshold:.6g} recommended: {manifest.threshold_rule}",

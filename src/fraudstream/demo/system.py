@@ -150,7 +150,8 @@ class DemoSystem:
             return []
         command = _fraudstream(
             "train", "--data", self.source.path, "--models", request.workdir / "models",
-            "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share,
+            # The demo streams the file: the page says from which row on it is new to the model.
+            "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share, "--no-refit",
         )  # fmt: skip
         self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
         return [TRAINING]
@@ -164,8 +165,9 @@ class DemoSystem:
         if training.was_too_slow:
             what = f"was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes"
             remedy = (
-                f"train without a limit: fraudstream train --data {self.source.path} --algorithm {request.algorithm} "
-                f"--models {request.workdir / 'models'} (the demo uses that model), or set a smaller --legitimate-share"
+                f"train without a limit: fraudstream train --no-refit --data {self.source.path} "
+                f"--algorithm {request.algorithm} --models {request.workdir / 'models'} (the demo uses that model), or "
+                "set a smaller --legitimate-share"
             )
         raise ProcessFailed(f"the training {what}", where=f"log: {training.log}", remedy=remedy)
 
@@ -196,15 +198,13 @@ class DemoSystem:
 
 
 def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
-    """Check whether the active model is intact and was trained on this data with this algorithm."""
+    """Check whether the active model is intact, of this data and algorithm, and the one that was evaluated."""
     try:
         manifest = load_artifact(models / read_current(models / "current").model_id).manifest
     except ModelError:
         return False
-    return manifest.training_data.fingerprint == source.fingerprint and algorithm in (
-        manifest.requested,
-        manifest.algorithm,
-    )
+    is_of_data = manifest.training_data.fingerprint == source.fingerprint and manifest.refit is None
+    return is_of_data and algorithm in (manifest.requested, manifest.algorithm)
 
 
 @contextmanager

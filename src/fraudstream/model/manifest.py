@@ -130,7 +130,7 @@ class SplitRecord:
 
     Attributes:
         ordered_by: "time column 'Time'" or "file order".
-        train: The rows that the model was fitted on.
+        train: The rows that the evaluated model was fitted on.
         validation: The last part of `train`, on which the threshold was chosen with a model not fitted on it.
         test: The rows that all metrics were measured on.
     """
@@ -169,6 +169,18 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Refit:
+    """The fit of the deployed model after the evaluation, on every row whose label had arrived by the end of the file.
+
+    `note` is the text on which figures belong to which fit.
+    """
+
+    rows: int
+    frauds: int
+    note: str
+
+
+@dataclass(frozen=True)
 class Selection:
     """The columns that a user named; if `features` is empty, they are chosen automatically."""
 
@@ -188,8 +200,9 @@ class Manifest:
         features: In the order of the vector: numbers first, then the others, each in file order.
         missing_limit: A transaction with more missing features than this is unscorable.
         time_column: The column that the rows were ordered by; None for file order.
-        unseen_from_row: First row of the file not used in training, if no row after it was used either.
-        unseen_from_time: First time of the test period, if the file is not sorted by time.
+        unseen_from_row: First row of the file not used in training, if no row after it was used either; None after a
+            refit.
+        unseen_from_time: First time of the test period, if the file is not sorted by time; None after a refit.
         threshold: The recommended threshold; a score at or above it is an alert.
         threshold_rule: Text on how it was chosen.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
@@ -199,6 +212,7 @@ class Manifest:
         selection: What the user named with `--features` and `--exclude`.
         calibration: Maps the classifier's raw score to the published score.
         requested: The value of `--algorithm`: `auto`, or the algorithm.
+        refit: The fit after the evaluation; None if the deployed model is the one that was evaluated.
     """
 
     model_id: str
@@ -227,6 +241,7 @@ class Manifest:
     selection: Selection = NO_SELECTION
     calibration: Calibration = IDENTITY
     requested: str = ""
+    refit: Refit | None = None
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)

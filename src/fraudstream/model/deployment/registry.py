@@ -105,6 +105,7 @@ def differences(one: Manifest, other: Manifest) -> dict[str, tuple[Any, Any]]:
         "legitimate share": (one.legitimate_share, other.legitimate_share),
         "seed": (one.seed, other.seed),
         "features": (len(one.features), len(other.features)),
+        "rows of the deployed fit": (fitted_rows(one), fitted_rows(other)),
         "only features": tuple(", ".join(_only(*pair)) for pair in ((one, other), (other, one))),
         "measured on": (one.metrics.measured_on, other.metrics.measured_on),
         "average precision": (average_precision_text(one), average_precision_text(other)),
@@ -121,6 +122,11 @@ def are_comparable(one: Manifest, other: Manifest) -> bool:
     """Return whether the metrics of two models were measured on the same rows."""
     same_data = one.training_data.fingerprint == other.training_data.fingerprint
     return same_data and one.split.test is not None and one.split.test == other.split.test
+
+
+def fitted_rows(manifest: Manifest) -> int:
+    """Return how many rows the deployed model was fitted on."""
+    return manifest.split.train.rows if manifest.refit is None else manifest.refit.rows
 
 
 def average_precision_text(manifest: Manifest) -> str:

@@ -20,6 +20,11 @@ LEAK_FRAUDS: Final = 5
 """With fewer frauds in the training rows, a column may separate them by chance."""
 _CODE_VALUES: Final = 10
 _FEW_VALUES: Final = 30
+_PURE: Final = 0.98
+_COVERED: Final = 0.95
+"""A value is of frauds if this share of its rows are frauds; such values copy the label if they cover nearly all."""
+_FILLED: Final = 0.5
+"""A column that has values for frauds alone is filled in afterwards, even if it was for half of them only."""
 
 _ID_WORDS: Final = frozenset({"id", "ids", "uuid", "guid", "num", "number", "no", "nr", "nbr"})
 _ID_NAMES: Final = frozenset(
@@ -46,8 +51,6 @@ def reason_in_the_name(name: str, *, is_text: bool) -> str:
     joined = re.sub(r"[^a-z0-9]", "", name.lower())
     if not name.strip() or _UNNAMED.fullmatch(name.strip()):
         return "has no name, like an exported index"
-    if any(word.startswith(("fraud", "chargeback")) for word in words):
-        return "its name says fraud: known only after the payment was reviewed (a leak)"
     if joined in _ID_NAMES or _is_identifier(name, words):
         return "an identifier, by its name"
     if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
@@ -55,6 +58,11 @@ def reason_in_the_name(name: str, *, is_text: bool) -> str:
     if is_text and joined in _PERSONAL_NAMES:
         return "names a person or a place, by its column name"
     return ""
+
+
+def is_named_like_a_leak(name: str) -> bool:
+    """Return whether the name mentions fraud: a result of a review, or a card's history that was known before."""
+    return any(word.startswith(("fraud", "chargeback")) for word in words_of(name))
 
 
 def reason_to_keep_out(column: ColumnProfile) -> str:
@@ -103,6 +111,41 @@ def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud
     return not ((frauds > 0) & (legitimate > 0)).any()
 
 
+def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> str:
+    """Return why the values of a column are a copy of the label, also with a few exceptions; empty if they are not.
+
+    Many values that each occur with one class only, as of a number, are no copy: a few values must identify a class.
+    They must cover nearly all frauds, or half of them if the name mentions fraud. `is_fraud` is by training row.
+    """
+    if column.categories is not None:
+        codes = column.categories.codes[is_train].astype(np.intp) + 1
+        is_present = codes > 0
+    elif len(column.values):
+        values = column.values[is_train]
+        codes, is_present = np.unique(values, return_inverse=True)[1], ~np.isnan(values)
+    else:
+        return ""
+    if _are_frauds(is_present, is_fraud, _FILLED):
+        return "has a value for frauds and hardly any legitimate row, like one filled in afterwards (a leak)"
+    if _are_frauds(~is_present, is_fraud, _COVERED):
+        return "lacks a value for frauds and hardly any legitimate row, like one filled in afterwards (a leak)"
+    rows = np.bincount(codes)
+    frauds = np.bincount(codes[is_fraud], minlength=len(rows))
+    by_class = frauds, rows - frauds
+    is_repeated = any(2 * np.count_nonzero(counts) <= counts.sum() for counts in by_class)
+    is_code = np.count_nonzero(rows) <= _FEW_VALUES or np.count_nonzero(rows - frauds) <= _CODE_VALUES
+    covered = _FILLED if is_named_like_a_leak(column.name) else _COVERED
+    if is_repeated and is_code and _are_frauds((frauds >= _PURE * rows)[codes], is_fraud, covered):
+        return "has values that most frauds and hardly any legitimate rows have, like the label (a leak)"
+    return ""
+
+
+def _are_frauds(selected: NDArray[np.bool_], is_fraud: NDArray[np.bool_], covered: float) -> bool:
+    """Return whether nearly all selected rows are frauds, and at least this share of the frauds is selected."""
+    frauds = int((selected & is_fraud).sum())
+    return frauds >= max(LEAK_FRAUDS, covered * int(is_fraud.sum())) and frauds >= _PURE * int(selected.sum())
+
+
 def find_leaks(
     profile: CsvProfile, features: Sequence[Feature], is_train: NDArray[np.bool_], legitimate_share: float
 ) -> tuple[LeakSuspicion, ...]:
@@ -126,7 +169,7 @@ def _values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArra
     """Return a number to rank each training row by; for a category, the fraud share of its value."""
     if column.categories is None:
         return column.values[is_train]
-    codes = column.categories.codes[is_train] + 1
+    codes = column.categories.codes[is_train].astype(np.intp) + 1
     rows = np.bincount(codes, minlength=len(column.categories.values) + 1)
     frauds = np.bincount(codes[is_fraud], minlength=len(rows))
     return np.asarray((frauds / np.maximum(rows, 1))[codes])

@@ -199,11 +199,15 @@ _ROWS_PER_FILE: Final = 16_384
 
 @dataclass(frozen=True)
 class RowNotes:
-    """Per-row training data besides the columns; `weight` is how many rows of the full data a row represents."""
+    """Per-row training data besides the columns.
+
+    `weight` is how many rows of the full data a row represents, `is_known` whether its label had arrived in time.
+    """
 
     is_fraud: NDArray[np.bool_]
     weight: NDArray[np.float64]
     part: NDArray[np.int8]
+    is_known: NDArray[np.bool_]
 
 
 def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
@@ -215,6 +219,7 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
             (TrainingColumn.LABEL, pa.float64()),
             (TrainingColumn.WEIGHT, pa.float64()),
             (TrainingColumn.PART, pa.int8()),
+            (TrainingColumn.IS_KNOWN, pa.bool_()),
         ]
     )
     remaining, start = iter(rows), 0
@@ -226,6 +231,7 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
             notes.is_fraud[batch].astype(np.float64),
             notes.weight[batch],
             notes.part[batch],
+            notes.is_known[batch],
         ]
         file = directory / f"rows-{start // _ROWS_PER_FILE:06}.parquet"
         pq.write_table(pa.table(columns, schema=schema), file, compression="lz4")
@@ -236,13 +242,12 @@ def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
     """Read the training rows that `write_training_rows` wrote."""
     schema = (
         f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
-        f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT"
+        f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT, {TrainingColumn.IS_KNOWN} BOOLEAN"
     )
     return read_parquet(spark, directory, schema)
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
     """Replace the JSON of the rows of `read_rows` with their vectors."""
-    return project(rows, features).select(
-        TrainingColumn.ROW, TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, Projected.FEATURES
-    )
+    notes = (TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, TrainingColumn.IS_KNOWN)
+    return project(rows, features).select(TrainingColumn.ROW, *notes, Projected.FEATURES)

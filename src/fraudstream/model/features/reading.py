@@ -19,6 +19,7 @@ class TrainingColumn:
     LABEL: Final = "is_fraud"
     WEIGHT: Final = "weight"
     PART: Final = "part"
+    IS_KNOWN: Final = "is_known"
     SCALED: Final = "scaled"
     SCORE: Final = "score"
 

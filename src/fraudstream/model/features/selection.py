@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
-from fraudstream.model.features.leakage import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
+from fraudstream.model.features.leakage import (
+    category_leaks,
+    find_leaks,
+    is_named_like_a_leak,
+    leaks,
+    reason_in_the_name,
+    reason_in_the_values,
+    reason_to_keep_out,
+)
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
 from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnKind, ColumnProfile, least_rows
 from fraudstream.transactions.label import CsvProfile, statistics
@@ -18,6 +26,7 @@ from fraudstream.transactions.times import (
     is_clearly_time,
     may_be_time,
     mentions_time,
+    units_per_second,
 )
 
 MOST_VALUES_ENCODED: Final = 30
@@ -31,12 +40,13 @@ _LEAK: Final = "alone separates every fraud from every legitimate row, like a va
 class FeatureChoice:
     """The model's features in vector order, with their distribution over the training rows.
 
-    `excluded` maps each other column, except the label, to the reason.
+    `excluded` maps each other column, except the label, to the reason; `warnings` are on suspicious names of features.
     """
 
     features: tuple[Feature, ...]
     excluded: dict[str, str]
     leaks: tuple[LeakSuspicion, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class _NoFeature(Exception):
@@ -68,6 +78,12 @@ def choose_features(
                     remedy="leave it out of --features",
                 ) from reason
             excluded[column.name] = str(reason)
+    suspicions = find_leaks(profile, features, is_train, legitimate_share)
+    named = {feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)}
+    for leak in suspicions:
+        if leak.feature in named:
+            excluded[leak.feature] = "alone separates nearly all frauds from legitimate rows, and its name says fraud"
+    features = [feature for feature in features if feature.name not in excluded]
     if not features:
         raise DataError(
             "no column is left to learn from",
@@ -75,7 +91,19 @@ def choose_features(
             remedy="use a CSV with columns of numbers or categories, or name some with --features; left out: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
-    return FeatureChoice(by_component(features), excluded, find_leaks(profile, features, is_train, legitimate_share))
+    return FeatureChoice(
+        by_component(features),
+        excluded,
+        tuple(leak for leak in suspicions if leak.feature not in excluded),
+        tuple(_name_warning(feature.name) for feature in features if feature.name in named),
+    )
+
+
+def _name_warning(name: str) -> str:
+    return (
+        f"column {name!r} is a feature although its name says fraud, as its values are no copy of the label. If it is "
+        f"known only after the payment, --exclude {name} trains without it"
+    )
 
 
 class _Choice:
@@ -122,6 +150,22 @@ class _Choice:
                 raise _NoFeature("only ever increases, like a row number or a clock")
         if reason := reason_in_the_name(column.name, is_text=column.kind is ColumnKind.TEXT):
             raise _NoFeature(reason)
+        if (share := self._share_later(column)) > 0.5:
+            raise _NoFeature(f"lies after the payment's time in {share:.0%} of its rows: known only later (a leak)")
+        if reason := reason_in_the_values(column, self._is_train, self._is_fraud):
+            raise _NoFeature(reason)
+
+    def _share_later(self, column: ColumnProfile) -> float:
+        """Return the share of the training rows with a time in the column after that of the payment."""
+        unit = 1 if column.kind is ColumnKind.DATE else units_per_second(column.values)
+        seconds = self._profile.time.seconds if self._profile.time is not None else None
+        if unit is None or seconds is None:
+            return 0.0
+        after = (column.values / unit - seconds)[self._is_train]
+        after = after[~np.isnan(after)]
+        # Payments with a date but no time of day: another time on the same day may be earlier.
+        least = SECONDS_PER_DAY if not (seconds % SECONDS_PER_DAY).any() else 1.0
+        return float((after >= least).mean()) if len(after) else 0.0
 
     def _number(self, column: ColumnProfile, *, is_own_time: bool) -> Feature:
         values = column.values[self._is_train]

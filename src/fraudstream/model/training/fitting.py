@@ -28,7 +28,7 @@ from fraudstream.model.evaluation.record import (
 )
 from fraudstream.model.features.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
-from fraudstream.model.manifest import LabelValues, Manifest, Metrics, TrainingData
+from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import TrainingPlan
@@ -51,7 +51,7 @@ class Training:
     def run(self) -> ModelArtifact:
         """Search, fit, evaluate and write."""
         plan, seed = self.plan, self.plan.settings.seed
-        notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part)
+        notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part, plan.split.is_known)
         digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
         write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
         duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
@@ -77,6 +77,12 @@ class Training:
             evaluation, metrics, calibration = self._evaluate(
                 best, model, learned, frame.filter(is_test), texts.filter(is_test), duplicates
             )
+            if len(plan.refitted_rows):
+                self.report(f"fitting it again on {len(plan.refitted_rows):,} rows ({self.stopwatch})")
+                model = fit(frame.filter(TrainingColumn.IS_KNOWN), best.algorithm, seed)
+            ranked, note = importances(model.classifier, plan.components)
+            shares = tuple(Importance(component, share) for component, share in ranked)
+            evaluation = replace(evaluation, importances=shares, importance_note=note)
         finally:
             frame.unpersist()
         self.report(f"writing the model ({self.stopwatch})")
@@ -125,7 +131,6 @@ class Training:
         if test is not None and test.raw.has_both_classes:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, test_texts)
-        ranked, note = importances(model.classifier, plan.components)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",
             algorithm=best.algorithm.name,
@@ -146,8 +151,8 @@ class Training:
             test=figures,
             threshold=choice,
             thresholds=rows,
-            importances=tuple(Importance(component, share) for component, share in ranked),
-            importance_note=note,
+            importances=(),
+            importance_note="",
             leaks=plan.choice.leaks,
             previous=previous,
         )
@@ -160,7 +165,8 @@ class Training:
         if not test.raw.has_both_classes:
             return "n/a: the test period holds one class only"
         ordered_by = self.plan.split.record.ordered_by
-        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not used in training"
+        fit = "training" if not len(self.plan.refitted_rows) else "the fit that was evaluated (the last fit has them)"
+        return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not used in {fit}"
 
     def _compare(self, test: ScoredPeriod, calibration: Calibration, texts: DataFrame) -> Comparison | None:
         """Compare with the active model, if there is one that can be read."""
@@ -181,7 +187,9 @@ class Training:
                 former.model_id, None, None, len(mine), "the rows that both can score hold one class only"
             )
         same = former.training_data.fingerprint == self.plan.source.fingerprint
-        if same and former.split.test is not None:
+        if same and former.refit is not None:
+            note = "trained on the same file and fitted again on these rows too, so that its figure is too high"
+        elif same and former.split.test is not None:
             note = "trained on the same file, but not on these rows"
         else:
             note = f"trained on {former.training_data.name}: it may have used some of these rows"
@@ -189,7 +197,7 @@ class Training:
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan = self.plan
-        profile, split, choice = plan.profile, plan.split, plan.choice
+        profile, split, choice, refit = plan.profile, plan.split, plan.choice, _refit(plan)
         return Manifest(
             model_id=evaluation.model_id,
             algorithm=evaluation.algorithm,
@@ -198,8 +206,8 @@ class Training:
             label=profile.label.name,
             label_values=LabelValues(profile.label.legitimate, profile.label.fraud),
             time_column=profile.time.column if profile.time is not None else None,
-            unseen_from_row=split.unseen_from_row,
-            unseen_from_time=split.unseen_from_time,
+            unseen_from_row=None if refit else split.unseen_from_row,
+            unseen_from_time=None if refit else split.unseen_from_time,
             threshold=evaluation.threshold.threshold,
             threshold_rule=evaluation.threshold.rule,
             metrics=metrics,
@@ -209,14 +217,29 @@ class Training:
             seed=plan.settings.seed,
             parameters=best.algorithm.all_parameters,
             excluded=choice.excluded,
-            warnings=(*split.warnings, *(leak.message for leak in choice.leaks)),
+            warnings=(*split.warnings, *choice.warnings, *(leak.message for leak in choice.leaks)),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
             files={},
             columns=plan.source.columns,
             selection=plan.selection,
             calibration=calibration,
             requested=plan.settings.algorithm,
+            refit=refit,
         )
+
+
+def _refit(plan: TrainingPlan) -> Refit | None:
+    """Describe the fit of the deployed model; None if it is the one that was evaluated."""
+    rows = plan.refitted_rows
+    if not len(rows):
+        return None
+    frauds, late = int(plan.profile.label.is_fraud[rows].sum()), plan.profile.rows - len(rows)
+    without = f"; without {late:,} whose labels arrive after the end of the file" if late else ""
+    note = (
+        f"fitted on {len(rows):,} rows ({frauds:,} frauds{without}) after the evaluation; every metric is of the fit "
+        f"on the first {plan.split.record.train.rows:,}, calibration and threshold are those chosen before it"
+    )
+    return Refit(len(rows), frauds, note)
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:

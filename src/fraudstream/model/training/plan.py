@@ -39,6 +39,7 @@ class TrainingSettings:
         algorithm: `recipe.AUTO` or one of `recipe.ALGORITHMS`.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         label_delay_seconds: How long after the payment its label arrives.
+        refit: Whether the deployed model is fitted again on all rows after its evaluation.
     """
 
     label: str | None = None
@@ -49,6 +50,7 @@ class TrainingSettings:
     label_delay_seconds: float = 0.0
     constraints: ThresholdConstraints = NO_CONSTRAINTS
     seed: int = 42
+    refit: bool = True
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,12 @@ class TrainingPlan:
     def components(self) -> tuple[str, ...]:
         """Names of the vector's components."""
         return tuple(name for feature in self.choice.features for name in feature.components)
+
+    @property
+    def refitted_rows(self) -> NDArray[np.intp]:
+        """The rows that the deployed model is fitted on after the evaluation; empty if it is the evaluated one."""
+        is_refitted = self.settings.refit and bool((self.split.is_known & ~self.split.is_train).any())
+        return np.flatnonzero(self.split.is_known & is_refitted)
 
     def days(self, rows: NDArray[np.int64]) -> float | None:
         """Return the span of some rows in days; None without a time column, or if all times are equal."""
@@ -136,6 +144,7 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
             "label_delay_seconds": settings.label_delay_seconds,
             "review_cost": settings.constraints.review_cost,
             "max_alerts_per_day": settings.constraints.max_alerts_per_day,
+            "refit": settings.refit,
         },
         seed=settings.seed,
         pyspark=version("pyspark"),

@@ -45,12 +45,14 @@ class Split:
 
     Attributes:
         part: By row of the file, a `Part`.
+        is_known: By row of the file, whether its label had arrived at the last time of the file.
         unseen_from_row: First row of the test period, if the file is sorted by time.
         unseen_from_time: First time of the test period, if it is not.
         warnings: What had to be dropped, and why.
     """
 
     part: NDArray[np.int8]
+    is_known: NDArray[np.bool_]
     record: SplitRecord
     unseen_from_row: int | None
     unseen_from_time: str | None
@@ -58,7 +60,7 @@ class Split:
 
     @property
     def is_train(self) -> NDArray[np.bool_]:
-        """Whether the final model is fitted on each row."""
+        """Whether the evaluated model is fitted on each row."""
         return self.part <= Part.VALIDATION
 
     def rows_of(self, part: Part) -> NDArray[np.intp]:
@@ -69,11 +71,13 @@ class Split:
 def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
     """Split the rows: the first 60 % to fit on, up to 80 % to choose the threshold on, the last 20 % to test on.
 
-    Candidates are also compared on the rows from 40 to 60 %, fitted on earlier ones. A part that would leave nothing to
-    learn from is dropped, with a warning: the validation period if it or the rows before it hold only one class, the
-    test period if the rows before it do. The earlier comparison is dropped without a warning. Rows whose labels would
-    arrive, `label_delay_seconds` after the payment, only after the next period began are left out of the fit before it.
-    If `time` is None, file order is used, and a delay raises SettingsError.
+    Candidates are also compared on the rows from 40 to 60 %, fitted on earlier ones. If one of the three parts has too
+    few frauds, the boundaries move as little as possible, in steps of 5 %: the test period has 10 to 40 % of the rows.
+    A warning has the counts. A part that would leave nothing to learn from is dropped, with a warning: the validation
+    period if it or the rows before it hold only one class, the test period if the rows before it do. The earlier
+    comparison is dropped without a warning. Rows whose labels would arrive, `label_delay_seconds` after the payment,
+    only after the next period began are left out of the fit before it. If `time` is None, file order is used, and a
+    delay raises SettingsError.
     """
     if label_delay_seconds and time is None:
         raise SettingsError(
@@ -87,7 +91,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     fraud_in_order = is_fraud[order]
     delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
     begins, warnings = _boundaries(fraud_in_order, moments, delay)
-    part = np.empty(rows, np.int8)
+    part, is_known = np.empty(rows, np.int8), np.empty(rows, np.bool_)
+    is_known[order] = moments <= moments[-1] - delay
     part[order] = np.searchsorted(begins, np.arange(rows), side="right")
 
     def period(start: int, end: int) -> Period:
@@ -100,6 +105,7 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     is_file_order = time is None or time.is_file_order
     return Split(
         part=part,
+        is_known=is_known,
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
             train=period(0, begins.late_for_test),
@@ -123,62 +129,111 @@ class _Boundaries(NamedTuple):
     test: int
 
 
+class _Shares(NamedTuple):
+    """Where the test period begins, as a share of the rows, and the validation period, of the rows before the test."""
+
+    test: float
+    validation: float
+
+
+_USUAL: Final = _Shares(TEST_FROM, VALIDATION_FROM / TEST_FROM)
+_NEAREST_FIRST: Final = sorted(
+    (_USUAL, *(_Shares(test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5))),
+    key=lambda each: abs(each.test - _USUAL.test) + abs(each.validation - _USUAL.validation),
+)
+_ENOUGH_FRAUDS: Final = (RELIABLE_FRAUDS, 5, 3)
+"""How many frauds each period should have: the first of these that can be reached."""
+
+
+class _RowsInTime:
+    """Rows in order of time, divided only where the time changes; labels arrive `delay` after the payment."""
+
+    def __init__(self, is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float) -> None:
+        self.count = len(is_fraud)
+        self._moments, self._delay = moments, delay
+        self._frauds_before = np.concatenate([[0], np.cumsum(is_fraud)])
+        self._changes = np.flatnonzero(np.diff(moments)) + 1
+
+    def known_before(self, boundary: int) -> int:
+        """Return how many rows have their labels when the payment at `boundary` is made."""
+        if boundary == self.count:
+            return boundary
+        return int(np.searchsorted(self._moments[:boundary], self._moments[boundary] - self._delay, side="right"))
+
+    def boundary(self, rows: int, share: float) -> int:
+        """Return the row at a share of the first `rows`, moved to the nearest change of time; `rows` without one."""
+        changes, target = self._changes[: np.searchsorted(self._changes, rows)], round(rows * share)
+        right = int(np.searchsorted(changes, target))
+        nearest = changes[max(right - 1, 0) : right + 1]
+        return int(nearest[np.argmin(np.abs(nearest - target))]) if len(nearest) else rows
+
+    def frauds(self, start: int, end: int) -> int:
+        """Count the frauds from `start` to before `end`; 0 if every row is one, as that teaches nothing."""
+        frauds = int(self._frauds_before[end] - self._frauds_before[start])
+        return frauds if frauds < end - start else 0
+
+    def frauds_by_period(self, shares: _Shares) -> tuple[int, int, int]:
+        """Count the frauds to fit on, to validate on and to test on."""
+        test = self.boundary(self.count, shares.test)
+        trained_to = self.known_before(test)
+        validation = self.boundary(trained_to, shares.validation)
+        fitted = self.frauds(0, self.known_before(validation))
+        return fitted, self.frauds(validation, trained_to), self.frauds(test, self.count)
+
+    def shares(self) -> _Shares:
+        """Return the usual shares, or the nearest ones that give every period enough frauds."""
+        for enough in _ENOUGH_FRAUDS:
+            if self._frauds_before[-1] >= 3 * enough:
+                enough_in = (each for each in _NEAREST_FIRST if min(self.frauds_by_period(each)) >= enough)
+                if (shares := next(enough_in, None)) is not None:
+                    return shares
+        return _USUAL
+
+
 def _boundaries(
     is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float
 ) -> tuple[_Boundaries, list[str]]:
-    """Choose the boundaries of rows in order of time; the warnings say which periods were dropped."""
-    rows = len(is_fraud)
-    warnings = []
-
-    def known_before(boundary: int) -> int:
-        """Return how many rows have their labels when the payment at `boundary` is made."""
-        if boundary == rows:
-            return rows
-        return int(np.searchsorted(moments[:boundary], moments[boundary] - delay, side="right"))
-
-    test_from = _boundary(moments, TEST_FROM)
-    if not _both_classes(is_fraud[: known_before(test_from)]):
-        test_from = rows
-    if test_from == rows:
+    """Choose the boundaries of rows in order of time; the warnings say which periods were moved or dropped."""
+    rows = _RowsInTime(is_fraud, moments, delay)
+    shares, warnings = rows.shares(), []
+    test_from = rows.boundary(rows.count, shares.test)
+    if not rows.frauds(0, rows.known_before(test_from)):
+        test_from = rows.count
+    if test_from == rows.count:
         warnings.append(
             "no test period: the rows before the last fifth of the time whose labels have arrived do not include both "
             "frauds and legitimate ones, so the model is fitted on every row and none is left to test it on"
         )
-    trained_to = known_before(test_from)
-    validation_from = _boundary(moments[:trained_to], VALIDATION_FROM / TEST_FROM)
-    fitted_to = known_before(validation_from)
-    if not (_both_classes(is_fraud[:fitted_to]) and _both_classes(is_fraud[validation_from:trained_to])):
+    trained_to = rows.known_before(test_from)
+    validation_from = rows.boundary(trained_to, shares.validation)
+    fitted_to = rows.known_before(validation_from)
+    if not (rows.frauds(0, fitted_to) and rows.frauds(validation_from, trained_to)):
         validation_from = fitted_to = trained_to
         warnings.append(
             "no validation period: too few frauds for one, so the threshold is chosen on rows that the model was "
             "fitted on and is likely too high"
         )
-    comparison_from = _boundary(moments[:fitted_to], COMPARISON_FROM / VALIDATION_FROM)
-    first_fitted_to = known_before(comparison_from)
-    if (
-        validation_from == trained_to
-        or not _both_classes(is_fraud[:first_fitted_to])
-        or not _both_classes(is_fraud[comparison_from:fitted_to])
-    ):
+    comparison_from = rows.boundary(fitted_to, COMPARISON_FROM / VALIDATION_FROM)
+    first_fitted_to = rows.known_before(comparison_from)
+    by_comparison = rows.frauds(0, first_fitted_to), rows.frauds(comparison_from, fitted_to)
+    if validation_from == trained_to or min(by_comparison) < min(_ENOUGH_FRAUDS):
         comparison_from = first_fitted_to = fitted_to
-    frauds_in_test = int(is_fraud[test_from:].sum())
-    if test_from < rows and frauds_in_test < RELIABLE_FRAUDS:
-        warnings.append(f"{frauds_in_test} frauds in the test period are too few: its figures are unreliable")
+    fitted, validated, tested = (
+        rows.frauds(start, end)
+        for start, end in ((0, fitted_to), (validation_from, trained_to), (test_from, rows.count))
+    )
+    counts = f"{fitted} to fit on, {validated} to choose the threshold on, {tested} to test on"
+    if min(fitted, validated, tested) < RELIABLE_FRAUDS:
+        warnings.append(
+            f"too few frauds for reliable figures: {counts}; no division in time gives each of these periods "
+            f"{RELIABLE_FRAUDS}, so the figures are unreliable"
+        )
+    if shares != _USUAL:
+        warnings.append(
+            f"the periods were moved so that each has frauds ({counts}): the last {1 - shares.test:.0%} of the rows "
+            f"are the test period, and the last {1 - shares.validation:.0%} of those before it the validation period"
+        )
     return _Boundaries(first_fitted_to, comparison_from, fitted_to, validation_from, trained_to, test_from), warnings
-
-
-def _boundary(moments: NDArray[np.float64], share: float) -> int:
-    """Return the row at `share` of the rows, moved to the nearest change of time; the row count if there is none."""
-    rows = len(moments)
-    target = round(rows * share)
-    changes = np.flatnonzero(np.diff(moments)) + 1
-    if not len(changes):
-        return rows
-    return int(changes[np.argmin(np.abs(changes - target))])
-
-
-def _both_classes(is_fraud: NDArray[np.bool_]) -> bool:
-    return bool(is_fraud.any()) and not bool(is_fraud.all())
 
 
 MOST_BY_CHANCE: Final = 0.001

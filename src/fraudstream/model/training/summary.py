@@ -39,6 +39,7 @@ def as_json(result: TrainingResult) -> Object:
         "excluded": dict(manifest.excluded),
         "columns": [dict(zip(("name", "becomes", "detail"), each, strict=True)) for each in _decisions(manifest)],
         "split": asdict(manifest.split),
+        "refit": asdict(manifest.refit) if manifest.refit else None,
         "metrics": asdict(manifest.metrics),
         **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
         "calibration": asdict(manifest.calibration),
@@ -109,7 +110,9 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     yield "  trained on", _period(split.train)
     if split.validation is not None:
         yield "  threshold on", _period(split.validation) + ", the last part of it"
-    yield "  tested on", "n/a" if split.test is None else _period(split.test) + ", never used in training"
+    yield "  tested on", "n/a" if split.test is None else _period(split.test) + ", not used in that fit"
+    if manifest.refit is not None:
+        yield "  deployed fit", manifest.refit.note
     yield "average precision", _average_precision(metrics)
     yield "ROC AUC", "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"

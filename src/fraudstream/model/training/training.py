@@ -37,7 +37,7 @@ def train(
     now: Callable[[], datetime],
     who: str = "fraudstream train",
 ) -> TrainingResult:
-    """Fit a model on the first 80 % of the time, test it on the last 20 %, write the artifact and deploy it.
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, and deploy it fitted on all rows.
 
     If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
     deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
