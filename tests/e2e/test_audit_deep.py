@@ -21,7 +21,7 @@ from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
@@ -56,7 +56,7 @@ def fill(
         entry = entry.model_copy(update=changes)
         change(alerts)
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
-        for row in open_csv(payments).json_rows():
+        for row in open_data(payments).json_rows():
             producer.produce(INPUT, row, partition=0)
         for offset, score in alerts.items():
             of_model = {"model_id": deployment.model_id, "revision": deployment.revision}

@@ -20,7 +20,7 @@ from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import TrainingResult, train
 from fraudstream.scoring.scorer import load_scorer
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.times import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov
 
@@ -168,7 +168,7 @@ def sparkov(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Tr
     folder = tmp_path_factory.mktemp("sparkov")
     return train(
         lambda: nullcontext(spark),
-        open_csv(write_sparkov(folder / "a.csv")),
+        open_data(write_sparkov(folder / "a.csv")),
         TrainingSettings(algorithm="logistic-regression", seed=1),
         models_dir=folder / "models",
         report=lambda line: None,
@@ -180,7 +180,7 @@ def test_a_model_of_all_types_parses_a_row_once_and_screens_as_it_scores(
     spark: SparkSession, sparkov: TrainingResult, tmp_path: Path
 ) -> None:
     scorer = load_scorer(sparkov.artifact, sparkov.deployment)
-    texts = [row.decode() for row in open_csv(write_sparkov(tmp_path / "b.csv", 300, seed=9)).json_rows()]
+    texts = [row.decode() for row in open_data(write_sparkov(tmp_path / "b.csv", 300, seed=9)).json_rows()]
     frame = spark.createDataFrame([(text,) for text in texts], "text string")
     screened = scorer.screen(frame)
     plan = screened._jdf.queryExecution().executedPlan().toString()  # noqa: SLF001  the physical plan has no other door

@@ -1,4 +1,4 @@
-"""Profiles one column of a CSV, block by block: its kind, and its numbers, dates or categories."""
+"""Profiles one column of a file, block by block: its kind, and its numbers, dates or categories."""
 
 import math
 from collections.abc import Sequence
@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import NotANumber
 from fraudstream.transactions.amounts import is_missing, parse_number
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.times import seconds_of_dates
 
-BLOCK_ROWS: Final = 8192
 MOST_VALUES: Final = 1000
 """A text column with more distinct values is an identifier; its values are dropped unless a user includes it."""
 _MOST_MIXED_VALUES: Final = 100
@@ -41,7 +40,7 @@ class ColumnKind(StrEnum):
 
 @dataclass(frozen=True)
 class Categories:
-    """The distinct texts of a column, as in the CSV, by first appearance.
+    """The distinct texts of a column, as in the file, by first appearance.
 
     `codes` has each row's index in `values`; -1 for an empty cell.
     """
@@ -114,7 +113,7 @@ class ColumnReader:
             self._read_texts(cells, self._codes)
         self._rows += len(cells)
 
-    def column(self, source: CsvSource) -> ColumnProfile:
+    def column(self, source: DataSource) -> ColumnProfile:
         """Return the profile, once every cell was read.
 
         Raises NotANumber if a few texts are in a numeric column that is not excluded.
@@ -130,7 +129,7 @@ class ColumnReader:
             row, text = self._first_text
             raise NotANumber(
                 f"the text {text[:_MESSAGE_CHARS]!r} is in the numeric column {self.name!r}",
-                where=f"{source.path}:{source.line_of(row)}",
+                where=source.where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
         missing = self._rows - self._texts - self._numbers

@@ -1,4 +1,4 @@
-"""Finds the time column of a CSV by name and values, and parses dates and clock times."""
+"""Finds the time column of a file by name and values, and parses dates and clock times."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def hours_and_weekdays(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64
 _CLEAR_NAMES: Final = frozenset(
     {"time", "timestamp", "datetime", "date", "step", "unixtime", "transactiondt", "txdatetime", "transdatetranstime"}
 )
-_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt"})
+_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt", "when"})
 # A part of a time does not order rows, and the time of another event orders them incorrectly.
 _OTHER_WORDS: Final = frozenset(
     {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
@@ -73,6 +73,8 @@ _OTHER_WORDS: Final = frozenset(
 class TimeOrder:
     """The time column that orders the rows, whether it has dates and whether the file is already in that order.
 
+    `parts` are the columns that make up the time, where no single one holds it; `column` then names them all.
+
     `values` has each row's number, or seconds since 1970 (UTC by default) for dates in ISO 8601.
     """
 
@@ -80,6 +82,7 @@ class TimeOrder:
     values: NDArray[np.float64]
     is_date: bool
     is_file_order: bool
+    parts: tuple[str, ...] = ()
 
     @cached_property
     def clock(self) -> int | None:
@@ -144,13 +147,60 @@ def words_of(name: str) -> list[str]:
 def find_time(
     numbers: Mapping[str, NDArray[np.float64]], dates: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
 ) -> TimeOrder | None:
-    """Find the column that orders the rows: first one with a clear name, then one that the file is sorted by."""
+    """Find the column that orders the rows: one with a clear name, with a likely name, or else of dates.
+
+    A date of another event is excluded by its name. Of equally likely columns, the one that sorts the file is taken.
+    """
     candidates = []
     for name in columns:
         values = dates[name] if name in dates else numbers.get(name)
-        if values is None or not may_be_time(name) or np.isnan(values).any() or values.min() == values.max():
+        may_be_time_of_payment = may_be_time(name) or (name in dates and _OTHER_WORDS.isdisjoint(words_of(name)))
+        if values is None or not may_be_time_of_payment or np.isnan(values).any() or values.min() == values.max():
             continue
         candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))
     # A number whose name only mentions time ("processing_time") orders the rows only if the file is sorted by it.
     serious = [time for time in candidates if is_clearly_time(time.column) or time.is_date or time.is_file_order]
-    return min(serious, key=lambda time: (not is_clearly_time(time.column), not time.is_file_order), default=None)
+
+    def order(time: TimeOrder) -> tuple[bool, bool, bool]:
+        return not is_clearly_time(time.column), not may_be_time(time.column), not time.is_file_order
+
+    return min(serious, key=order, default=None)
+
+
+class DateParts:
+    """Reads the time of the rows from a year, a month, a day and maybe a time or an hour in columns of their own."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        """Take the columns in this order."""
+        self.names = names
+        self._blocks: list[NDArray[np.float64]] = []
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> "DateParts | None":
+        """Find the columns by their last words, after the same words: `tx_year`, `tx_month`, `tx_day`, `tx_time`."""
+        by_words = {tuple(words_of(name)): name for name in reversed(columns)}
+        for *before, last in filter(None, by_words):
+            parts = [by_words.get((*before, part)) for part in ("year", "month", "day", "time", "hour")]
+            if last == "year" and all(parts[:3]):
+                return cls(tuple(name for name in (*parts[:3], parts[3] or parts[4]) if name is not None))
+        return None
+
+    def read(self, cells: Sequence[Sequence[str]]) -> None:
+        """Read the next cells of each column."""
+        rows = list(zip(*cells, strict=True))
+        seconds = {row: _seconds_of_parts(*row) for row in set(rows)}
+        self._blocks.append(np.array([seconds[row] for row in rows]))
+
+    def order(self) -> TimeOrder | None:
+        """Return the order of the rows; None if a row has no time, or all have the same."""
+        values = np.concatenate(self._blocks)
+        if np.isnan(values).any() or values.min() == values.max():
+            return None
+        return TimeOrder(", ".join(self.names), values, True, bool((np.diff(values) >= 0).all()), self.names)
+
+
+def _seconds_of_parts(year: str, month: str, day: str, time: str = "0") -> float:
+    year, month, day, time = (part.removesuffix(".0") for part in (year, month, day, time))
+    hour, _, rest = time.partition(":")
+    seconds = seconds_of_dates([f"{year}-{month:0>2}-{day:0>2} {hour:0>2}:{rest or '00'}"])
+    return float("nan") if seconds is None else float(seconds[0])

@@ -4,13 +4,11 @@ A test checks that the two agree.
 """
 
 import contextlib
-import itertools
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +17,7 @@ import orjson
 from fraudstream.errors import DataError
 from fraudstream.messages.base import Object
 from fraudstream.model.manifest import Feature, FeatureType, by_component
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 # The last group: the line end that Java's `$` allows, as in `reading.number_from_text`.
@@ -197,9 +195,9 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
     return tuple(float(index == each) for each in range(len(feature.values) + 1))
 
 
-def row_of(data: Path, row: int) -> Object:
-    """Return a row by its number, from 0; raises DataError if the CSV cannot be used, or has no such row."""
-    text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
+def row_of(data: DataSource, row: int) -> Object:
+    """Return a row by its number, from 0; raises DataError if the data cannot be used, or have no such row."""
+    text = next(data.json_rows(row), None)
     if text is None:
-        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are numbered from 0")
+        raise DataError("the data have no such row", where=f"{data.name}, row {row}", remedy="rows are numbered from 0")
     return parse_transaction(text)
