@@ -91,6 +91,12 @@ def by_component(features: Sequence[Feature]) -> tuple[Feature, ...]:
     return tuple(sorted(features, key=lambda feature: feature.type is not FeatureType.NUMBER))
 
 
+def date_orders(features: Sequence[Feature]) -> dict[str, DateOrder | None]:
+    """Return the order of the dates in each column that the features read."""
+    references = {feature.reference: feature.date_order for feature in features if feature.reference is not None}
+    return references | {feature.name: feature.date_order for feature in features}
+
+
 MANIFEST_FORMAT: Final = 3
 READABLE_FORMATS: Final = (1, 2, 3)
 """Format 1 had numeric features only, and format 2 no calibration: their scores are used unchanged."""

@@ -10,7 +10,7 @@ from fraudstream.transactions.times import DATE_PATTERN
 
 LONGEST_TEXT: Final = 100
 """In characters: what is longer is neither number nor date, so that no pattern meets a megabyte."""
-NEGATIVE: Final = "(-\u2212"
+NEGATIVE: Final = "(\u2212-"
 """Characters around a number that make it negative."""
 BLANKS: Final = " \t\u00a0\u2009\u202f"
 BLANK: Final = "[ \\u00a0\\u2009\\u202f]"
@@ -39,7 +39,7 @@ NUMBER_PATTERNS: Final = {
 }
 """Numbers as people and spreadsheets write them."""
 _numbers: Final = {decimal: re.compile(pattern).fullmatch for decimal, pattern in NUMBER_PATTERNS.items()}
-_SEPARATOR: Final = {Decimal.POINT: ".", Decimal.COMMA: ","}
+SEPARATORS: Final = {Decimal.POINT: ".", Decimal.COMMA: ","}
 
 DATE_PARTS: Final = (
     "'?([0-9]{1,4})([/.-])([0-9]{1,2})\\2([0-9]{1,4})(?:(?:T|,? )([0-9]{1,2}):([0-9]{2})"
@@ -48,6 +48,8 @@ DATE_PARTS: Final = (
 """Groups: first part of the date, separator, second, third, hour, minute, second, A or P, zone."""
 _date_parts: Final = re.compile(DATE_PARTS).fullmatch
 is_iso_date: Final = re.compile(DATE_PATTERN).fullmatch
+DATE_INDEXES: Final = {DateOrder.YMD: (0, 1, 2), DateOrder.DMY: (2, 1, 0), DateOrder.MDY: (2, 0, 1)}
+"""Where year, month and day are among the three parts."""
 LAST_CENTURY: Final = "69"
 """A year of two digits from this on is of the last century, as in POSIX."""
 
@@ -59,7 +61,7 @@ def canonical_number(text: str, decimal: Decimal) -> str | None:
     if (match := match_number(text, decimal)) is None:
         return None
     prefix, digits, group, exponent, suffix = match.groups(default="")
-    whole, _, fraction = digits.replace(group or "\0", "").partition(_SEPARATOR[decimal])
+    whole, _, fraction = digits.replace(group or "\0", "").partition(SEPARATORS[decimal])
     sign = "-" if any(mark in prefix + suffix for mark in NEGATIVE) else ""
     return f"{sign}{whole.lstrip('0') or '0'}{'.' if fraction else ''}{fraction}{exponent}"
 
@@ -78,11 +80,7 @@ def canonical_date(text: str, order: DateOrder) -> str | None:
     if match is None:
         return None
     first, _, second, third, hour, minute, seconds, half, zone = match.groups(default="")
-    year, month, day = {
-        DateOrder.YMD: (first, second, third),
-        DateOrder.DMY: (third, second, first),
-        DateOrder.MDY: (third, first, second),
-    }[order]
+    year, month, day = ((first, second, third)[index] for index in DATE_INDEXES[order])
     if len(year) == 2:
         year = ("19" if year >= LAST_CENTURY else "20") + year
     if half:
