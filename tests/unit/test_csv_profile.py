@@ -9,8 +9,8 @@ import pytest
 
 from fraudstream.errors import DataError, LabelError, NotANumber
 from fraudstream.model.features.selection import choose_features
-from fraudstream.transactions.column_reader import ColumnKind
 from fraudstream.transactions.data_source import open_data
+from fraudstream.transactions.formats import ColumnKind
 from fraudstream.transactions.label import CsvProfile, profile, statistics
 
 

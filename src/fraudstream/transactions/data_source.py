@@ -18,7 +18,7 @@ from fraudstream.errors import DataError, DataNotFound, EmptyData
 from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
 from fraudstream.transactions.csv_rows import CsvFile, open_csv_file
 from fraudstream.transactions.files import BrokenRows, RawFile, compression, data_files, head, readable
-from fraudstream.transactions.formats import ColumnFormat, FormatReader, decide
+from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
 from fraudstream.transactions.fraud_list import LABEL_COLUMN, FraudList
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
 from fraudstream.transactions.records import JsonLinesFile, open_json_lines, open_parquet
@@ -103,8 +103,9 @@ class DataSource:
 
     @property
     def formats(self) -> dict[str, ColumnFormat]:
-        """The format of each column of the files."""
-        return dict(zip(self._own_columns, self.recognition.formats, strict=True))
+        """The format of each column."""
+        label = () if self.fraud_list is None else (ColumnFormat(ColumnKind.NUMBER, is_numeric=True),)
+        return dict(zip(self.columns, (*self.recognition.formats, *label), strict=True))
 
     @property
     def notes(self) -> dict[str, str]:
@@ -146,8 +147,7 @@ class DataSource:
     @property
     def numeric(self) -> tuple[bool, ...]:
         """By column, whether its cells are JSON numbers."""
-        numeric = (form.is_numeric for form in self.recognition.formats)
-        return (*numeric, True) if self.fraud_list is not None else tuple(numeric)
+        return tuple(form.is_numeric for form in self.formats.values())
 
     def where(self, row: int | None = None) -> str:
         """Return the file and line, from 1, on which data row `row` starts (reads the files up to it)."""

@@ -1,8 +1,10 @@
 """Recognises how the numbers and dates of a column are written, and writes them in one canonical form."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Final
 
@@ -33,11 +35,22 @@ _ORDER_NAMES: Final = {
 }
 
 
+class ColumnKind(StrEnum):
+    """The kind of a column's values."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    DATE = "date"
+    EMPTY = "empty"
+    LABEL = "label"
+
+
 @dataclass(frozen=True)
 class ColumnFormat:
     """How a column's cells are written.
 
     Attributes:
+        kind: What they are, but for single errors; a column with such errors `is_mixed`.
         decimal: Of its numbers.
         date_order: Of its dates; None if they are in ISO 8601, or cannot be read.
         is_numeric: Whether its cells, once they are canonical, are JSON numbers but for single errors.
@@ -48,6 +61,8 @@ class ColumnFormat:
         is_shortened: Whether its numbers are mostly identifiers that a spreadsheet shortened to an exponent.
     """
 
+    kind: ColumnKind = ColumnKind.TEXT
+    is_mixed: bool = False
     decimal: Decimal = Decimal.POINT
     date_order: DateOrder | None = None
     is_numeric: bool = False
@@ -85,14 +100,18 @@ class FormatReader:
             return
         if marks and self._read_plain_numbers(cells):
             return
-        for cell in dict.fromkeys(cells):
+        for cell, times in Counter(cells).items():
             text = cell.strip(BLANKS)
             if text in MISSING_MARKS:
                 self._marks[text] = None
             elif text.lower() in NO_NUMBER:
                 self._is_plain = self._is_iso = False
-            elif len(text) > LONGEST_TEXT or not (self._read_number(cell, text) or self._read_date(cell, text)):
-                self._texts += 1
+            elif len(text) <= LONGEST_TEXT and self._read_number(cell, text, times):
+                self._numbers += times
+            elif len(text) <= LONGEST_TEXT and self._read_date(cell, text):
+                self._dates += times
+            else:
+                self._texts += times
 
     @property
     def is_number(self) -> bool:
@@ -114,7 +133,8 @@ class FormatReader:
             return self._number_format(decimal, fallback)
         if self._dates and not self._numbers and not self._plain and not self._texts:
             return self._date_format(date_order)
-        return ColumnFormat(canonical=_text if self._marks else None, notes=self._missing)
+        kind = ColumnKind.TEXT if self._texts or self._dates or self._numbers or self._plain else ColumnKind.EMPTY
+        return ColumnFormat(kind, canonical=_text if self._marks else None, notes=self._missing)
 
     @property
     def _missing(self) -> tuple[str, ...]:
@@ -144,6 +164,8 @@ class FormatReader:
         is_comma = chosen is Decimal.COMMA and (self.separators or not self._may_be[Decimal.POINT])
         needed = bool(is_comma or self._marks or not self._is_plain)
         return ColumnFormat(
+            ColumnKind.NUMBER,
+            is_mixed=bool(self._texts or self._dates or not self._may_be[chosen]),
             decimal=chosen if is_comma else Decimal.POINT,
             is_numeric=not self._has_leading_zeros,
             canonical=partial(_number, decimal=chosen) if needed else None,
@@ -168,9 +190,12 @@ class FormatReader:
             return ColumnFormat(warning=warning, notes=("dates of an unclear order",), has_ambiguous_dates=True)
         order = orders.pop()
         if self._is_iso:
-            return ColumnFormat(canonical=_text if self._marks else None, notes=self._missing)
+            return ColumnFormat(ColumnKind.DATE, canonical=_text if self._marks else None, notes=self._missing)
         return ColumnFormat(
-            date_order=order, canonical=partial(_date, order=order), notes=(_ORDER_NAMES[order], *self._missing)
+            ColumnKind.DATE,
+            date_order=order,
+            canonical=partial(_date, order=order),
+            notes=(_ORDER_NAMES[order], *self._missing),
         )
 
     def _read_plain_numbers(self, cells: Sequence[str]) -> bool:
@@ -189,16 +214,15 @@ class FormatReader:
             self._may_be[Decimal.COMMA] = _NOT_THOUSANDS.search(joined) is None
         return True
 
-    def _read_number(self, cell: str, text: str) -> bool:
+    def _read_number(self, cell: str, text: str, times: int) -> bool:
         fits = {decimal: match for decimal in Decimal if (match := match_number(text, decimal)) is not None}
         if not fits:
             return False
-        self._numbers += 1
         self._is_plain = self._is_plain and is_json_number(cell) is not None
         if len(fits) == len(Decimal):
             self.separators.update(set(".,").intersection(text))
         self._has_leading_zeros = self._has_leading_zeros or _LEADING_ZERO(text) is not None
-        self._shortened += _SPREADSHEET_ID(text) is not None
+        self._shortened += times * (_SPREADSHEET_ID(text) is not None)
         for decimal in Decimal:
             self._may_be[decimal] = self._may_be[decimal] and decimal in fits
         for decimal, match in fits.items():
@@ -211,7 +235,6 @@ class FormatReader:
         fits = {order for order in DateOrder if canonical_date(text, order) is not None}
         if not fits:
             return False
-        self._dates += 1
         if is_iso_date(cell):
             fits = {DateOrder.YMD}
         else:

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.transactions.column_reader import ColumnKind, ColumnProfile, ColumnReader
+from fraudstream.transactions.column_reader import ColumnProfile, ColumnReader
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
+from fraudstream.transactions.formats import ColumnKind
 from fraudstream.transactions.fraud_list import LABEL_COLUMN
 from fraudstream.transactions.label_reader import Label, LabelReader, find_label
 from fraudstream.transactions.times import DateParts, TimeOrder, find_time
@@ -88,7 +89,7 @@ def profile(
     )
     label_reader = LabelReader(names[label_index], source.where, None if frauds else source.options.fraud_value)
     readers = {
-        index: ColumnReader(name, is_included=name in included, is_excluded=name in excluded)
+        index: ColumnReader(name, source.formats[name], is_included=name in included, is_excluded=name in excluded)
         for index, name in enumerate(names)
         if index != label_index
     }
@@ -106,6 +107,8 @@ def profile(
         if frauds is not None:
             reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
         rows += len(block)
+    if frauds is not None:
+        frauds.warning()  # raises where no id fits, before the label seems to have one class
     labels = label_reader.label() if is_labelled else Label("", "", "", np.zeros(rows, np.bool_))
     columns = {index: reader.column(source) for index, reader in readers.items()}
     if is_labelled:

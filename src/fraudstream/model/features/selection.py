@@ -10,8 +10,8 @@ from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.features.leakage import category_leaks, find_leaks, leaks, reason_in_the_name, reason_to_keep_out
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
-from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnKind, ColumnProfile, least_rows
-from fraudstream.transactions.formats import ColumnFormat
+from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnProfile, least_rows
+from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.label import CsvProfile, statistics
 from fraudstream.transactions.times import (
     SECONDS_PER_DAY,

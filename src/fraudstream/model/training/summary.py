@@ -62,6 +62,7 @@ def _evaluation_json(evaluation: Evaluation | None) -> Object:
         "expected": None if row is None else operating_as_json(row.expected, evaluation.threshold.review_cost),
         "on_test": None if row is None else operating_as_json(row.test, evaluation.threshold.review_cost),
         "duplicates_removed": evaluation.timeline.duplicates_removed,
+        "label_delay_seconds": evaluation.timeline.label_delay_seconds,
         "leaks": [asdict(leak) for leak in evaluation.leaks],
         "previous": None if evaluation.previous is None else asdict(evaluation.previous),
     }
