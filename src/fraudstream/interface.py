@@ -33,20 +33,7 @@ AnyData = AnyPath | Sequence[AnyPath]
 
 
 class Reading(TypedDict, total=False):
-    """How to read the data where what is recognised is not enough; as the options of the commands.
-
-    Attributes:
-        fraud_value: The label's value that means fraud.
-        decimal: "point" or "comma".
-        date_order: "dmy", "mdy" or "ymd".
-        encoding: The encoding of text files.
-        delimiter: Of CSV files.
-        skip_rows: Lines above the header.
-        has_header: False names the columns c1, c2, ...
-        skip_broken: The file for broken rows, which are left out; True for NAME.broken.csv.
-        labels: A file that lists the frauds by id.
-        label_key: The column with the id, in both.
-    """
+    """How to read the data where what is recognised is not enough: the options of the commands (docs/data.md)."""
 
     fraud_value: str
     decimal: str

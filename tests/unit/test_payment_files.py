@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from fraudstream.cli.inspect import inspect
 from fraudstream.errors import BrokenRow, DataError, FraudstreamError, LabelError, SettingsError
-from fraudstream.model.training.inspection import Inspection, Role, inspect_source
+from fraudstream.model.training.inspection import Role, inspect_source
 from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.label import profile
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -119,15 +119,15 @@ def test_dates_of_several_possible_orders_order_nothing_until_a_user_says_how(tm
     dates = [f"{1 + row % 9:02}/{1 + row % 5:02}/2023 10:00" for row in range(ROWS)]
     path = payments(tmp_path / "a.csv", ["1.5", "2.5"], dates)
     unclear = inspect_source(read(path), None)
-    assert unclear.warnings[0].startswith("figures are not split by time")
-    assert "--date-order" in unclear.warnings[0]
-    assert (unclear.time, role(unclear, "when")) == ("", Role.LEFT_OUT)
+    assert unclear["warnings"][0].startswith("figures are not split by time")
+    assert "--date-order" in unclear["warnings"][0]
+    assert (unclear["time"], role(unclear, "when")) == (None, Role.LEFT_OUT)
     decided = inspect_source(read(path, date_order="mdy"), None)
-    assert (decided.time, decided.time_to) == ("when", "2023-09-05 10:00:00")
+    assert (decided["time"]["column"], decided["time"]["end"]) == ("when", "2023-09-05 10:00:00")
 
 
-def role(inspection: Inspection, name: str) -> Role:
-    return next(column.role for column in inspection.columns if column.name == name)
+def role(inspection: dict[str, Any], name: str) -> Role:
+    return next(Role(column["role"]) for column in inspection["columns"] if column["name"] == name)
 
 
 @pytest.mark.parametrize(
@@ -136,8 +136,8 @@ def role(inspection: Inspection, name: str) -> Role:
 def test_a_date_in_parts_is_the_time_and_no_feature(tmp_path: Path, names: str, clock: str) -> None:
     rows = [f"{at(row):%Y,%m,%d,{clock}},{row % 13}.5,{int(row % 10 == 9)}" for row in reversed(range(ROWS))]
     result = inspect_source(read(write(tmp_path / "a.csv", f"{names},amount,is_fraud", rows)), None)
-    assert result.time == names.replace(",", ", ")
-    assert result.time_from == str(START)
+    assert result["time"]["column"] == names.replace(",", ", ")
+    assert result["time"]["start"] == str(START)
     assert {role(result, name) for name in names.split(",")} == {Role.TIME}
 
 
@@ -237,7 +237,7 @@ def test_broken_rows_are_left_out_counted_and_written_to_a_file(
 def test_identifiers_that_a_spreadsheet_shortened_are_warned_about(tmp_path: Path) -> None:
     rows = [f"4.0{row % 90 + 10}8E+15,{row % 7}.5,{int(row % 10 == 9)}" for row in range(ROWS)]
     result = inspect_source(read(write(tmp_path / "a.csv", "card,amount,is_fraud", rows)), None)
-    assert "4.08988E+15" in result.warnings[0]
+    assert "4.08988E+15" in result["warnings"][0]
     assert role(result, "card") is Role.IDENTIFIER
 
 
@@ -253,7 +253,7 @@ def test_secrets_of_a_card_are_no_features_and_never_shown(tmp_path: Path) -> No
     result = inspect_source(read(path), None)
     secrets = header.split(",")[1:8]
     assert {role(result, name) for name in secrets} == {Role.SECRET}
-    assert [column.name for column in result.columns if column.role is Role.FEATURE] == ["amount"]
+    assert [column["name"] for column in result["columns"] if column["role"] is Role.FEATURE] == ["amount"]
     printed = CliRunner().invoke(inspect, ["--data", str(path), "--json"]).output
     assert [each["name"] for each in json.loads(printed)["columns"]] == header.split(",")
     assert not [secret for secret in (card, "078-05-1120", "0412AC0000", "100", "11/29") if f'"{secret}' in printed]
@@ -290,7 +290,7 @@ def test_a_list_with_a_label_of_its_own_gives_its_frauds_alone(tmp_path: Path) -
 
 
 def test_ids_of_no_payment_and_columns_that_are_not_there_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of the 1 ids"):
+    with pytest.raises(DataError, match="1 of the 1 ids"):
         profile(Listed(tmp_path).read("id", ["7"]))
     with pytest.raises(SettingsError, match="the labels have no column 'id'"):
         Listed(tmp_path).read("number", ["7"])
@@ -374,20 +374,20 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("ambiguous_dates.csv",): "figures are not split by time",
     ("date_in_parts.csv",): "'Year, Month, Day, Time'",
     ("inverted_label.csv",): "--fraud-value 0",
-    ("inverted_label.csv", "fraud_value=0"): "frauds=20",
+    ("inverted_label.csv", "fraud_value=0"): "'frauds': 20",
     ("label_in_words.csv",): "'Fraud'",
     ("label_si_no.csv",): "'Si'",
     ("question_mark_missing.csv",): "missing: '?'",
     ("utf16.csv",): "utf-16",
     ("cp1251_two_header_rows.csv",): "--encoding cp1251",
-    ("cp1251_two_header_rows.csv", "encoding=cp1251", "skip_rows=1"): "time='when'",
+    ("cp1251_two_header_rows.csv", "encoding=cp1251", "skip_rows=1"): "'column': 'when'",
     ("no_header.csv",): "--no-header",
     ("broken_rows.csv",): "one quoted cell",
     ("broken_rows.csv", "skip_broken=broken.csv"): "broken rows were left out",
     ("spreadsheet_ids.csv",): "4.08988E+15",
-    ("secrets_of_a_card.csv",): "role=<Role.SECRET",
+    ("secrets_of_a_card.csv",): "Role.SECRET",
     ("transactions.jsonl",): "device.channel",
-    ("labels_apart_transactions.csv", f"labels={CASES}/labels_apart_labels.csv", "label_key=event_id"): "frauds=20",
+    ("labels_apart_transactions.csv", f"labels={CASES}/labels_apart_labels.csv", "label_key=event_id"): "'frauds': 20",
 }
 
 

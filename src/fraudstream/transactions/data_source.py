@@ -14,12 +14,12 @@ from typing import Final
 
 import orjson
 
-from fraudstream.errors import DataError, DataNotFound, EmptyData
+from fraudstream.errors import DataError, DataNotFound, EmptyData, SettingsError
 from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
 from fraudstream.transactions.csv_rows import CsvFile, open_csv_file
 from fraudstream.transactions.files import BrokenRows, RawFile, compression, data_files, head, readable
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
-from fraudstream.transactions.fraud_list import LABEL_COLUMN, FraudList
+from fraudstream.transactions.fraud_list import KEY_REMEDY, LABEL_COLUMN, FraudList
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
 from fraudstream.transactions.records import JsonLinesFile, open_json_lines, open_parquet
 
@@ -240,11 +240,9 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
     first = files[0]
     columns = tuple(dict.fromkeys(name for file in files for name in file.columns))
     for file in files:
-        if set(file.columns) != set(columns) and not all(isinstance(each, JsonLinesFile) for each in files):
-            one, other = set(first.columns) - set(file.columns), set(file.columns) - set(first.columns)
-            if not (one or other):
-                continue
-            difference = [f"lacks {name!r}" for name in sorted(one)] + [f"has {name!r}" for name in sorted(other)]
+        lacks, has = set(first.columns) - set(file.columns), set(file.columns) - set(first.columns)
+        if (lacks or has) and not all(isinstance(each, JsonLinesFile) for each in files):
+            difference = [f"lacks {name!r}" for name in sorted(lacks)] + [f"has {name!r}" for name in sorted(has)]
             raise DataError(
                 f"the files have different columns: this one {', '.join(difference)[:500]}, unlike {first.path.name}",
                 where=str(file.path),
@@ -255,13 +253,18 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
         raise EmptyData("the file has a header and no row", where=str(first.path), remedy="use a file with rows")
     if options.labels is None:
         return source
-    fraud_list = FraudList.of(open_data(options.labels, label_options(options)), options.label_key, columns)
-    return DataSource(paths, tuple(files), (*columns, LABEL_COLUMN), options, fraud_list)
-
-
-def label_options(options: ReadingOptions) -> ReadingOptions:
-    """Return the options for a file of labels: those that hold for both."""
-    return ReadingOptions(fraud_value=options.fraud_value, decimal=options.decimal, date_order=options.date_order)
+    if LABEL_COLUMN in columns:
+        what = f"the payments have a column {LABEL_COLUMN!r} already"
+        raise SettingsError(what, where="--labels", remedy="leave out --labels, or rename it")
+    labels = open_data(options.labels, ReadingOptions(decimal=options.decimal, date_order=options.date_order))
+    key = options.label_key or ""
+    for names, whose in ((columns, "payments"), (labels.columns, "labels")):
+        if key not in names:
+            what = f"the {whose} have no column {key!r}; theirs are {', '.join(names)}"[:2000]
+            raise SettingsError(what, where="--label-key", remedy=KEY_REMEDY)
+    cells = dict(zip(labels.columns, zip(*labels.rows(), strict=True), strict=True))
+    fraud_list = FraudList.of(labels.name, labels.fingerprint, key, cells, options.fraud_value)
+    return replace(source, columns=(*columns, LABEL_COLUMN), fraud_list=fraud_list)
 
 
 def _open_file(path: Path, options: ReadingOptions) -> RawFile:

@@ -2,46 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.errors import DataError, LabelError, SettingsError
+from fraudstream.errors import DataError, LabelError
 from fraudstream.transactions.label_reader import LabelReader, find_label
-from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.times import seconds_of_dates, words_of
 
 LABEL_COLUMN: Final = "is_fraud"
-FRAUD: Final = "1"
+KEY_REMEDY: Final = "name the column with the payment's id, which both files have"
 _REPORT_WORDS: Final = frozenset(
     {"reported", "report", "chargeback", "label", "labelled", "labeled", "confirmed", "dispute", "disputed", "claimed"}
 )
-
-
-class ListSource(Protocol):
-    """The file of labels, such as `data_source.DataSource`."""
-
-    @property
-    def name(self) -> str:
-        """The file's name."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Its columns."""
-
-    @property
-    def options(self) -> ReadingOptions:
-        """How it is read."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of its content."""
-
-    def rows(self) -> Iterator[list[str]]:
-        """Yield the rows."""
 
 
 @dataclass(frozen=True)
@@ -61,46 +39,26 @@ class FraudList:
     matched: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, source: ListSource, key: str | None, columns: Sequence[str]) -> FraudList:
-        """Read the list; if it has a label column, only its frauds. `columns` are those of the payments.
-
-        Raises SettingsError if the key is not a column of both, or the payments have a label column already.
-        """
-        for names, whose in ((columns, "payments"), (source.columns, "labels")):
-            if key not in names:
-                raise SettingsError(
-                    f"the {whose} have no column {key!r}; theirs are {', '.join(names)}"[:2000],
-                    where="--label-key",
-                    remedy="name the column with the payment's id, which both files have",
-                )
-        if LABEL_COLUMN in columns:
-            raise SettingsError(
-                f"the payments have a column {LABEL_COLUMN!r} already", where="--labels", remedy="leave out --labels"
-            )
-        rows = list(source.rows())
-        cells = dict(zip(source.columns, zip(*rows, strict=True), strict=True))
-        is_fraud = cls._frauds(source, cells)
-        reported = np.full(len(rows), np.nan)
-        for name in source.columns:
-            if not _REPORT_WORDS.isdisjoint(words_of(name)) and (seconds := seconds_of_dates(cells[name])) is not None:
-                reported = seconds
-        listed = zip(cells[str(key)], reported.tolist(), is_fraud, strict=True)
-        frauds = {_id(cell): seconds for cell, seconds, fraud in listed if fraud and cell}
-        return cls(source.name, source.fingerprint, str(key), frauds)
-
-    @staticmethod
-    def _frauds(source: ListSource, cells: Mapping[str, Sequence[str]]) -> Sequence[bool]:
-        """Return which rows of the list are frauds: all of them, unless it has a label column."""
-        every = [True] * len(next(iter(cells.values())))
-        try:
-            name = source.columns[find_label(source.columns, None, source.name)]
-        except LabelError:
-            return every
-        if len(set(cells[name])) == 1 or seconds_of_dates(cells[name]) is not None:
-            return every
-        reader = LabelReader(name, lambda row: source.name, source.options.fraud_value, may_be_most=True)
-        reader.read(cells[name])
-        return [bool(fraud) for fraud in reader.label().is_fraud]
+    def of(
+        cls, name: str, fingerprint: str, key: str, cells: Mapping[str, Sequence[str]], fraud: str | None
+    ) -> FraudList:
+        """Read the list's cells by column; if it has a label column, only its frauds."""
+        is_fraud: Sequence[bool] = [True] * len(cells[key])
+        with contextlib.suppress(LabelError):
+            label = list(cells)[find_label(list(cells), None, name)]
+            if len(set(cells[label])) > 1 and seconds_of_dates(cells[label]) is None:
+                reader = LabelReader(label, lambda row: name, fraud, may_be_most=True)
+                reader.read(cells[label])
+                is_fraud = reader.label().is_fraud.tolist()
+        reported = [math.nan] * len(is_fraud)
+        for column in cells:
+            if (
+                not _REPORT_WORDS.isdisjoint(words_of(column))
+                and (times := seconds_of_dates(cells[column])) is not None
+            ):
+                reported = times.tolist()
+        listed = zip(cells[key], reported, is_fraud, strict=True)
+        return cls(name, fingerprint, key, {_id(cell): time for cell, time, is_one in listed if is_one and cell})
 
     def labelled(self, rows: Iterator[list[str]], columns: Sequence[str]) -> Iterator[list[str]]:
         """Add the label to each row, and collect the ids of frauds among them."""
@@ -109,7 +67,7 @@ class FraudList:
             key = _id(row[at])
             if key in self.reported:
                 self.matched.add(key)
-                row.append(FRAUD)
+                row.append("1")
             else:
                 row.append("0")
             yield row
@@ -123,14 +81,12 @@ class FraudList:
         missing = [each for each in self.reported if each not in self.matched]
         if not missing:
             return ""
-        what = f"{len(missing):,} of the {len(self.reported):,} ids in {self.name} belong to no payment"
-        if len(missing) == len(self.reported):
-            raise DataError(
-                f"none of the {len(self.reported):,} ids in {self.name} belongs to a payment",
-                where=f"--label-key {self.key}",
-                remedy="name the column with the payment's id, which both files have",
-            )
-        return f"{what}, as {missing[0][:40]!r}"
+        what = (
+            f"{len(missing):,} of the {len(self.reported):,} ids in {self.name} belong to no payment, as {missing[0]!r}"
+        )
+        if not self.matched:
+            raise DataError(what, where=f"--label-key {self.key}", remedy=KEY_REMEDY)
+        return what
 
 
 def _id(cell: str) -> str:

@@ -6,6 +6,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from fraudstream.errors import SettingsError
 
 
@@ -55,23 +57,17 @@ class ReadingOptions:
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "ReadingOptions":
         """Convert texts to their types; `skip_broken` may be true. Raises SettingsError if a value is impossible."""
-        converted = {name: value for name, value in values.items() if value is not None}
-        for name, kind in {"decimal": Decimal, "date_order": DateOrder}.items():
-            if name in converted and converted[name] not in set(kind):
-                raise SettingsError(
-                    f"there is no {name} {converted[name]!r}",
-                    where=f"--{name.replace('_', '-')}",
-                    remedy=f"use one of {', '.join(kind)}",
-                )
-            if name in converted:
-                converted[name] = kind(converted[name])
-        if (broken := converted.get("skip_broken", False)) is not False:
-            converted["skip_broken"] = NAMED_AFTER_DATA if broken in (True, "") else Path(broken)
-        else:
-            converted.pop("skip_broken", None)
-        if "labels" in converted:
-            converted["labels"] = Path(converted["labels"])
-        return cls(**converted)
+        given = {name: value for name, value in values.items() if value is not None and value is not False}
+        if values.get("has_header") is False:
+            given["has_header"] = False
+        if given.get("skip_broken") in (True, ""):
+            given["skip_broken"] = NAMED_AFTER_DATA
+        try:
+            return TypeAdapter(cls).validate_python(given)
+        except ValidationError as e:
+            first = e.errors(include_url=False)[0]
+            name, message = str(first["loc"][0]), str(first["msg"])
+            raise SettingsError(f"{name}: {message[:1].lower()}{message[1:]}", where="the options for data") from e
 
 
 NAMED_AFTER_DATA: Final = Path()

@@ -1,6 +1,6 @@
 """Describes payment files before a training: what was recognised, and what each column would become."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from enum import StrEnum
 from itertools import islice
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 
 from fraudstream.errors import DataError, LabelError
+from fraudstream.messages.base import Object
 from fraudstream.model.features.leakage import reason_to_keep_out
 from fraudstream.model.features.selection import choose_features
 from fraudstream.model.training.split import split_in_time
@@ -31,55 +32,8 @@ class Role(StrEnum):
     LEFT_OUT = "left out"
 
 
-@dataclass(frozen=True)
-class InspectedColumn:
-    """A column of the files.
-
-    Attributes:
-        kind: Number, text, date, empty or label.
-        notes: How its cells are written, if unusual.
-        distinct: Its different values; None for a text with more than 1,000.
-        role: What it would be to a model; `reason` is why it is no feature, or the feature's type.
-        example: Its value in the first row that has one, masked where it must be.
-    """
-
-    name: str
-    kind: str
-    notes: str
-    missing: int
-    distinct: int | None
-    role: Role
-    reason: str
-    example: Any
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was recognised in payment files.
-
-    Attributes:
-        dialect: What kind of files they are.
-        time: What orders the rows; empty for the order of the file.
-        label: The label column; empty if there is none.
-        label_values: The values that mean fraud and legitimate.
-    """
-
-    name: str
-    dialect: str
-    files: tuple[str, ...]
-    rows: int
-    time: str
-    time_from: str
-    time_to: str
-    label: str
-    label_values: tuple[str, ...]
-    frauds: int | None
-    columns: tuple[InspectedColumn, ...]
-    warnings: tuple[str, ...]
-
-
-def inspect_source(source: DataSource, label: str | None) -> Inspection:
-    """Profile the files and choose features as a training does, without a label if there is none.
+def inspect_source(source: DataSource, label: str | None) -> Object:
+    """Profile the files and choose features as a training does, without a label if there is none; return JSON.
 
     Raises DataError if a row cannot be read, or LabelError if the named label column is not there.
     """
@@ -91,51 +45,52 @@ def inspect_source(source: DataSource, label: str | None) -> Inspection:
             raise
         warnings.append(f"leaks were not looked for, as there is no usable label: {e.what}; {e.remedy}")
         data = profile(source, is_labelled=False)
-    if data.label.name:
-        split = split_in_time(data.label.is_fraud, data.time)
-        is_train = split.is_train
-    else:
-        is_train = np.ones(data.rows, np.bool_)
+    marked, time = data.label, data.time
+    is_train = split_in_time(marked.is_fraud, time).is_train if marked.name else np.ones(data.rows, np.bool_)
+    features: dict[str, str] = {}
+    excluded: Mapping[str, str] = {}
     try:
         choice = choose_features(data, is_train)
+    except DataError as e:
+        warnings.append(e.what)
+    else:
         features = {feature.name: feature.type.value for feature in choice.features}
         excluded = choice.excluded
         warnings += [leak.message for leak in choice.leaks]
-    except DataError as e:
-        features, excluded = {}, {}
-        warnings.append(e.what)
     examples = _examples(source)
-    time, seconds = data.time, None if data.time is None else data.time.values
-    return Inspection(
-        name=source.name,
-        dialect=source.dialect,
-        files=tuple(str(file.path) for file in source.files),
-        rows=data.rows,
-        time="" if time is None else time.column,
-        time_from="" if time is None or seconds is None else time.format(float(seconds.min())),
-        time_to="" if time is None or seconds is None else time.format(float(seconds.max())),
-        label=data.label.name,
-        label_values=(data.label.fraud, data.label.legitimate) if data.label.name else (),
-        frauds=data.frauds if data.label.name else None,
-        columns=tuple(
-            InspectedColumn(
-                name=column.name,
-                kind=column.kind.value,
-                notes=source.notes.get(column.name, ""),
-                missing=column.missing,
-                distinct=_distinct(column),
-                role=_role(column, data, features, excluded.get(column.name, "")),
-                reason=features.get(column.name, excluded.get(column.name, "")),
-                example=examples.get(column.name),
-            )
-            for column in data.columns
-        ),
-        warnings=(*data.warnings, *warnings),
-    )
+    columns = [
+        {
+            "name": column.name,
+            "kind": column.kind.value,
+            "format": source.notes.get(column.name, ""),
+            "missing": column.missing,
+            "distinct": _distinct(column),
+            "role": _role(column, data, features, excluded.get(column.name, "")),
+            "reason": features.get(column.name, excluded.get(column.name, "")),
+            "example": examples.get(column.name),
+        }
+        for column in data.columns
+    ]
+    return {
+        "data": source.name,
+        "dialect": source.dialect,
+        "files": [str(file.path) for file in source.files],
+        "rows": data.rows,
+        "time": time and {
+            "column": time.column,
+            "start": time.format(float(time.values.min())),
+            "end": time.format(float(time.values.max())),
+        },
+        "label": {
+            "column": marked.name, "fraud": marked.fraud, "legitimate": marked.legitimate, "frauds": data.frauds
+        } if marked.name else None,
+        "columns": columns,
+        "warnings": [*data.warnings, *warnings],
+    }  # fmt: skip
 
 
-def _role(column: ColumnProfile, data: CsvProfile, features: dict[str, str], reason: str) -> Role:
-    if column.name == data.label.name:
+def _role(column: ColumnProfile, data: CsvProfile, features: Mapping[str, str], reason: str) -> Role:
+    if column.kind is ColumnKind.LABEL:
         return Role.LABEL
     if data.time is not None and column.name in (data.time.column, *data.time.parts):
         return Role.TIME
@@ -149,6 +104,7 @@ def _role(column: ColumnProfile, data: CsvProfile, features: dict[str, str], rea
 
 
 def _distinct(column: ColumnProfile) -> int | None:
+    """Count the different values; None for a text with more than 1,000."""
     if column.categories is not None:
         return len(column.categories.values)
     if column.kind is ColumnKind.LABEL:
@@ -156,14 +112,10 @@ def _distinct(column: ColumnProfile) -> int | None:
     return len(np.unique(column.values[~np.isnan(column.values)])) if len(column.values) else None
 
 
-def _examples(source: DataSource) -> dict[str, Any]:
+def _examples(source: DataSource) -> Mapping[str, Any]:
     """Return the first value of each column, masked as before a record is stored; secrets are absent."""
     examples: dict[str, Any] = {}
     for row in islice(source.json_rows(), 1_000):
-        for name, value in orjson.loads(row).items():
-            if value is not None and name not in examples:
-                examples[name] = value
-        if len(examples) == len(source.columns):
-            break
-    masked: dict[str, Any] = DataMask().record({"transaction": examples})["transaction"]
+        examples = {name: value for name, value in orjson.loads(row).items() if value is not None} | examples
+    masked: Mapping[str, Any] = DataMask().record({"transaction": examples})["transaction"]
     return masked
