@@ -10,7 +10,7 @@ from typing import Final
 
 from fraudstream.errors import BrokenRow, DataError, EmptyData, SettingsError
 from fraudstream.transactions.amounts import parse_number
-from fraudstream.transactions.files import BrokenRows, compression, encoding_of, open_text
+from fraudstream.transactions.files import BrokenRows, RawFile, compression, encoding_of, open_text
 from fraudstream.transactions.notation import is_date
 from fraudstream.transactions.reading_options import ReadingOptions
 
@@ -24,26 +24,16 @@ _QUOTE_REMEDY: Final = "look for an unclosed quote, or one that is closed in the
 
 
 @dataclass(frozen=True)
-class CsvFile:
+class CsvFile(RawFile):
     """A CSV whose header has been read."""
 
-    path: Path
-    columns: tuple[str, ...]
     delimiter: str
     encoding: str
     skip_rows: int
     has_header: bool
 
-    @property
-    def dialect(self) -> str:
-        """The delimiter, encoding and compression, and whether it has no header."""
-        encoding = "UTF-8" if self.encoding == "utf-8-sig" else self.encoding
-        names = {"\t": "tabs", ",": "commas", ";": "semicolons"}
-        parts = [f"CSV with {names.get(self.delimiter, repr(self.delimiter))}", encoding, compression(self.path)]
-        return ", ".join(filter(None, [*parts, "" if self.has_header else "no header"]))
-
     def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the line that it starts on, without blank lines; see `RawFile`."""
+        """Yield each row with the line that it starts on, without blank lines."""
         width, is_header = len(self.columns), self.has_header
         for line, row, text in parse(self.path, self.delimiter, self.encoding, self.skip_rows, on_broken):
             if is_header:
@@ -90,22 +80,26 @@ def open_csv_file(path: Path, options: ReadingOptions) -> CsvFile:
     rows = heads[delimiter]
     if not rows:
         raise EmptyData("the file is empty", where=str(path), remedy="use a file with a header and rows")
+    header = rows[0]
     if options.has_header is False:
         width = Counter(map(len, rows)).most_common(1)[0][0]
-        columns = tuple(f"c{number}" for number in range(1, width + 1))
-        return CsvFile(path, columns, delimiter, encoding, options.skip_rows, has_header=False)
-    header, where = rows[0], f"{path}:{options.skip_rows + 1}"
-    if options.has_header is None and _is_data(header):
+        header = [f"c{number}" for number in range(1, width + 1)]
+    elif options.has_header is None and _is_data(header):
         example = next(cell for cell in header if parse_number(cell) is not None or is_date(cell))
         raise DataError(
             f"there seems to be no header: the first row holds {example[:40]!r}",
-            where=where,
+            where=f"{path}:{options.skip_rows + 1}",
             remedy="--no-header names the columns c1, c2, ...; --header takes the first row as their names",
         )
-    repeated = [name for name, times in Counter(header).items() if times > 1]
-    if repeated:
-        raise DataError(f"the header names the column {repeated[0]!r} twice", where=where, remedy="rename one of them")
-    return CsvFile(path, tuple(header), delimiter, encoding, options.skip_rows, has_header=True)
+    if repeated := [name for name, times in Counter(header).items() if times > 1]:
+        what = f"the header names the column {repeated[0]!r} twice"
+        raise DataError(what, where=f"{path}:{options.skip_rows + 1}", remedy="rename one of them")
+    cells = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, repr(delimiter))
+    text = "UTF-8" if encoding == "utf-8-sig" else encoding
+    has_header = options.has_header is not False
+    parts = (f"CSV with {cells}", text, compression(path), "" if has_header else "no header")
+    dialect = ", ".join(filter(None, parts))
+    return CsvFile(path, tuple(header), dialect, delimiter, encoding, options.skip_rows, has_header)
 
 
 def _agreement(rows: Sequence[Sequence[str]]) -> tuple[int, int]:

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -76,7 +75,10 @@ class DataSource:
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of the only file's bytes, or of those of all files and the options that change the reading."""
-        digests = [_digest(file.path) for file in self.files]
+        digests = []
+        for each in self.files:
+            with readable(each.path), each.path.open("rb") as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         # The label and the name of a file change no row.
         options = {**asdict(self.options), "fraud_value": None, "labels": None}
         options = {name: value for name, value in options.items() if value != getattr(AS_RECOGNISED, name)}
@@ -90,16 +92,18 @@ class DataSource:
     def recognition(self) -> Recognition:
         """How every column is written: read from all rows, on first access; writes the file of broken rows."""
         readers = [FormatReader(name) for name in self._own_columns]
+        broken: list[tuple[int, str, str]] = []
         rows = 0
-        with _broken_rows(self.options.skip_broken) as (on_broken, counted):
-            remaining = self.raw_rows(on_broken)
-            while block := list(islice(remaining, BLOCK_ROWS)):
-                for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
-                    reader.read(cells)
-                rows += len(block)
+        remaining = self.raw_rows(lambda *row: broken.append(row))
+        while block := list(islice(remaining, BLOCK_ROWS)):
+            for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
+                reader.read(cells)
+            rows += len(block)
+        if broken and self.options.skip_broken is not None:
+            _write_broken(broken, self.options.skip_broken)
         delimiters = {file.delimiter if isinstance(file, CsvFile) else "" for file in self.files}
         formats = decide(readers, min(delimiters, key=lambda each: each != ";"), self.options)
-        return Recognition(rows, formats, sum(counted))
+        return Recognition(rows, formats, len(broken))
 
     @property
     def formats(self) -> dict[str, ColumnFormat]:
@@ -153,7 +157,8 @@ class DataSource:
         """Return the file and line, from 1, on which data row `row` starts (reads the files up to it)."""
         if row is None:
             return str(self.path)
-        rows = ((file.path, line) for file in self.files for line, _ in file.rows(self._skipped))
+        skipped: BrokenRows | None = (lambda line, fault, text: None) if self.options.skip_broken else None
+        rows = ((file.path, line) for file in self.files for line, _ in file.rows(skipped))
         path, line = next(islice(rows, row, None))
         return f"{path}:{line}"
 
@@ -161,15 +166,11 @@ class DataSource:
     def _own_columns(self) -> tuple[str, ...]:
         return self.columns if self.fraud_list is None else self.columns[:-1]
 
-    @property
-    def _skipped(self) -> BrokenRows | None:
-        return None if self.options.skip_broken is None else lambda line, fault, text: None
-
-    def raw_rows(self, on_broken: BrokenRows | None = None) -> Iterator[list[str]]:
-        """Yield the rows as they are written; broken ones go to `on_broken`."""
+    def raw_rows(self, on_broken: BrokenRows = lambda line, fault, text: None) -> Iterator[list[str]]:
+        """Yield the rows as they are written; broken ones go to `on_broken` if they are to be left out."""
         columns = self._own_columns
         for file in self.files:
-            rows = (row for _, row in file.rows(on_broken or self._skipped))
+            rows = (row for _, row in file.rows(on_broken if self.options.skip_broken else None))
             if file.columns == columns:
                 yield from rows
                 continue
@@ -186,39 +187,15 @@ def _converted(row: list[str], conversions: Sequence[tuple[int, Callable[[str], 
     return row
 
 
-def _digest(path: Path) -> str:
-    with readable(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _broken_rows(path: Path | None) -> Iterator[tuple[BrokenRows | None, list[int]]]:
-    """Write broken rows to the file, which is created for the first one; the list gets a 1 for each."""
-    counted: list[int] = []
-    if path is None:
-        yield None, counted
-        return
-    file = None
-
-    def write(line: int, fault: str, text: str) -> None:
-        nonlocal file
-        if file is None:
-            file = path.open("w", newline="", encoding="utf-8")
-            csv.writer(file).writerow(("line", "fault", "text"))
-        csv.writer(file).writerow((line, fault, text.rstrip("\r\n")))
-        counted.append(1)
-
+def _write_broken(rows: Sequence[tuple[int, str, str]], path: Path) -> None:
     try:
-        yield write, counted
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("line", "fault", "text"))
+            writer.writerows((line, fault, text.rstrip("\r\n")) for line, fault, text in rows)
     except OSError as e:
-        raise DataError(
-            f"the broken rows cannot be written: {e.strerror}",
-            where=str(path),
-            remedy="--skip-broken FILE names another",
-        ) from e
-    finally:
-        if file is not None:
-            file.close()
+        what = f"the broken rows cannot be written: {e.strerror}"
+        raise DataError(what, where=str(path), remedy="--skip-broken FILE names another file") from e
 
 
 def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNISED) -> DataSource:

@@ -4,10 +4,12 @@ import codecs
 import gzip
 import io
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final, Protocol, cast
+from typing import IO, Final, cast
 
 import pyarrow as pa
 
@@ -39,21 +41,15 @@ _LIKELY_ENCODINGS: Final = (
 _HEAD_BYTES: Final = 65_536
 
 
-class RawFile(Protocol):
-    """A file whose columns are known."""
+@dataclass(frozen=True)
+class RawFile(ABC):
+    """A file whose columns are known; `dialect` describes its kind."""
 
-    @property
-    def path(self) -> Path:
-        """Where it is."""
+    path: Path
+    columns: tuple[str, ...]
+    dialect: str
 
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The names of its columns."""
-
-    @property
-    def dialect(self) -> str:
-        """Its kind, with what was recognised."""
-
+    @abstractmethod
     def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
         """Yield each row's line and its text per column; a broken one goes to `on_broken`, else raises BrokenRow."""
 

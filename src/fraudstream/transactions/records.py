@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraudstream.errors import BrokenRow, EmptyData
-from fraudstream.transactions.files import BrokenRows, compression, encoding_of, open_text, readable
+from fraudstream.transactions.files import BrokenRows, RawFile, compression, encoding_of, open_text, readable
 from fraudstream.transactions.reading_options import ReadingOptions
 
 _BATCH_ROWS: Final = 8192
@@ -20,20 +20,13 @@ _MOST_LEVELS: Final = 20
 
 
 @dataclass(frozen=True)
-class JsonLinesFile:
+class JsonLinesFile(RawFile):
     """A file with one JSON object a line; its columns are all names, in the order of their first appearance."""
 
-    path: Path
-    columns: tuple[str, ...]
     encoding: str
 
-    @property
-    def dialect(self) -> str:
-        """The compression."""
-        return ", ".join(filter(None, ["JSON Lines", compression(self.path)]))
-
     def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield each object with its line; see `RawFile`."""
+        """Yield each object with its line."""
         for line, record in _objects(self.path, self.encoding, on_broken):
             yield line, [record.get(name, "") for name in self.columns]
 
@@ -42,12 +35,11 @@ def open_json_lines(path: Path, options: ReadingOptions) -> JsonLinesFile:
     """Read all names of the file; raises BrokenRow, EmptyData if it has no object."""
     encoding = encoding_of(path, options.encoding)
     skipped: BrokenRows | None = None if options.skip_broken is None else lambda line, fault, text: None
-    names: dict[str, None] = {}
-    for _, record in _objects(path, encoding, skipped):
-        names.update(dict.fromkeys(record))
+    names = dict.fromkeys(name for _, record in _objects(path, encoding, skipped) for name in record)
     if not names:
         raise EmptyData("the file has no JSON object with a member", where=str(path), remedy="use a file with rows")
-    return JsonLinesFile(path, tuple(names), encoding)
+    dialect = ", ".join(filter(None, ["JSON Lines", compression(path)]))
+    return JsonLinesFile(path, tuple(names), dialect, encoding)
 
 
 def _objects(path: Path, encoding: str, on_broken: BrokenRows | None) -> Iterator[tuple[int, dict[str, str]]]:
@@ -94,20 +86,11 @@ def _text(value: Any) -> str:
     return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-@dataclass(frozen=True)
-class ParquetFile:
+class ParquetFile(RawFile):
     """A Parquet file; a row's line is its number from 1."""
 
-    path: Path
-    columns: tuple[str, ...]
-
-    @property
-    def dialect(self) -> str:
-        """The kind of file."""
-        return "Parquet"
-
     def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with its number; see `RawFile`."""
+        """Yield each row with its number."""
         line = 0
         with readable(self.path), pq.ParquetFile(self.path) as file:
             for batch in file.iter_batches(_BATCH_ROWS):
@@ -120,7 +103,7 @@ class ParquetFile:
 def open_parquet(path: Path) -> ParquetFile:
     """Read the names of the file; raises BrokenRow if it is damaged."""
     with readable(path), pq.ParquetFile(path) as file:
-        return ParquetFile(path, tuple(_flat(file.schema_arrow.empty_table()).column_names))
+        return ParquetFile(path, tuple(_flat(file.schema_arrow.empty_table()).column_names), "Parquet")
 
 
 def _flat(table: pa.Table) -> pa.Table:
