@@ -103,6 +103,7 @@ def test_a_separator_of_unclear_meaning_is_warned_about(tmp_path: Path) -> None:
         ("%Y/%m/%d %H:%M", "year, month, day"),
         ("%m-%d-%Y %I:%M:%S %p", "month, day, year"),
         ("'%Y-%m-%d %H:%M:%S'", "year, month, day"),
+        ("%Y-%m-%d %H:%M:%S UTC", "year, month, day"),
     ],
 )
 def test_dates_are_read_in_the_only_order_that_fits(tmp_path: Path, form: str, note: str) -> None:

@@ -169,4 +169,5 @@ def _encoding_remedy(sample: bytes) -> str:
     if best is None:
         return "name its encoding with --encoding, as in --encoding cp1252"
     line = str(best).splitlines()[0][:60]
-    return f"--encoding {best.encoding} reads {line!r} here; name another one if that is wrong"
+    encoding = next((each for each in _LIKELY_ENCODINGS if each in best.could_be_from_charset), best.encoding)
+    return f"--encoding {encoding} reads {line!r} here; name another one if that is wrong"

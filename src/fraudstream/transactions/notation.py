@@ -43,7 +43,7 @@ SEPARATORS: Final = {Decimal.POINT: ".", Decimal.COMMA: ","}
 
 DATE_PARTS: Final = (
     "'?([0-9]{1,4})([/.-])([0-9]{1,2})\\2([0-9]{1,4})(?:(?:T|,? )([0-9]{1,2}):([0-9]{2})"
-    "(?::([0-9]{2}(?:\\.[0-9]{1,9})?))?(?: ?([AaPp])\\.?[Mm]\\.?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?'?"
+    "(?::([0-9]{2}(?:\\.[0-9]{1,9})?))?(?: ?([AaPp])\\.?[Mm]\\.?)?(?: ?(UTC|Z|[+-][0-9]{2}:?[0-9]{2}))?)?'?"
 )
 """Groups: first part of the date, separator, second, third, hour, minute, second, A or P, zone."""
 _date_parts: Final = re.compile(DATE_PARTS).fullmatch
@@ -87,7 +87,7 @@ def canonical_date(text: str, order: DateOrder) -> str | None:
         if not 1 <= int(hour) <= 12:
             return None
         hour = str(int(hour) % 12 + (12 if half in "Pp" else 0))
-    time = f" {hour:0>2}:{minute}:{seconds or '00'}{zone}" if hour else ""
+    time = f" {hour:0>2}:{minute}:{seconds or '00'}{zone.replace('UTC', 'Z')}" if hour else ""
     date = f"{year}-{month:0>2}-{day:0>2}{time}"
     return date if is_iso_date(date) and _is_possible(date) else None
 

@@ -294,7 +294,15 @@ def _iso_date(text: Column, order: DateOrder) -> Column:
     of_day = (twelve % 12 + F.when(F.lower(half) == "p", F.lit(12)).otherwise(F.lit(0))).cast("string")
     hour = F.when(half == "", hour).when(twelve.between(1, 12), of_day).otherwise(F.lit("none"))
     seconds = F.when(second == "", F.lit("00")).otherwise(second)
-    time = F.concat(F.lit(" "), _two_digits(hour), F.lit(":"), minute, F.lit(":"), seconds, zone)
+    time = F.concat(
+        F.lit(" "),
+        _two_digits(hour),
+        F.lit(":"),
+        minute,
+        F.lit(":"),
+        seconds,
+        F.replace(zone, F.lit("UTC"), F.lit("Z")),
+    )
     date = F.concat_ws("-", year, _two_digits(month), _two_digits(day))
     return F.concat(date, F.when(hour == "", F.lit("")).otherwise(time))
 

@@ -139,6 +139,8 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
             "label_delay_seconds": settings.label_delay_seconds,
             "review_cost": settings.constraints.review_cost,
             "max_alerts_per_day": settings.constraints.max_alerts_per_day,
+            # Absent by default, so that the ids of earlier models stay.
+            **({"fraud_value": source.options.fraud_value} if source.options.fraud_value is not None else {}),
         },
         seed=settings.seed,
         pyspark=version("pyspark"),
