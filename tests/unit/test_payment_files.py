@@ -132,10 +132,15 @@ def role(inspection: dict[str, Any], name: str) -> Role:
 
 
 @pytest.mark.parametrize(
-    ("names", "clock"), [("tx_year,tx_month,tx_day,tx_time", "%H:%M"), ("Year,Month,Day,Hour", "%H")]
+    ("names", "form"),
+    [
+        ("tx_year,tx_month,tx_day,tx_time", "%Y,%m,%d,%H:%M"),
+        ("Year,Month,Day,Hour", "%Y,%m,%d,%H"),
+        ("Date,Time", "%d/%m/%Y,%I:%M %p"),
+    ],
 )
-def test_a_date_in_parts_is_the_time_and_no_feature(tmp_path: Path, names: str, clock: str) -> None:
-    rows = [f"{at(row):%Y,%m,%d,{clock}},{row % 13}.5,{int(row % 10 == 9)}" for row in reversed(range(ROWS))]
+def test_a_date_in_parts_is_the_time_and_no_feature(tmp_path: Path, names: str, form: str) -> None:
+    rows = [f"{at(row):{form}},{row % 13}.5,{int(row % 10 == 9)}" for row in reversed(range(ROWS))]
     result = inspect_source(read(write(tmp_path / "a.csv", f"{names},amount,is_fraud", rows)), None)
     assert result["time"]["column"] == names.replace(",", ", ")
     assert result["time"]["start"] == str(START)

@@ -63,9 +63,7 @@ def explain(
     if alert_id is not None and not data and row is None:
         result = _alert(settings, alert_id)
     elif alert_id is None and data and row is not None:
-        from fraudstream.transactions.data_source import open_data
-
-        result = _row(settings, open_data(data, reading), row)
+        result = _row(settings, options.open_payments(data, reading), row)
     else:
         raise SettingsError(
             "it is unclear what to explain",

@@ -110,11 +110,10 @@ def train(
 def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags: object) -> None:
     """Score each row as the stream would: row,outcome,score,threshold."""
     from fraudstream.model.deployment.current import resolve
-    from fraudstream.transactions.data_source import open_data
 
     settings = Settings.load(**flags)
     artifact, deployment = resolve(settings.model)
-    source = open_data(data, reading)
+    source = options.open_payments(data, reading)
     with batch_spark(settings, "score") as spark:
         from fraudstream.scoring.scorer import load_scorer, score_csv
 

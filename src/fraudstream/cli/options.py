@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from functools import partial, wraps
 from pathlib import Path
@@ -17,6 +17,7 @@ from fraudstream.transactions.reading_options import DateOrder, Decimal, Reading
 
 if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
+    from fraudstream.transactions.data_source import DataSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -126,6 +127,16 @@ def reading(*, required: bool = True) -> Callable[[Function], Function]:
         return cast(Function, decorated)
 
     return add
+
+
+def open_payments(data: Sequence[Path], reading: ReadingOptions) -> DataSource:
+    """Open the data, and print what may have been read wrongly or was left out."""
+    from fraudstream.transactions.data_source import open_data
+
+    source = open_data(data, reading)
+    for warning in source.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return source
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -104,10 +104,9 @@ def produce(
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
     from fraudstream.transactions.column_spans import ColumnSpans, with_spans
-    from fraudstream.transactions.data_source import open_data
 
     settings = Settings.load(**flags)
-    payments = open_data(data, reading)
+    payments = options.open_payments(data, reading)
     source = with_spans(payments, ColumnSpans(dict(column_from), dict(column_until)))
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from fraudstream.transactions.column_reader import ColumnProfile, ColumnReader
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
+from fraudstream.transactions.date_parts import DateParts
 from fraudstream.transactions.formats import ColumnKind
 from fraudstream.transactions.fraud_list import LABEL_COLUMN
 from fraudstream.transactions.label_reader import Label, LabelReader, find_label
-from fraudstream.transactions.times import DateParts, TimeOrder, find_time
+from fraudstream.transactions.times import TimeOrder, find_time
 
 NEARLY_ALL: Final = 0.95
 """Share of the frauds that were reported within the label delay."""
@@ -117,7 +118,7 @@ def profile(
     dates = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.DATE}
     ordered = tuple(columns[index] for index in range(len(names)))
     time = find_time(numbers, dates, names)
-    if parts is not None and (time is None or time.seconds is None):
+    if parts is not None and (time is None or time.seconds is None or time.column in parts.names):
         time = parts.order() or time
     delay = None
     if reported and time is not None and time.seconds is not None:
