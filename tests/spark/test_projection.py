@@ -162,7 +162,7 @@ def test_numbers_and_dates_in_text_are_read_as_written_in_training(spark: SparkS
     ]
     row = {"price": 1.5, "preis": 2.5, "fee": 3.5, "betrag": 4.567, "paid": "01/02/2023 10:00", "born": "12/31/1990"}
     texts = [json.dumps({**row, "kind": "chip", **change}) for change in changes]
-    texts += [text.replace("4.567", f'4.567, "x": {odd}') for odd in ("NaN", "-inf") for text in texts[:4]]
+    texts += [text.replace("4.567", f'4.567, "x": {odd}') for odd in ("NaN", "-Infinity") for text in texts[:4]]
     aliases = {"neu": "preis"}
     frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
     for text, read in zip(texts, project(frame, WRITTEN, aliases=aliases).orderBy("row").collect(), strict=True):

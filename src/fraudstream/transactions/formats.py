@@ -21,6 +21,7 @@ from fraudstream.transactions.notation import (
     match_number,
 )
 from fraudstream.transactions.reading_options import DateOrder, Decimal, ReadingOptions
+from fraudstream.transactions.times import seconds_of_dates
 
 _NOT_THOUSANDS: Final = re.compile(r"[0-9]{4}\.|\b0\.|\.(?![0-9]{3}(?:,|$))|[eE]")
 """In plain numbers that are joined with commas: a point that separates no thousands."""
@@ -98,7 +99,7 @@ class FormatReader:
             cells = [cell for cell in cells if cell not in marks]
         if self._texts > _MOST_MISFITS and self._texts > self._plain + self._numbers + self._dates:
             return
-        if marks and self._read_plain_numbers(cells):
+        if (marks and self._read_plain_numbers(cells)) or self._read_iso_dates(cells):
             return
         for cell, times in Counter(cells).items():
             text = cell.strip(BLANKS)
@@ -212,6 +213,13 @@ class FormatReader:
         if self._may_be[Decimal.COMMA] and "." in joined:
             self.separators.add(".")
             self._may_be[Decimal.COMMA] = _NOT_THOUSANDS.search(joined) is None
+        return True
+
+    def _read_iso_dates(self, cells: Sequence[str]) -> bool:
+        if not self._is_iso or self._plain or self._numbers or self._texts or seconds_of_dates(cells) is None:
+            return False
+        self._dates += len(cells)
+        self._orders &= {DateOrder.YMD}
         return True
 
     def _read_number(self, cell: str, text: str, times: int) -> bool:
