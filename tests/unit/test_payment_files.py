@@ -325,7 +325,7 @@ def test_json_lines_have_dotted_names_and_all_columns_of_all_lines(tmp_path: Pat
     assert source.columns == ("a", "b.c", "d")
     assert list(source.rows()) == [["1.5", "x", ""], ["", "", '[1,{"e":2}]'], ["1009.53", "", ""]]
     with pytest.raises(BrokenRow, match="not a JSON object") as error:
-        read(write(tmp_path / "b.jsonl", lines[0], ["[1]"]))
+        read(write(tmp_path / "b.jsonl", lines[0], ['{"a":' + "[" * 900 + "]" * 900 + "}"]))
     assert error.value.where == f"{tmp_path}/b.jsonl:2"
 
 

@@ -16,7 +16,7 @@ from fraudstream.transactions.amounts import parse_number
 _USUAL_NAMES: Final = (
     *("class", "isfraud", "txfraud", "fraud", "fraudbool", "isfraudulent", "fraudulent", "fraudreported"),
     *("fraudflag", "fraudlabel", "fraude", "esfraude", "efraude", "frode", "betrug", "ischargeback", "chargeback"),
-    *("label", "target"),
+    *("мошенничество", "label", "target", "etiqueta", "метка"),
 )
 # Simplified: in lower case, without accents and punctuation.
 _NAMES_FRAUD: Final = frozenset(
@@ -31,7 +31,7 @@ _MEANS_FRAUD: Final = _NAMES_FRAUD | {
 }
 _MEANS_LEGITIMATE: Final = frozenset(
     {"0", "-1", "false", "no", "f", "n", "legitimate", "legit", "genuine", "normal", "nonfraud", "notfraud", "nofraud"}
-    | {"non", "nein", "nao", "nie", "нет", "hayir", "nee", "clean", "good", "ok", "valid", "negative", "neg", "licit"}
+    | {"non", "nein", "nao", "nie", "нет", "hayır", "nee", "clean", "good", "ok", "valid", "negative", "neg", "licit"}
     | {"faux", "falsch", "falso", "regular", "authentic", "real", "benign", "legitimo", "legitima", "legitime", "否"}
 )
 _OTHER: Final = "every other value"

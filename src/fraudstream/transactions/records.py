@@ -47,9 +47,7 @@ def _objects(path: Path, encoding: str, on_broken: BrokenRows | None) -> Iterato
         for line, content in enumerate(text, start=1):
             if content.isspace():
                 continue
-            if isinstance(parsed := _parsed(content), dict):
-                record: dict[str, str] = {}
-                _flatten(parsed, "", record)
+            if (record := _record(content)) is not None:
                 yield line, record
             elif on_broken is not None:
                 on_broken(line, "a line is not a JSON object", content)
@@ -58,14 +56,20 @@ def _objects(path: Path, encoding: str, on_broken: BrokenRows | None) -> Iterato
                 raise BrokenRow("a line is not a JSON object", where=f"{path}:{line}", remedy=remedy)
 
 
-def _parsed(content: str) -> Any:
+def _record(content: str) -> dict[str, str] | None:
+    """Parse a JSON object; None if it is none, or nested too deep."""
+    record: dict[str, str] = {}
     try:
-        return orjson.loads(content)
-    except orjson.JSONDecodeError:
-        try:  # NaN and numbers beyond a double
-            return json.loads(content)
-        except (ValueError, RecursionError):
+        try:
+            parsed = orjson.loads(content)
+        except orjson.JSONDecodeError:
+            parsed = json.loads(content)  # NaN, and numbers beyond a double
+        if not isinstance(parsed, dict):
             return None
+        _flatten(parsed, "", record)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return record
 
 
 def _flatten(members: Mapping[str, Any], prefix: str, record: dict[str, str], level: int = 0) -> None:
