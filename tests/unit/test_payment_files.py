@@ -90,6 +90,17 @@ def test_what_is_clear_in_one_column_decides_on_another(tmp_path: Path) -> None:
     assert list(read(path).json_rows()) == [b'{"a":1.5,"b":1234}', b'{"a":2.25,"b":5678}']
 
 
+def test_the_commands_take_the_options_for_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    payments(tmp_path / "a.csv", ["1,234", "5,678"])
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("broken\n")
+    arguments = ["--data", "a.csv", "--decimal", "comma", "--date-order", "dmy", "--skip-broken", "--header", "--json"]
+    result = CliRunner().invoke(inspect, arguments, catch_exceptions=False)
+    assert json.loads(result.output)["columns"][2]["format"] == "decimal comma"
+    assert (tmp_path / "a.broken.csv").exists()
+
+
 def test_a_separator_of_unclear_meaning_is_warned_about(tmp_path: Path) -> None:
     assert "--decimal comma" in read(payments(tmp_path / "a.csv", ["1,234", "5,678"])).warnings[0]
 

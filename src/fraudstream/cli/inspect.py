@@ -35,6 +35,8 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
     summary.add_row("time", "{column}, from {start} to {end}".format(**time) if time else "none: the file's order")
     label_line = "{column}: {fraud!r} is fraud, {legitimate!r} is not; {frauds:,} frauds"
     summary.add_row("label", label_line.format(**marked) if marked else "none")
+    if marked and marked["delay_seconds"] is not None:
+        summary.add_row("", f"nearly all frauds were reported within {marked['delay_seconds'] / 86_400:.1f} days")
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("column", "kind", "missing", "distinct", "role", "reason", "example"):
         columns.add_column(heading, overflow="fold")

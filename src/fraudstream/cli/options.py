@@ -87,9 +87,15 @@ _data_files = partial(
 )
 _READING = (
     click.option("--fraud-value", metavar="VALUE", help="The label's value that means fraud; any other is legitimate."),
-    click.option("--decimal", type=click.Choice([*Decimal]), help="Decimal separator, where the file leaves it open."),
     click.option(
-        "--date-order", type=click.Choice([*DateOrder]), help="Order of dates, where the file leaves it open."
+        "--decimal",
+        type=click.Choice([each.value for each in Decimal]),
+        help="Decimal separator, where the file leaves it open.",
+    ),
+    click.option(
+        "--date-order",
+        type=click.Choice([each.value for each in DateOrder]),
+        help="Order of dates, where the file leaves it open.",
     ),
     click.option("--encoding", metavar="NAME", help="Encoding of text files, as in cp1252.  [default: UTF-8]"),
     click.option("--delimiter", metavar="CHAR", help="Delimiter of CSV files; detected by default."),

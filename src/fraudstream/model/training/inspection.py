@@ -82,7 +82,8 @@ def inspect_source(source: DataSource, label: str | None) -> Object:
             "end": time.format(float(time.values.max())),
         },
         "label": {
-            "column": marked.name, "fraud": marked.fraud, "legitimate": marked.legitimate, "frauds": data.frauds
+            "column": marked.name, "fraud": marked.fraud, "legitimate": marked.legitimate, "frauds": data.frauds,
+            "delay_seconds": data.label_delay,
         } if marked.name else None,
         "columns": columns,
         "warnings": [*data.warnings, *warnings],
