@@ -135,7 +135,11 @@ class FormatReader:
         if self._dates and not self._numbers and not self._plain and not self._texts:
             return self._date_format(date_order)
         kind = ColumnKind.TEXT if self._texts or self._dates or self._numbers or self._plain else ColumnKind.EMPTY
-        return ColumnFormat(kind, canonical=_text if self._marks else None, notes=self._missing)
+        return ColumnFormat(kind, canonical=self._without_marks, notes=self._missing)
+
+    @property
+    def _without_marks(self) -> Callable[[str], str] | None:
+        return _text if self._marks else None
 
     @property
     def _missing(self) -> tuple[str, ...]:
@@ -163,13 +167,13 @@ class FormatReader:
             )
         groups = sorted("blank" if group.isspace() else repr(group) for group in self._groups[chosen])
         is_comma = chosen is Decimal.COMMA and (self.separators or not self._may_be[Decimal.POINT])
-        needed = bool(is_comma or self._marks or not self._is_plain)
+        canonical = partial(_number, decimal=chosen) if is_comma or not self._is_plain else self._without_marks
         return ColumnFormat(
             ColumnKind.NUMBER,
             is_mixed=bool(self._texts or self._dates or not self._may_be[chosen]),
             decimal=chosen if is_comma else Decimal.POINT,
             is_numeric=not self._has_leading_zeros,
-            canonical=partial(_number, decimal=chosen) if needed else None,
+            canonical=canonical,
             notes=(
                 *(["decimal comma"] if is_comma else []),
                 *(f"thousands {group}" for group in groups),
@@ -191,7 +195,7 @@ class FormatReader:
             return ColumnFormat(warning=warning, notes=("dates of an unclear order",), has_ambiguous_dates=True)
         order = orders.pop()
         if self._is_iso:
-            return ColumnFormat(ColumnKind.DATE, canonical=_text if self._marks else None, notes=self._missing)
+            return ColumnFormat(ColumnKind.DATE, canonical=self._without_marks, notes=self._missing)
         return ColumnFormat(
             ColumnKind.DATE,
             date_order=order,
@@ -265,6 +269,8 @@ def _text(cell: str) -> str:
 
 
 def _number(cell: str, decimal: Decimal) -> str:
+    if decimal is Decimal.POINT and is_json_number(cell):
+        return cell
     text = cell.strip(BLANKS)
     if text in MISSING_MARKS or text.lower() in NO_NUMBER:
         return ""
