@@ -228,7 +228,9 @@ BROKEN = ['"3,c,0"', "4,d,0,5,e,0", "6,f", '7,"g,0']
 FAULTS = ["one quoted cell", "two rows are glued together", "a row has 2 cells", "a quote is not closed"]
 
 
-@pytest.mark.parametrize(("row", "fault"), list(zip(BROKEN[:3], FAULTS[:3], strict=True)))
+@pytest.mark.parametrize(
+    ("row", "fault"), [*zip(BROKEN[:3], FAULTS[:3], strict=True), ('"x\ny"', "a row has 1 cell"), ('""', "has 1 cell")]
+)
 def test_the_fault_of_a_broken_row_is_named(tmp_path: Path, row: str, fault: str) -> None:
     path = write(tmp_path / "a.csv", "x,t,Class", ["1,a,0", row, "2,b,1"])
     with pytest.raises(BrokenRow, match=fault) as error:

@@ -48,7 +48,8 @@ class CsvFile(RawFile):
 
     def _fault(self, row: Sequence[str]) -> str:
         width = len(self.columns)
-        if len(row) == 1 and len(next(csv.reader(row, delimiter=self.delimiter))) == width:
+        first_line = row[0].splitlines()[:1] or [""]
+        if len(row) == 1 and len(next(csv.reader(first_line, delimiter=self.delimiter))) == width:
             return "a row is one quoted cell that holds the whole row"
         if len(row) in (2 * width - 1, 2 * width) and width > 1:
             return f"two rows are glued together: a row has {len(row)} cells, but the header has {width}"
