@@ -26,7 +26,7 @@ from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import prepare
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.model.artifact import load_artifact
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 
 PARTITIONS: Final = 4
 Change = Callable[[dict[str, Any]], None]
@@ -112,7 +112,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         models = list(arguments.models)
         if models and arguments.data:
-            payments = open_csv(arguments.data)
+            payments = open_data(arguments.data)
         else:
             material = prepare(Path(folder), arguments.data, arguments.algorithm, os.environ, study.say)
             payments, models = material.source, models or [material.model]

@@ -40,7 +40,7 @@ from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
 from fraudstream.runtime.engines import batch_spark, java_for
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 
 PARTITIONS: Final = (1, 2, 4, 8)
 COLUMNS: Final = (30, 100, 300)
@@ -226,7 +226,7 @@ def _forest(study: Study, trees: int, depth: int) -> Path:
     with mock.patch.object(plan, "algorithms_for", return_value=(chosen,)):
         train(
             lambda: batch_spark(Settings.load(), "growth"),
-            open_csv(study.material("logistic-regression").source.path),
+            open_data(study.material("logistic-regression").source.path),
             TrainingSettings(algorithm=chosen.name),
             models_dir=folder,
             report=print,

@@ -38,7 +38,7 @@ from fraudstream.model.training.recipe import (
     random_forest,
 )
 from fraudstream.runtime.engines import batch_spark
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import CsvProfile, profile
 
 EDGES: Final = (0.2, 0.35, 0.5, 0.65, 0.8)
@@ -316,7 +316,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         keep = arguments.keep or Path(folder) / "scores"
         keep.mkdir(parents=True, exist_ok=True)
-        folds = Folds(profile(open_csv(arguments.data), "Class"), arguments.legitimate_share, keep)
+        folds = Folds(profile(open_data(arguments.data), "Class"), arguments.legitimate_share, keep)
         missing = [each for each in TRIES if not (keep / f"{each.name}.npz").exists()]
         if missing:
             with batch_spark(Settings.load(), "models") as spark:

@@ -33,7 +33,7 @@ from fraudstream.model.artifact import is_artifact, load_artifact
 from fraudstream.model.explanation.cells import parse_transaction, plain
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.runtime.processes import wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 
 ROWS: Final = 400
 STORM_PER_POST: Final = 50
@@ -108,7 +108,7 @@ def _watch(dashboard: Dashboard) -> None:
 def alerts_of(model: Path, data: Path) -> list[dict[str, Any]]:
     """Alerts of the rows that the model finds most suspect among the first ones, with their scores."""
     explainer = Explainer(load_artifact(model))
-    rows = [parse_transaction(row) for row in itertools.islice(open_csv(data).json_rows(), 20 * ROWS)]
+    rows = [parse_transaction(row) for row in itertools.islice(open_data(data).json_rows(), 20 * ROWS)]
     scored = [(explainer.explain(row, {}).score, plain(row)) for row in rows]
     scored.sort(key=lambda pair: -pair[0])
     return [

@@ -35,7 +35,7 @@ from fraudstream.model.training.recipe import ALGORITHMS, SEARCH, Algorithm, Row
 from fraudstream.model.training.search import EARLIER, LAST, Stopwatch, Winner, search
 from fraudstream.model.training.split import Part, Split, split_in_time
 from fraudstream.runtime.engines import batch_spark
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import profile
 
 SEEDS: Final = (42, 1, 2, 3, 4)
@@ -174,7 +174,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result: dict[str, Any] = circumstances() | {"data": arguments.data.name, "edges": EDGES, "seeds": SEEDS}
     with tempfile.TemporaryDirectory() as folder, batch_spark(Settings.load(), "refit") as spark:
-        folds = Folds(profile(open_csv(arguments.data), "Class"), arguments.legitimate_share, Path(folder))
+        folds = Folds(profile(open_data(arguments.data), "Class"), arguments.legitimate_share, Path(folder))
         each_study = Study(folds, folds.frame(spark, "base", Path(folder)))
         for name, algorithms in REQUESTED.items():
             runs = []

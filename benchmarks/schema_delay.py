@@ -27,7 +27,7 @@ from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import FRAUDSTREAM
 from fraudstream.runtime.processes import free_port, wait_until
 from fraudstream.simulator.simulate import simulate
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 
 ROWS: Final = 5_000
@@ -122,7 +122,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         simulate(ROWS * 6, 42, folder / "payments.csv")
-        rows = [orjson.loads(row) for row in open_csv(folder / "payments.csv").json_rows()]
+        rows = [orjson.loads(row) for row in open_data(folder / "payments.csv").json_rows()]
         port = free_port()
         with study.broker(folder, 2) as bootstrap:
             demo = subprocess.Popen(

@@ -17,7 +17,7 @@ from fraudstream.config import Settings
 from fraudstream.messages.ledger import Apart
 from fraudstream.runtime.engines import batch_spark
 from fraudstream.simulator.simulate import simulate
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.wire import Outcome
 
 FRAUDSTREAM: Final = (sys.executable, "-m", "fraudstream")
@@ -48,7 +48,7 @@ class Payments:
         verdicts: Outcomes by row, from 0.
     """
 
-    source: CsvSource
+    source: DataSource
     model: Path
     verdicts: Sequence[Verdict]
 
@@ -72,7 +72,7 @@ def make_payments(folder: Path, rows: int, seed: int) -> Payments:
     with batch_spark(Settings.load(), "chaos"):
         train(training, models=models, algorithm="logistic-regression")
         score(stream, model=models / "current", output=scores)
-    return Payments(open_csv(stream), models / "current", read_verdicts(scores))
+    return Payments(open_data(stream), models / "current", read_verdicts(scores))
 
 
 def with_more_frauds(simulated: Path, rows: int, chance: np.random.Generator) -> tuple[list[str], list[list[str]]]:

@@ -17,7 +17,7 @@ from fraudstream.model.deployment.current import resolve
 from fraudstream.model.manifest import Manifest
 from fraudstream.runtime.processes import spawn, stop
 from fraudstream.simulator.simulate import simulate
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.wire import Outcome
 
 SIMULATED_ROWS: Final = 60_000
@@ -36,7 +36,7 @@ class Material:
         manifest: What the model says of itself.
     """
 
-    source: CsvSource
+    source: DataSource
     simulated: bool
     model: Path
     manifest: Manifest
@@ -74,7 +74,7 @@ def prepare(
         unfinished = path.with_suffix(".part")
         simulate(SIMULATED_ROWS, SEED, unfinished)
         unfinished.rename(path)
-    source = open_csv(path)
+    source = open_data(path)
     models = folder / "models" / algorithm
     if not has_model_of(models, source, algorithm):
         say(f"training ({algorithm}) on {path.name} ...")

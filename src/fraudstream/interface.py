@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,15 +23,33 @@ if TYPE_CHECKING:
     from fraudstream.model.deployment.current import Deployment
     from fraudstream.model.explanation.explainer import Explanation
     from fraudstream.model.manifest import Manifest
+    from fraudstream.transactions.data_source import DataSource
 
 __all__ = ["Model", "Scores", "explain", "load", "score", "train"]
 
 AnyPath = str | PathLike[str]
+AnyData = AnyPath | Sequence[AnyPath]
+"""A file, a folder, or several."""
+
+
+class Reading(TypedDict, total=False):
+    """How to read the data where what is recognised is not enough: the options of the commands (docs/data.md)."""
+
+    fraud_value: str
+    decimal: str
+    date_order: str
+    encoding: str
+    delimiter: str
+    skip_rows: int
+    has_header: bool
+    skip_broken: AnyPath | bool
+    labels: AnyPath
+    label_key: str
 
 
 @dataclass(frozen=True)
 class Scores:
-    """The verdicts on the rows of a CSV, in their order.
+    """The verdicts on the rows, in their order.
 
     Attributes:
         outcome: By row: "clear", "alert", "unscorable" or "dead_letter".
@@ -71,22 +89,21 @@ class Model:
         """The model's manifest: features, split, metrics and how they were measured."""
         return self.artifact.manifest
 
-    def score(self, data: AnyPath, *, output: AnyPath | None = None) -> Scores:
-        """Score each row of a CSV as the stream would.
+    def score(self, data: AnyData, *, output: AnyPath | None = None, **reading: Unpack[Reading]) -> Scores:
+        """Score each row as the stream would.
 
         Args:
-            data: A CSV with a header, plain or gzip.
+            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
             output: A CSV to write as `fraudstream score` does; None writes no file.
 
         Raises:
-            DataError: The CSV cannot be used, or the output cannot be written.
+            DataError: The data cannot be used, or the output cannot be written.
         """
         from fraudstream.config import Settings
         from fraudstream.runtime.engines import batch_spark
-        from fraudstream.transactions.csv_source import open_csv
 
         settings = Settings.load()
-        source = open_csv(Path(data))
+        source = _source(data, reading)
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             scores = Path(output) if output is not None else Path(folder) / "scores.csv"
             with batch_spark(settings, "score") as spark:
@@ -96,60 +113,63 @@ class Model:
                 score_csv(spark, source, scorer, scores, max_record_bytes=settings.max_record_bytes)
             return _read_scores(scores, self.in_force.threshold)
 
-    def explain(self, data: AnyPath, row: int) -> Explanation:
-        """Explain the score of one row of a CSV, from raw value to score; needs no Spark.
+    def explain(self, data: AnyData, row: int, **reading: Unpack[Reading]) -> Explanation:
+        """Explain the score of one row, from raw value to score; needs no Spark.
 
         Args:
-            data: A CSV with a header, plain or gzip.
+            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
             row: The row's number, from 0.
 
         Raises:
-            DataError: The CSV cannot be used, or has no such row.
+            DataError: The data cannot be used, or has no such row.
             ModelCorrupt: The saved model is of a kind unknown to this version.
         """
         from fraudstream.model.explanation.cells import row_of
         from fraudstream.model.explanation.explainer import Explainer
 
-        return Explainer(self.artifact).explain(row_of(Path(data), row), self.in_force.aliases)
+        return Explainer(self.artifact).explain(row_of(_source(data, reading), row), self.in_force.aliases)
 
 
 def train(
-    data: AnyPath,
+    data: AnyData,
     *,
     label: str | None = None,
     features: Sequence[str] = (),
     exclude: Sequence[str] = (),
     algorithm: str = "auto",
     legitimate_share: float = 1.0,
-    label_delay_seconds: float = 0.0,
+    label_delay_seconds: float | None = None,
     review_cost: float | None = None,
     max_alerts_per_day: float | None = None,
     refit: bool = True,
     models: AnyPath = "models",
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
+    **reading: Unpack[Reading],
 ) -> Model:
-    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it fitted on all rows.
+    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows.
 
     Args:
-        data: A CSV with a header and a binary label, plain or gzip.
+        data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
         label: The label column; detected by its name by default.
         features: Columns to learn from, and no others, however suspicious they look; detected by default.
         exclude: Columns to leave out.
         algorithm: "auto", "logistic-regression", "random-forest" or "gbt".
-        legitimate_share: The share of the legitimate rows that the CSV contains, above 0 and at most 1; each is
+        legitimate_share: The share of the legitimate rows that the data contain, above 0 and at most 1; each is
             weighted by 1 / share in training and in every metric.
-        label_delay_seconds: How long after a payment its label arrives; labels not known in time are not used.
+        label_delay_seconds: How long after a payment its label arrives; labels not known in time are not used. By
+            default what the file of labels says, else 0.
         review_cost: Cost of reviewing a false alarm, in the unit of the amounts; 2.5 by default.
         max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
         refit: Fit the model on all rows after its evaluation; the figures are those of the fit before.
         models: Directory of the artifacts and of `current`.
         seed: Random seed.
         report: Called with one line for each step.
+        reading: How to read the data; see `Reading`.
 
     Raises:
         SettingsError: An unknown algorithm, an impossible share, or a column that does not exist.
-        DataError: The CSV cannot be used.
+        DataError: The data cannot be used.
         ModelError: The artifact cannot be written.
         SetupError: There is no suitable Java.
     """
@@ -158,12 +178,11 @@ def train(
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
     from fraudstream.runtime.engines import batch_spark
-    from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load()
     result = train_model(
         lambda: batch_spark(settings, "train"),
-        open_csv(Path(data)),
+        _source(data, reading),
         TrainingSettings(
             label=label,
             features=(features,) if isinstance(features, str) else features,
@@ -195,24 +214,34 @@ def load(path: AnyPath = "models/current") -> Model:
     return Model(*resolve(Path(path)))
 
 
-def score(data: AnyPath, *, model: AnyPath = "models/current", output: AnyPath | None = None) -> Scores:
-    """Score each row of a CSV as the stream would: `load(model).score(data, output=output)`.
+def score(
+    data: AnyData, *, model: AnyPath = "models/current", output: AnyPath | None = None, **reading: Unpack[Reading]
+) -> Scores:
+    """Score each row as the stream would: `load(model).score(data, output=output)`.
 
     Raises:
         ModelError: There is no usable model.
-        DataError: The CSV cannot be used, or the output cannot be written.
+        DataError: The data cannot be used, or the output cannot be written.
     """
-    return load(model).score(data, output=output)
+    return load(model).score(data, output=output, **reading)
 
 
-def explain(data: AnyPath, row: int, *, model: AnyPath = "models/current") -> Explanation:
-    """Explain the score of one row of a CSV: `load(model).explain(data, row)`.
+def explain(data: AnyData, row: int, *, model: AnyPath = "models/current", **reading: Unpack[Reading]) -> Explanation:
+    """Explain the score of one row of some payments: `load(model).explain(data, row)`.
 
     Raises:
         ModelError: There is no usable model.
-        DataError: The CSV cannot be used, or has no such row.
+        DataError: The data cannot be used, or has no such row.
     """
-    return load(model).explain(data, row)
+    return load(model).explain(data, row, **reading)
+
+
+def _source(data: AnyData, reading: Reading) -> DataSource:
+    from fraudstream.transactions.data_source import open_data
+    from fraudstream.transactions.reading_options import ReadingOptions
+
+    paths = [data] if isinstance(data, str | PathLike) else data
+    return open_data([Path(path) for path in paths], ReadingOptions.of(reading))
 
 
 def _read_scores(path: Path, threshold: float) -> Scores:

@@ -23,7 +23,7 @@ from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import PRIVATE_UMASK
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, stop_signals
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 
 DATA: Final = "creditcard.csv"
@@ -55,7 +55,7 @@ def stream_payments(script: str, *, delay: float) -> None:
     """Run `kafka_producer.py`: send the rows of the creditcard.csv beside the script, `delay` seconds apart."""
     folder = _folder(script)
     data = _data(folder)
-    progress = progress_path(folder, Settings.load().kafka.topic_name(Topic.TRANSACTIONS), open_csv(data).fingerprint)
+    progress = progress_path(folder, Settings.load().kafka.topic_name(Topic.TRANSACTIONS), open_data(data).fingerprint)
     _command("produce", "--data", data, "--delay", delay, "--progress-file", progress)
 
 

@@ -20,7 +20,7 @@ from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
@@ -54,7 +54,7 @@ def fill(
         entry = entry.model_copy(update=changes)
         change(alerts)
         producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "log_level": 0})
-        for row in open_csv(payments).json_rows():
+        for row in open_data(payments).json_rows():
             producer.produce(INPUT, row, partition=0)
         for offset, score in alerts.items():
             of_model = {"model_id": deployment.model_id, "revision": deployment.revision}

@@ -19,7 +19,7 @@ from commands import ROWS, Command, command_line
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.runtime.processes import stop, wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, OUTPUT_TOPICS, Topic
 from running_demo import Demo
 
@@ -83,7 +83,7 @@ def send(bootstrap: str, payments: Path) -> None:
         sent += 1
 
     odd = [*POISON.items(), *UNSCORABLE.items(), *ALERTS.items()]
-    for number, row in enumerate(open_csv(payments).json_rows()):
+    for number, row in enumerate(open_data(payments).json_rows()):
         if number % 50 == 25 and odd:
             one(f"odd: {odd[-1][0]}", odd.pop()[1])
         one(f"row {number}", row)

@@ -22,7 +22,7 @@ from fraudstream.relay.records import PostedRecord, to_payload
 from fraudstream.runtime.processes import stop, wait_until
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
@@ -72,7 +72,7 @@ def test_frauds_of_every_envelope_arrive_and_audits_are_whole(
 ) -> None:
     bootstrap = own_broker.bootstrap_servers
     cluster = Cluster(bootstrap)
-    rows = [(n, json.loads(row)) for n, row in enumerate(open_csv(payments).json_rows()) if n in frauds or n < 50]
+    rows = [(n, json.loads(row)) for n, row in enumerate(open_data(payments).json_rows()) if n in frauds or n < 50]
 
     def is_covered() -> bool:
         ends = {partition: end for partition, (_, end) in Watermarks(cluster, INPUT).read().items()}

@@ -22,7 +22,7 @@ from fraudstream.kafka.reading import KafkaLedger
 from fraudstream.kafka.topics import open_admin
 from fraudstream.messages.ledger import EntryKind, LedgerEntry, Source
 from fraudstream.runtime.processes import stop, wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
@@ -65,7 +65,7 @@ class Detector:
 
 def send(bootstrap: str, payments: Path, rows: range) -> None:
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
-    for number, row in enumerate(open_csv(payments).json_rows()):
+    for number, row in enumerate(open_data(payments).json_rows()):
         if number in rows:
             headers: list[tuple[str, str | bytes | None]] = [("event_id", f"row {number}")]
             producer.produce(Topic.TRANSACTIONS.value, row, partition=number % 2, headers=headers)

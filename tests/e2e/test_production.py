@@ -22,7 +22,7 @@ from fraudstream.config import Settings
 from fraudstream.kafka.rights import RIGHTS
 from fraudstream.kafka.secured import SecureFolder
 from fraudstream.runtime.processes import free_port, wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Topic
 from secured import cluster_of
 
@@ -138,7 +138,7 @@ def all_arguments() -> str:
 def send_others(folder: Path, row: int) -> None:
     """Send a fraud with a key in each compression, and a dead letter, as another program of the company would."""
     cluster = cluster_of(SecureFolder(folder / "secure"), "produce", topic_prefix=PREFIX)
-    value = next(open_csv(folder / "payments.csv").json_rows(row))
+    value = next(open_data(folder / "payments.csv").json_rows(row))
     for compression in COMPRESSIONS:
         producer = Producer(cluster.client() | {"compression.type": compression})
         producer.produce(cluster.topic(Topic.TRANSACTIONS), value, key=f"card {compression}")

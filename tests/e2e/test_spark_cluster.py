@@ -22,7 +22,7 @@ from fraudstream.kafka.broker import RunningBroker
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import EventType, Topic
 from running_demo import Demo
 from spark_clusters import SparkCluster, spark_cluster
@@ -152,7 +152,7 @@ class Sender(threading.Thread):
 @pytest.fixture
 def sender(own_broker: RunningBroker, payments: Path) -> Iterator[Sender]:
     """A sender, which a test starts once there is a topic."""
-    sender = Sender(own_broker.bootstrap_servers, list(open_csv(payments).json_rows()))
+    sender = Sender(own_broker.bootstrap_servers, list(open_data(payments).json_rows()))
     yield sender
     if sender.is_alive():
         sender.end()

@@ -28,7 +28,7 @@ from fraudstream.kafka.progress import read_progress, spool_path, write_progress
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import Header, Topic, event_id
 from offsets import end_offsets
 
@@ -233,7 +233,7 @@ def test_killed_again_and_again_at_any_moment_no_row_is_missing_and_none_has_two
     ]
     seed = int(time.time())
     moments = random.Random(seed)
-    fingerprint = open_csv(data).fingerprint
+    fingerprint = open_data(data).fingerprint
     for kill in range(5):
         killed = spawn(command, log=log, env=dict(os.environ))
         try:
@@ -310,7 +310,7 @@ def test_after_a_kill_the_command_goes_on_and_no_row_is_missing_or_has_two_ids(
 ) -> None:
     data, progress, log = tmp_path / "data.csv", tmp_path / "progress.json", tmp_path / "log"
     data.write_text("a,Class\n" + "".join(f"{number},0\n" for number in range(6000)))
-    fingerprint = open_csv(data).fingerprint
+    fingerprint = open_data(data).fingerprint
     before = end_offsets(broker.bootstrap_servers, Topic.TRANSACTIONS)
     command = [
         *(sys.executable, "-m", "fraudstream", "produce", "--data", str(data), "--progress-file", str(progress)),

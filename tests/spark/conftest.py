@@ -24,7 +24,7 @@ from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import SparkPlan
 from fraudstream.runtime.spark import spark_session
 from fraudstream.scoring.scorer import ScoreColumn, Scorer
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 from public_sets import write_sparkov
 
 
@@ -51,14 +51,14 @@ def small_trees() -> Iterator[None]:
 
 
 @pytest.fixture(scope="package")
-def sparkov(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
+def sparkov(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     """A public set with every type of column."""
-    return open_csv(write_sparkov(tmp_path_factory.mktemp("sparkov") / "a.csv"))
+    return open_data(write_sparkov(tmp_path_factory.mktemp("sparkov") / "a.csv"))
 
 
 @pytest.fixture(scope="package")
 def sparkov_model(
-    spark: SparkSession, small_trees: None, sparkov: CsvSource, tmp_path_factory: pytest.TempPathFactory
+    spark: SparkSession, small_trees: None, sparkov: DataSource, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str], ModelArtifact]:
     """Trains an algorithm on it, each once for all tests; all are in one folder of models."""
     models = tmp_path_factory.mktemp("sparkov") / "models"

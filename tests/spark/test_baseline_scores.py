@@ -20,22 +20,22 @@ from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.simulator.simulate import simulate
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 
 pytestmark = pytest.mark.spark
 
 
 @pytest.fixture(scope="module")
-def payments(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
+def payments(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     data = tmp_path_factory.mktemp("peers") / "payments.csv"
     simulate(8_000, 3, data)
-    return open_csv(data)
+    return open_data(data)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt", "random-forest"])
 def test_baselines_have_spark_s_scores_and_outcomes(
-    spark: SparkSession, payments: CsvSource, tmp_path: Path, algorithm: str
+    spark: SparkSession, payments: DataSource, tmp_path: Path, algorithm: str
 ) -> None:
     artifact = train(
         lambda: nullcontext(spark),

@@ -20,7 +20,7 @@ from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.training import train
 from fraudstream.scoring.scorer import load_scorer
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 
 pytestmark = pytest.mark.spark
 
@@ -79,7 +79,7 @@ def held_to_spark(spark: SparkSession, artifact: ModelArtifact, texts: list[str]
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
-    spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], algorithm: str
+    spark: SparkSession, sparkov: DataSource, sparkov_model: Callable[[str], ModelArtifact], algorithm: str
 ) -> None:
     artifact = sparkov_model(algorithm)
     whole = [row.decode() for row in itertools.islice(sparkov.json_rows(), 80)]
@@ -90,7 +90,7 @@ def test_a_row_of_every_type_has_spark_s_score_and_reasons_that_add_up_to_it(
 @pytest.mark.nightly
 @pytest.mark.parametrize("algorithm", ["logistic-regression", "gbt"])
 def test_real_payments_have_spark_s_score(spark: SparkSession, tmp_path: Path, algorithm: str) -> None:
-    source = open_csv(SHARED / "creditcard_subset.csv")
+    source = open_data(SHARED / "creditcard_subset.csv")
     artifact = train(
         lambda: nullcontext(spark),
         source,

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 import fraudstream
 from fraudstream.errors import DataNotFound, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.data_source import DataSource
 
 pytestmark = pytest.mark.spark
 
@@ -25,7 +25,7 @@ def models(sparkov_model: Callable[[str], ModelArtifact]) -> Path:
 
 
 def test_scores_are_arrays_by_row(
-    spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
+    spark: SparkSession, sparkov: DataSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
 ) -> None:
     artifact = sparkov_model("gbt")
     lines = sparkov.path.read_text().splitlines()
@@ -39,7 +39,7 @@ def test_scores_are_arrays_by_row(
     assert spark.range(1).count() == 1  # the session goes on
 
 
-def test_a_loaded_model_has_its_manifest(models: Path, sparkov: CsvSource) -> None:
+def test_a_loaded_model_has_its_manifest(models: Path, sparkov: DataSource) -> None:
     assert fraudstream.load(models).manifest.training_data.fingerprint == sparkov.fingerprint
 
 

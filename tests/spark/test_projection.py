@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from pyspark.sql import Row, SparkSession
 
+from fraudstream.model.explanation.cells import parse_transaction, read_cells
 from fraudstream.model.features.projection import project
 from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.transactions.reading_options import DateOrder, Decimal
 
 pytestmark = pytest.mark.spark
 
@@ -114,3 +119,53 @@ def test_bytes_that_are_not_utf8_are_no_object(spark: SparkSession) -> None:
     row = project(frame.selectExpr("cast(value as string) as text"), FEATURES).select("is_object").first()
     assert row is not None
     assert row.is_object is False
+
+
+WRITTEN = (
+    Feature("price", FeatureType.NUMBER, -1.0),
+    Feature("preis", FeatureType.NUMBER, -2.0, decimal=Decimal.COMMA),
+    Feature("fee", FeatureType.NUMBER, -3.0),
+    Feature("betrag", FeatureType.NUMBER, -4.0, decimal=Decimal.COMMA),
+    Feature("paid", FeatureType.TIME, median=12.0, weekday=6, date_order=DateOrder.DMY),
+    Feature("born", FeatureType.ELAPSED, median=-5.0, reference="paid", date_order=DateOrder.MDY),
+    Feature("kind", FeatureType.CATEGORY, values=("chip", "n/a")),
+)
+NUMBERS: tuple[Any, ...] = (
+    *(1.234, 1234, 1.5, -7, True, None, [1.5], {"x": 1}, "", "?", "-", "N/A", "abc", "$1,009.53", "$-73.00", "(60.56)"),
+    *("1.234", "1,234", "1.234,56", "1,234.56", "12,50", "1.5", "1 234,5", "1\u00a0234.5", "1'234.50", "-1.234.567"),
+    *("EUR 12", "12 €", "R$ 1.234,56", "($5)", "(5", "5)", "5-", "+5", "\u22125", "12 %", "1.5e3", "1,5e3", "1e999"),
+    *("0,5", ".5", ",5", "5.", "0.123", "007", "1,23,456", "1.23.456", "1,234.567.8", "0x1p3", "1d", "NaN", "9" * 101),
+    *("1\n", " 1 ", "\t1", "USD5", "ABC5", "1 234 567", "1 2345", "--5", "-$-5", "e5", "1e", "$", "1.000.000"),
+)
+DATES: tuple[Any, ...] = (
+    *("2023-02-10 23:51:00", "10/02/2023", "31/12/2023 23:51", "12/31/2023 23:51", "31/02/2023", "1/2/23", "1.2.69"),
+    *("01-02-2023 1:05:09 PM", "01-02-2023 13:05 PM", "01/02/2023 12:00 am", "01/02/2023 00:30 a.m.", "01/02-2023"),
+    *(
+        "'10/02/2023 23:51:00'",
+        "10/02/2023T23:51:00.25Z",
+        "10/02/2023 23:51:00 UTC",
+        "10/02/2023 23:51+02:00",
+        "2023/02/10",
+        "10/2023/02",
+        "?",
+    ),
+    *("", None, 7, "10/02/2023 24:00", "10/02/2023 7:61", "10/02/123", "10/02/2023, 7:01", "10/02/2023\n", "NA", [1]),
+)
+
+
+def test_numbers_and_dates_in_text_are_read_as_written_in_training(spark: SparkSession) -> None:
+    changes: list[dict[str, Any]] = [{name: value} for value in NUMBERS for name in ("price", "preis")]
+    changes += [{name: value} for value in DATES for name in ("paid", "born")]
+    changes += [{"kind": value} for value in ("chip", "swipe", "?", " - ", "n/a", "NULL", "None", "NA", " ", 1.5, None)]
+    changes += [
+        {"neu": value, "preis": other} for value in (1.234, "1.234", "x", None) for other in (2.345, "2.345", "x")
+    ]
+    row = {"price": 1.5, "preis": 2.5, "fee": 3.5, "betrag": 4.567, "paid": "01/02/2023 10:00", "born": "12/31/1990"}
+    texts = [json.dumps({**row, "kind": "chip", **change}) for change in changes]
+    texts += [text.replace("4.567", f'4.567, "x": {odd}') for odd in ("NaN", "-Infinity") for text in texts[:4]]
+    aliases = {"neu": "preis"}
+    frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
+    for text, read in zip(texts, project(frame, WRITTEN, aliases=aliases).orderBy("row").collect(), strict=True):
+        cells = read_cells(parse_transaction(text), WRITTEN, aliases)
+        assert [cell.feature.name for cell in cells if cell.is_imputed] == read.imputed, text
+        assert [part for cell in cells for part in cell.components] == pytest.approx(list(read.features)), text

@@ -16,7 +16,7 @@ from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.summary import as_json
 from fraudstream.model.training.training import train
 from fraudstream.scoring.scorer import load_scorer, score_csv
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES
 from public_sets import write_banksim, write_paysim, write_sparkov
 
@@ -94,7 +94,7 @@ def test_a_public_set_is_trained_on_as_it_is_and_every_row_gets_an_outcome(
     name: str, spark: SparkSession, tmp_path: Path
 ) -> None:
     write, expected = SETS[name]
-    data = open_csv(write(tmp_path / f"{name}.csv"))
+    data = open_data(write(tmp_path / f"{name}.csv"))
     trained = train(
         lambda: nullcontext(spark),
         data,

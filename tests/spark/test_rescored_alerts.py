@@ -18,7 +18,7 @@ from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment, deploy
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.data_source import DataSource
 
 # Scores without Spark are held to Spark's own by test_explained_scores.py in every change.
 pytestmark = [pytest.mark.spark, pytest.mark.nightly]
@@ -27,7 +27,7 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 def test_a_score_worked_out_again_is_spark_s_within_1e_9(
-    spark: SparkSession, sparkov: CsvSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
+    spark: SparkSession, sparkov: DataSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
 ) -> None:
     former, now = ids = [sparkov_model("logistic-regression"), sparkov_model("gbt")]
     models = now.path.parent

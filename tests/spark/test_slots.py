@@ -19,7 +19,7 @@ from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.features.projection import project
 from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.scoring.scorer import load_scorer
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.times import hours_and_weekdays, seconds_of_dates
 from public_sets import write_sparkov
 
@@ -167,7 +167,7 @@ def test_a_model_of_all_types_parses_a_row_once_and_screens_as_it_scores(
 ) -> None:
     artifact = sparkov_model("gbt")
     scorer = load_scorer(artifact, Deployment(artifact.manifest.model_id, artifact.manifest.threshold))
-    texts = [row.decode() for row in open_csv(write_sparkov(tmp_path / "b.csv", 300, seed=9)).json_rows()]
+    texts = [row.decode() for row in open_data(write_sparkov(tmp_path / "b.csv", 300, seed=9)).json_rows()]
     frame = spark.createDataFrame([(text,) for text in texts], "text string")
     screened = scorer.screen(frame)
     plan = screened._jdf.queryExecution().executedPlan().toString()  # noqa: SLF001  the physical plan has no other door

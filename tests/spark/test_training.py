@@ -30,7 +30,7 @@ from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.summary import as_json, render
 from fraudstream.model.training.training import TrainingResult, train
 from fraudstream.scoring.scorer import load_scorer, score_csv
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 
 pytestmark = pytest.mark.spark
 
@@ -56,7 +56,7 @@ def trained(
 ) -> TrainingResult:
     return train(
         lambda: nullcontext(spark),
-        open_csv(data),
+        open_data(data),
         TrainingSettings(algorithm=algorithm, seed=1, refit=refit),
         models_dir=models,
         report=lambda line: None,
@@ -140,7 +140,7 @@ def test_a_known_model_needs_no_spark(linear: TrainingResult) -> None:
 
     result = train(
         refuse,
-        open_csv(linear.artifact.path.parent.parent / "a.csv"),
+        open_data(linear.artifact.path.parent.parent / "a.csv"),
         TrainingSettings(algorithm="logistic-regression", seed=1),
         models_dir=linear.artifact.path.parent,
         report=lambda line: None,
@@ -211,7 +211,7 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(
     whole, models = linear, copytree(linear.artifact.path.parent, tmp_path / "models")
     tenth = train(
         lambda: nullcontext(spark),
-        open_csv(data),
+        open_data(data),
         TrainingSettings(algorithm="logistic-regression", legitimate_share=0.1, seed=1),
         models_dir=models,
         report=lambda line: None,
@@ -245,7 +245,7 @@ def test_settings_that_make_no_sense_are_refused(
     with pytest.raises(SettingsError) as error:
         train(
             lambda: nullcontext(spark),
-            open_csv(write_csv(tmp_path / "a.csv", rows=50)),
+            open_data(write_csv(tmp_path / "a.csv", rows=50)),
             TrainingSettings(algorithm=algorithm, legitimate_share=share, seed=1),
             models_dir=tmp_path / "models",
             report=lambda line: None,
@@ -259,7 +259,7 @@ def test_settings_that_make_no_sense_are_refused(
 def test_the_real_subset_is_scored_as_well_as_published(spark: SparkSession, tmp_path: Path) -> None:
     result = train(
         lambda: nullcontext(spark),
-        open_csv(SUBSET),
+        open_data(SUBSET),
         TrainingSettings(algorithm="logistic-regression", legitimate_share=0.18594, seed=1),
         models_dir=tmp_path,
         report=lambda line: None,
@@ -290,7 +290,7 @@ def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
     messages: list[str] = []
     result = train(
         lambda: nullcontext(spark),
-        open_csv(data),
+        open_data(data),
         TrainingSettings(seed=1, refit=False),
         models_dir=folder / "models",
         report=messages.append,
@@ -391,7 +391,7 @@ def test_a_search_is_known_again_whatever_it_chose(
     result, _ = searched
     again = train(
         lambda: nullcontext(spark),
-        open_csv(result.artifact.path.parent.parent / "a.csv"),
+        open_data(result.artifact.path.parent.parent / "a.csv"),
         TrainingSettings(seed=1, refit=False),
         models_dir=result.artifact.path.parent,
         report=lambda line: None,
@@ -405,7 +405,7 @@ def test_the_scorer_gives_the_scores_of_the_evaluation(
     searched: tuple[TrainingResult, list[str]], spark: SparkSession, tmp_path: Path
 ) -> None:
     result, _ = searched
-    source = open_csv(result.artifact.path.parent.parent / "a.csv")
+    source = open_data(result.artifact.path.parent.parent / "a.csv")
     scorer = load_scorer(result.artifact, result.deployment)
     score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000)
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
@@ -423,7 +423,7 @@ def test_the_scorer_gives_the_scores_of_the_evaluation(
 def test_labels_that_arrive_late_are_not_used_before_they_arrive(spark: SparkSession, tmp_path: Path) -> None:
     result = train(
         lambda: nullcontext(spark),
-        open_csv(write_csv(tmp_path / "a.csv")),
+        open_data(write_csv(tmp_path / "a.csv")),
         TrainingSettings(algorithm="logistic-regression", label_delay_seconds=50, seed=1),
         models_dir=tmp_path / "models",
         report=lambda line: None,

@@ -10,21 +10,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.csv_source import ColumnSpans, CsvSource, open_csv, with_spans
+from fraudstream.transactions.column_spans import ColumnSpans, with_spans
+from fraudstream.transactions.data_source import DataSource, open_data
 
 COLUMNS = ("a", "b", "c")
 ROWS = 12
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> CsvSource:
+def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
     path = tmp_path_factory.mktemp("spans") / "rows.csv"
     lines = [",".join(COLUMNS), *(f"{row},{row}.5,text {row}" for row in range(ROWS))]
     path.write_text("\n".join(lines) + "\n")
-    return open_csv(path)
+    return open_data(path)
 
 
-def test_a_column_begins_at_its_row_and_another_ends_there(source: CsvSource) -> None:
+def test_a_column_begins_at_its_row_and_another_ends_there(source: DataSource) -> None:
     changing = with_spans(source, ColumnSpans({"c": 2}, {"b": 2}))
     assert list(changing.json_rows())[:4] == [
         b'{"a":0,"b":0.5}',
@@ -39,7 +40,7 @@ rows = st.integers(0, ROWS + 2)
 
 @given(begins=st.dictionaries(st.sampled_from(COLUMNS), rows), ends=st.dictionaries(st.sampled_from(COLUMNS), rows))
 def test_each_row_has_just_the_columns_of_its_spans_wherever_the_reading_starts(
-    source: CsvSource, begins: Mapping[str, int], ends: Mapping[str, int]
+    source: DataSource, begins: Mapping[str, int], ends: Mapping[str, int]
 ) -> None:
     ends = {name: end for name, end in ends.items() if end > begins.get(name, -1)}
     changing = with_spans(source, ColumnSpans(begins, ends))
@@ -51,18 +52,18 @@ def test_each_row_has_just_the_columns_of_its_spans_wherever_the_reading_starts(
         assert [json.loads(row) for row in changing.json_rows(start)] == sent[start:]
 
 
-def test_other_spans_are_other_payments_and_none_are_the_file_itself(source: CsvSource) -> None:
+def test_other_spans_are_other_payments_and_none_are_the_file_itself(source: DataSource) -> None:
     assert with_spans(source, ColumnSpans()) is source
     changed = {with_spans(source, ColumnSpans({"a": row})).fingerprint for row in (1, 2)}
     assert len(changed | {source.fingerprint}) == 3
 
 
-def test_a_column_that_is_not_there_is_named_with_those_that_are(source: CsvSource) -> None:
+def test_a_column_that_is_not_there_is_named_with_those_that_are(source: DataSource) -> None:
     with pytest.raises(SettingsError, match="no column 'V99'") as error:
         with_spans(source, ColumnSpans({"V99": 1}))
     assert "a, b, c" in error.value.remedy
 
 
-def test_a_column_may_not_end_before_it_begins(source: CsvSource) -> None:
+def test_a_column_may_not_end_before_it_begins(source: DataSource) -> None:
     with pytest.raises(SettingsError, match="before it begins"):
         with_spans(source, ColumnSpans({"a": 5}, {"a": 5}))

@@ -13,7 +13,7 @@ from fraudstream.errors import SettingsError
 from fraudstream.model.evaluation.bootstrap import ScoredRows
 from fraudstream.model.evaluation.record import ThresholdRow
 from fraudstream.model.evaluation.thresholds import UNKNOWN_LOSS, candidate_thresholds, cheapest, losses, operating
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import profile
 
 ROWS = st.lists(
@@ -69,7 +69,7 @@ def test_a_limit_of_alerts_needs_days() -> None:
 def test_the_amounts_are_found_by_the_name_of_their_column(tmp_path: Path, header: str, column: str) -> None:
     path = tmp_path / "a.csv"
     path.write_text(f"{header}\n1,2,10,0\n2,3,40,1\n3,4,,1\n4,5,20,0\n")
-    amounts = losses(profile(open_csv(path), "Class"))
+    amounts = losses(profile(open_data(path), "Class"))
     assert amounts.column == column
     assert amounts.by_row.tolist() == [10.0, 40.0, 40.0, 20.0]
     assert "1 frauds without an amount" in amounts.note
@@ -78,6 +78,6 @@ def test_the_amounts_are_found_by_the_name_of_their_column(tmp_path: Path, heade
 def test_without_amounts_a_fraud_loses_the_mean_of_creditcard_csv(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("x,mean_amount_7d,Class\n1,5,0\n2,6,1\n")
-    amounts = losses(profile(open_csv(path), "Class"))
+    amounts = losses(profile(open_data(path), "Class"))
     assert (amounts.column, set(amounts.by_row.tolist())) == (None, {UNKNOWN_LOSS})
     assert "no amount column" in amounts.note

@@ -9,14 +9,14 @@ import pytest
 
 from fraudstream.errors import DataError, LabelError, NotANumber
 from fraudstream.model.features.selection import choose_features
-from fraudstream.transactions.column_reader import ColumnKind
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
+from fraudstream.transactions.formats import ColumnKind
 from fraudstream.transactions.label import CsvProfile, profile, statistics
 
 
 def profile_of(path: Path, text: str, label: str | None = None) -> CsvProfile:
     path.write_text(text)
-    return profile(open_csv(path), label)
+    return profile(open_data(path), label)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +52,8 @@ def test_both_values_are_understood_whichever_comes_first(
 
 
 def test_spellings_of_one_value_are_one_value(tmp_path: Path) -> None:
-    result = profile_of(tmp_path / "a.csv", "x,Class\n1,0\n1,1\n1,1.0\n1,0.0\n1, 1\n")
-    assert result.label.is_fraud.tolist() == [False, True, True, False, True]
+    result = profile_of(tmp_path / "a.csv", "x,Class\n1,0\n1,1\n1,'0'\n1,0.0\n1, 1\n1,1.0\n")
+    assert result.label.is_fraud.tolist() == [False, True, False, False, True, True]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from fraudstream.demo.run import Screen
 from fraudstream.demo.system import has_model_of
 from fraudstream.model.deployment.current import deploy
 from fraudstream.model.manifest import Refit, TrainingData
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from saved_models import linear_manifest, linear_model
 
 URL = "http://localhost:5000"
@@ -28,7 +28,7 @@ STATS = {"payments_seen": 1200, "alerts": 3, "rate": 200.0, "p50_ms": 8.0, "p99_
 def test_a_demo_uses_a_model_that_some_rows_are_new_to(tmp_path: Path, refit: Refit | None, is_usable: bool) -> None:
     data = tmp_path / "a.csv"
     data.write_text("a,Class\n1,0\n")
-    source = open_csv(data)
+    source = open_data(data)
     linear = replace(linear_manifest(), refit=refit, training_data=TrainingData("a.csv", source.fingerprint, 1, 0))
     linear_model(tmp_path, linear=linear)
     deploy(tmp_path, linear.model_id, 0.5, who="test", why="", now=NOW)

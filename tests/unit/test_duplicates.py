@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates, split_in_time
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import profile
 
 
 def duplicates_of(path: Path, lines: list[str], header: str = "Time,V1,V2,Class") -> tuple[Duplicates, list[int]]:
     path.write_text("\n".join([header, *lines]) + "\n")
-    source = open_csv(path)
+    source = open_data(path)
     csv_profile = profile(source, "Class")
     split = split_in_time(csv_profile.label.is_fraud, csv_profile.time)
     digests = RowDigests(csv_profile.time.column if csv_profile.time is not None else None)

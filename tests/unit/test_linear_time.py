@@ -12,7 +12,10 @@ from fraudstream.dashboard.web.export import cell
 from fraudstream.store.full_text import columns_of, tokenize
 from fraudstream.transactions import drift
 from fraudstream.transactions.amounts import is_missing, parse_number
+from fraudstream.transactions.formats import FormatReader
 from fraudstream.transactions.masking import DataMask
+from fraudstream.transactions.notation import canonical_date, canonical_number
+from fraudstream.transactions.reading_options import DateOrder, Decimal
 
 SIZES = (8_000, 32_000)
 
@@ -42,6 +45,9 @@ EVERY: dict[str, Callable[[str], Any]] = {
     "a number": parse_number,
     "no value": is_missing,
     "a cell of a file": cell,
+    "a column": lambda text: FormatReader("a").read([text, text[1:]]),
+    "a canonical number": lambda text: [canonical_number(text, decimal) for decimal in Decimal],
+    "a canonical date": lambda text: [canonical_date(text, order) for order in DateOrder],
 }
 
 

@@ -14,6 +14,7 @@ from fraudstream.cli.audit import audit
 from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.explain import explain
+from fraudstream.cli.inspect import inspect
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import score, simulate, train
 from fraudstream.cli.registry import models
@@ -71,7 +72,7 @@ def _print_error(message: str) -> None:
     click.echo(f"fraudstream: {message}", err=True)
 
 
-USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "dead-letters"})
+USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate", "inspect", "dead-letters"})
 """Commands that write only public jars, or files that the user names: the user's umask applies to those."""
 
 
@@ -90,7 +91,7 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    audit, checkpoint, dead_letters, explain, setup, doctor, kafka, train, score, simulate, models, schema,
+    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, score, simulate, models, schema,
     broker, produce, detect, relay, dashboard, demo, store, threshold,
 ):  # fmt: skip
     cli.add_command(command)

@@ -1,4 +1,4 @@
-"""The command `explain`: explains the score of a CSV row or a stored alert."""
+"""The command `explain`: explains the score of a row or a stored alert."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
+from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import AlertField, Outcome
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from fraudstream.model.explanation.explainer import Explanation, Step
+    from fraudstream.transactions.data_source import DataSource
 
 _BAR_CHARS: Final = 12
 
@@ -39,27 +41,34 @@ class _Result(NamedTuple):
 
 
 @click.command()
-@click.option("--data", type=options.PATH, help="A CSV (also .gz) with a header.")
-@click.option("--row", type=click.IntRange(0), help="The row of the CSV, from 0.")
+@options.reading(required=False)
+@click.option("--row", type=click.IntRange(0), help="The row of the data, from 0.")
 @click.option("--alert", "alert_id", metavar="ID", help="Explain a stored alert instead of a row.")
 @setting("model")
 @setting("api")
 @options.as_json
-def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: bool, **flags: object) -> None:
-    """Explain the score of a row of a CSV, or of a stored alert, from raw value to score.
+def explain(
+    data: tuple[Path, ...],
+    reading: ReadingOptions,
+    row: int | None,
+    alert_id: str | None,
+    as_json: bool,
+    **flags: object,
+) -> None:
+    """Explain the score of a row of payment files, or of a stored alert, from raw value to score.
 
     Needs no Spark: the score is computed again and equals that of `score` and of the stream.
     """
     settings = Settings.load(**flags)
-    if alert_id is not None and data is None and row is None:
+    if alert_id is not None and not data and row is None:
         result = _alert(settings, alert_id)
-    elif alert_id is None and data is not None and row is not None:
-        result = _row(settings, data, row)
+    elif alert_id is None and data and row is not None:
+        result = _row(settings, options.open_payments(data, reading), row)
     else:
         raise SettingsError(
             "it is unclear what to explain",
             where="fraudstream explain",
-            remedy="give --data CSV and --row N, or --alert ID",
+            remedy="give --data FILE and --row N, or --alert ID",
         )
     if as_json:
         options.print_json(_as_json(result))
@@ -75,7 +84,7 @@ def explain(data: Path | None, row: int | None, alert_id: str | None, as_json: b
         )
 
 
-def _row(settings: Settings, data: Path, row: int) -> _Result:
+def _row(settings: Settings, data: DataSource, row: int) -> _Result:
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer

@@ -10,12 +10,13 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import batch_spark
+from fraudstream.transactions.reading_options import ReadingOptions
 
 DEFAULT_SEED = 42
 
 
 @click.command()
-@options.data
+@options.reading()
 @click.option("--label", help="The label column; detected by its name by default.")
 @click.option(
     "--features",
@@ -34,9 +35,8 @@ DEFAULT_SEED = 42
     "--label-delay",
     type=options.duration,
     metavar="TIME",
-    default="0s",
-    show_default=True,
-    help="How long after a payment its label arrives, as in 7d or 12h: labels not known in time are not used.",
+    help="How long after a payment its label arrives, as in 7d or 12h: labels not known in time are not used."
+    "  [default: what --labels says, else 0s]",
 )
 @click.option(
     "--review-cost",
@@ -53,13 +53,14 @@ DEFAULT_SEED = 42
 @setting("driver_memory")
 @setting("java_home")
 def train(
-    data: Path,
+    data: tuple[Path, ...],
+    reading: ReadingOptions,
     label: str | None,
     features: tuple[str, ...],
     exclude: tuple[str, ...],
     algorithm: str,
     legitimate_share: float,
-    label_delay: float,
+    label_delay: float | None,
     review_cost: float | None,
     max_alerts_per_day: float | None,
     refit: bool,
@@ -67,7 +68,7 @@ def train(
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Train a model on a CSV, evaluate it on the last fifth in time, and deploy it fitted on all rows."""
+    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows."""
     from rich.console import Console
 
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
@@ -76,11 +77,11 @@ def train(
     from fraudstream.model.training.summary import render
     from fraudstream.model.training.training import train
     from fraudstream.runtime.files import tighten
-    from fraudstream.transactions.csv_source import open_csv
+    from fraudstream.transactions.data_source import open_data
 
     settings = Settings.load(**flags)
     tighten(settings.models)
-    source = open_csv(data)
+    source = open_data(data, reading)
     result = train(
         lambda: batch_spark(settings, "train"),
         source,
@@ -106,19 +107,18 @@ def train(
 
 
 @click.command()
-@options.data
+@options.reading()
 @click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
 @setting("model")
 @setting("driver_memory")
 @setting("java_home")
-def score(data: Path, output: Path, **flags: object) -> None:
-    """Score each row of a CSV as the stream would: row,outcome,score,threshold."""
+def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags: object) -> None:
+    """Score each row as the stream would: row,outcome,score,threshold."""
     from fraudstream.model.deployment.current import resolve
-    from fraudstream.transactions.csv_source import open_csv
 
     settings = Settings.load(**flags)
     artifact, deployment = resolve(settings.model)
-    source = open_csv(data)
+    source = options.open_payments(data, reading)
     with batch_spark(settings, "score") as spark:
         from fraudstream.scoring.scorer import load_scorer, score_csv
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from functools import partial, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import click
 import orjson
 
 from fraudstream.config import Settings
+from fraudstream.transactions.reading_options import DateOrder, Decimal, ReadingOptions
 
 if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
+    from fraudstream.transactions.data_source import DataSource
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -75,7 +78,73 @@ def duration(text: str) -> float:
 
 
 kafka = setting("bootstrap_servers")
-data = click.option("--data", type=PATH, required=True, help="A CSV (also .gz) with a header.")
+_data_files = partial(
+    click.option,
+    "--data",
+    type=PATH,
+    multiple=True,
+    help="A CSV, JSON Lines or Parquet file, also .gz or .zst, or a folder of them; repeatable.",
+)
+_READING = (
+    click.option("--fraud-value", metavar="VALUE", help="The label's value that means fraud; any other is legitimate."),
+    click.option(
+        "--decimal",
+        type=click.Choice([each.value for each in Decimal]),
+        help="Decimal separator, where the file leaves it open.",
+    ),
+    click.option(
+        "--date-order",
+        type=click.Choice([each.value for each in DateOrder]),
+        help="Order of dates, where the file leaves it open.",
+    ),
+    click.option("--encoding", metavar="NAME", help="Encoding of text files, as in cp1252.  [default: UTF-8]"),
+    click.option("--delimiter", metavar="CHAR", help="Delimiter of CSV files; detected by default."),
+    click.option("--skip-rows", type=click.IntRange(0), default=0, help="Lines above the header."),
+    click.option(
+        "--header/--no-header",
+        "has_header",
+        default=None,
+        help="Without a header the columns are c1, c2, ...; --header takes the first row for one.",
+    ),
+    click.option(
+        "--skip-broken",
+        is_flag=False,
+        flag_value="",
+        metavar="[FILE]",
+        help="Leave out broken rows, and write them to FILE.  [NAME.broken.csv]",
+    ),
+    click.option("--labels", type=PATH, help="A file that lists the frauds by id."),
+    click.option("--label-key", metavar="COLUMN", help="The column with the id, in --labels and in the data."),
+)
+
+
+def reading(*, required: bool = True) -> Callable[[Function], Function]:
+    """Add the options for data files: the command gets `data`, a tuple of paths, and `reading`."""
+
+    def add(function: Function) -> Function:
+        @wraps(function)
+        def command(*args: Any, **flags: Any) -> Any:
+            given = {field.name: flags.pop(field.name) for field in fields(ReadingOptions)}
+            return function(*args, reading=ReadingOptions.of(given), **flags)
+
+        decorated: Any = command
+        for option in (*reversed(_READING), _data_files(required=required)):
+            decorated = option(decorated)
+        return cast(Function, decorated)
+
+    return add
+
+
+def open_payments(data: Sequence[Path], reading: ReadingOptions) -> DataSource:
+    """Open the data, and print what may have been read wrongly or was left out."""
+    from fraudstream.transactions.data_source import open_data
+
+    source = open_data(data, reading)
+    for warning in source.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    return source
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
 algorithm = partial(

@@ -10,6 +10,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import jars_for, java_for
+from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import Topic
 
 DATA_CANDIDATES = (Path("data/creditcard.csv"), Path("fraud_detection_project/creditcard.csv"))
@@ -69,7 +70,7 @@ def broker(
 
 
 @click.command()
-@options.data
+@options.reading()
 @options.kafka
 @setting("envelope")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second.")
@@ -82,7 +83,8 @@ def broker(
 @_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
 @setting("partitions")
 def produce(
-    data: Path,
+    data: tuple[Path, ...],
+    reading: ReadingOptions,
     rate: float | None,
     delay: float | None,
     limit: int | None,
@@ -93,7 +95,7 @@ def produce(
     column_until: tuple[tuple[str, int], ...],
     **flags: object,
 ) -> None:
-    """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
+    """Stream the rows of payment files as JSON to the topic credit_card_transactions."""
     from rich.console import Console
 
     from fraudstream.kafka.client import Cluster
@@ -102,10 +104,11 @@ def produce(
     from fraudstream.kafka.progress import progress_path
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
-    from fraudstream.transactions.csv_source import ColumnSpans, open_csv, with_spans
+    from fraudstream.transactions.column_spans import ColumnSpans, with_spans
 
     settings = Settings.load(**flags)
-    source = with_spans(open_csv(data), ColumnSpans(dict(column_from), dict(column_until)))
+    payments = options.open_payments(data, reading)
+    source = with_spans(payments, ColumnSpans(dict(column_from), dict(column_until)))
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")
     plan = ProducePlan(
@@ -119,7 +122,10 @@ def produce(
         envelope=settings.envelope,
     )
     console = Console(stderr=True)
-    with stop_signals() as stopped, show_production(console, expected_rows(data, limit, loop)) as show:
+    with (
+        stop_signals() as stopped,
+        show_production(console, expected_rows(payments.recognition.rows, limit, loop)) as show,
+    ):
         produced = produce(source, plan, stopped=stopped, show=show)
     click.echo(summary(produced, settings.bootstrap_servers))
     if not produced.delivered:

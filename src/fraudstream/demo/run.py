@@ -23,7 +23,8 @@ from fraudstream.demo.child import Child
 from fraudstream.demo.system import DASHBOARD, POLL_SECONDS, DemoRequest, DemoSystem, lock_workdir
 from fraudstream.runtime.processes import LOOPBACK
 from fraudstream.simulator.simulate import TERMINAL_COLUMN, simulate
-from fraudstream.transactions.csv_source import ColumnSpans, open_csv
+from fraudstream.transactions.column_spans import ColumnSpans
+from fraudstream.transactions.data_source import open_data
 
 REFRESH_SECONDS: Final = 1.0
 
@@ -112,7 +113,7 @@ def run_demo(request: DemoRequest, stop: threading.Event) -> None:
     with lock_workdir(request.workdir):
         if request.fresh:
             delete_stream(request.workdir)
-        source, is_simulated = open_csv(_data(request, console)), request.data is None
+        source, is_simulated = open_data(_data(request, console)), request.data is None
         notice, spans = (SIMULATED_NOTICE, SIMULATED_SPANS) if is_simulated else (None, ColumnSpans())
         screen = Screen(console, request.url)
         with screen.live or nullcontext():

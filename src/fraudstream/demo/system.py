@@ -14,7 +14,8 @@ from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
-from fraudstream.transactions.csv_source import ColumnSpans, CsvSource
+from fraudstream.transactions.column_spans import ColumnSpans
+from fraudstream.transactions.data_source import DataSource
 
 POLL_SECONDS: Final = 0.1
 USUAL_BROKER_PORT: Final = 9092
@@ -64,7 +65,7 @@ class DemoSystem:
     """
 
     request: DemoRequest
-    source: CsvSource
+    source: DataSource
     notice: str | None
     spans: ColumnSpans
     step: Callable[[str], None]
@@ -197,7 +198,7 @@ class DemoSystem:
         )  # fmt: skip
 
 
-def has_model_of(models: Path, source: CsvSource, algorithm: str) -> bool:
+def has_model_of(models: Path, source: DataSource, algorithm: str) -> bool:
     """Check whether the active model is intact, of this data and algorithm, and the one that was evaluated."""
     try:
         manifest = load_artifact(models / read_current(models / "current").model_id).manifest

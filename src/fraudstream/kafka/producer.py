@@ -49,7 +49,7 @@ _CLIENT: Final[dict[str, Any]] = {
 
 
 class ProducerSource(Protocol):
-    """A source of rows, such as `transactions.csv_source.CsvSource`."""
+    """A source of rows, such as `transactions.data_source.DataSource`."""
 
     @property
     def fingerprint(self) -> str:

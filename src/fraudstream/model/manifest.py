@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.calibration import IDENTITY, Calibration
+from fraudstream.transactions.reading_options import DateOrder, Decimal
 
 
 class FeatureType(StrEnum):
@@ -42,6 +43,8 @@ class Feature:
         reference: Of elapsed days, the column of the payment's own time.
         clock: Units per second if the time (of elapsed days, the reference) is a number that counts from 1970;
             None if it is a date.
+        decimal: The decimal separator of numbers that are sent as text; a JSON number is always read.
+        date_order: The order of day, month and year in dates; None for ISO 8601, which is always read.
     """
 
     name: str
@@ -56,6 +59,8 @@ class Feature:
     weekday: int | None = None
     reference: str | None = None
     clock: int | None = None
+    decimal: Decimal = Decimal.POINT
+    date_order: DateOrder | None = None
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -86,6 +91,12 @@ def by_component(features: Sequence[Feature]) -> tuple[Feature, ...]:
     return tuple(sorted(features, key=lambda feature: feature.type is not FeatureType.NUMBER))
 
 
+def date_orders(features: Sequence[Feature]) -> dict[str, DateOrder | None]:
+    """Return the order of the dates in each column that the features read."""
+    references = {feature.reference: feature.date_order for feature in features if feature.reference is not None}
+    return references | {feature.name: feature.date_order for feature in features}
+
+
 MANIFEST_FORMAT: Final = 3
 READABLE_FORMATS: Final = (1, 2, 3)
 """Format 1 had numeric features only, and format 2 no calibration: their scores are used unchanged."""
@@ -103,12 +114,19 @@ class LabelValues:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The CSV that the model was trained on."""
+    """The files that the model was trained on.
+
+    Attributes:
+        dialect: What kind of files they are: "CSV with semicolons, UTF-8".
+        notes: By column, what is unusual in how its cells are written: "decimal comma".
+    """
 
     name: str
     fingerprint: str
     rows: int
     frauds: int
+    dialect: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
 from fraudstream.model.training.assembled import load_fitted
 from fraudstream.runtime.cluster import read_parquet
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
 PREFILTER_MARGIN: Final = 1e-9
@@ -195,7 +195,7 @@ class ScoresFileColumn:
 
 
 def score_csv(
-    spark: SparkSession, source: CsvSource, scorer: Scorer, output: Path, *, max_record_bytes: int
+    spark: SparkSession, source: DataSource, scorer: Scorer, output: Path, *, max_record_bytes: int
 ) -> Counter[Outcome]:
     """Write `row,outcome,score,threshold` for each row of the source, from 0; return the number of each outcome.
 

@@ -39,7 +39,10 @@ def amount_of(transaction: Mapping[str, Any]) -> float | None:
 JSON_NUMBER_PATTERN: Final = r"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
 # Only one way to match each digit: with [0-9]+\.?[0-9]* a text of digits took time quadratic in its length.
 _LENIENT_NUMBER: Final = re.compile(r" *+[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)? *+")
-_NO_VALUE: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "infinity"})
+MISSING_MARKS: Final = frozenset({"", "?", "-", "--", "N/A", "n/a", "#N/A", "NULL", "null", "NaN", "nan", "None"})
+"""What stands for a missing value in any column."""
+NO_NUMBER: Final = frozenset({"", "nan", "na", "n/a", "null", "none", "inf", "infinity"})
+"""In lower case, without a sign: a missing value among numbers and dates; `NA` in a column of texts is Namibia."""
 
 is_json_number: Final = re.compile(JSON_NUMBER_PATTERN).fullmatch
 
@@ -57,4 +60,4 @@ def parse_number(cell: str) -> float | None:
 
 def is_missing(cell: str) -> bool:
     """Return whether `cell` is a missing value (empty, NaN, null, infinite or beyond a double) and not a text."""
-    return cell.strip().lstrip("+-").lower() in _NO_VALUE or _LENIENT_NUMBER.fullmatch(cell) is not None
+    return cell.strip().lstrip("+-").lower() in NO_NUMBER or _LENIENT_NUMBER.fullmatch(cell) is not None

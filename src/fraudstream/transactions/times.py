@@ -1,4 +1,4 @@
-"""Finds the time column of a CSV by name and values, and parses dates and clock times."""
+"""Finds the time column of a file by name and values, and parses dates and clock times."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ def hours_and_weekdays(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64
 _CLEAR_NAMES: Final = frozenset(
     {"time", "timestamp", "datetime", "date", "step", "unixtime", "transactiondt", "txdatetime", "transdatetranstime"}
 )
-_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt"})
+_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt", "when"})
 # A part of a time does not order rows, and the time of another event orders them incorrectly.
 _OTHER_WORDS: Final = frozenset(
     {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
@@ -73,6 +73,8 @@ _OTHER_WORDS: Final = frozenset(
 class TimeOrder:
     """The time column that orders the rows, whether it has dates and whether the file is already in that order.
 
+    `parts` are the columns that make up the time, where no single one holds it; `column` then names them all.
+
     `values` has each row's number, or seconds since 1970 (UTC by default) for dates in ISO 8601.
     """
 
@@ -80,6 +82,7 @@ class TimeOrder:
     values: NDArray[np.float64]
     is_date: bool
     is_file_order: bool
+    parts: tuple[str, ...] = ()
 
     @cached_property
     def clock(self) -> int | None:
@@ -144,13 +147,21 @@ def words_of(name: str) -> list[str]:
 def find_time(
     numbers: Mapping[str, NDArray[np.float64]], dates: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
 ) -> TimeOrder | None:
-    """Find the column that orders the rows: first one with a clear name, then one that the file is sorted by."""
+    """Find the column that orders the rows: one with a clear name, with a likely name, or else of dates.
+
+    A date of another event is excluded by its name. Of equally likely columns, the one that sorts the file is taken.
+    """
     candidates = []
     for name in columns:
         values = dates[name] if name in dates else numbers.get(name)
-        if values is None or not may_be_time(name) or np.isnan(values).any() or values.min() == values.max():
+        may_be_time_of_payment = may_be_time(name) or (name in dates and _OTHER_WORDS.isdisjoint(words_of(name)))
+        if values is None or not may_be_time_of_payment or np.isnan(values).any() or values.min() == values.max():
             continue
         candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))
     # A number whose name only mentions time ("processing_time") orders the rows only if the file is sorted by it.
     serious = [time for time in candidates if is_clearly_time(time.column) or time.is_date or time.is_file_order]
-    return min(serious, key=lambda time: (not is_clearly_time(time.column), not time.is_file_order), default=None)
+
+    def order(time: TimeOrder) -> tuple[bool, bool, bool]:
+        return not is_clearly_time(time.column), not may_be_time(time.column), not time.is_file_order
+
+    return min(serious, key=order, default=None)

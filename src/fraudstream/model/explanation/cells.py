@@ -4,13 +4,11 @@ A test checks that the two agree.
 """
 
 import contextlib
-import itertools
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,8 +16,11 @@ import orjson
 
 from fraudstream.errors import DataError
 from fraudstream.messages.base import Object
-from fraudstream.model.manifest import Feature, FeatureType, by_component
-from fraudstream.transactions.csv_source import open_csv
+from fraudstream.model.manifest import Feature, FeatureType, by_component, date_orders
+from fraudstream.transactions.amounts import MISSING_MARKS
+from fraudstream.transactions.data_source import DataSource
+from fraudstream.transactions.notation import canonical_date, canonical_number
+from fraudstream.transactions.reading_options import DateOrder, Decimal
 from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 # The last group: the line end that Java's `$` allows, as in `reading.number_from_text`.
@@ -80,13 +81,19 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
     new_names: dict[str, str] = {}
     for new, old in aliases.items():
         new_names.setdefault(old, new)
-    return [_read(row, feature, new_names) for feature in by_component(features)]
+    orders = date_orders(features)
+    return [_read(row, feature, new_names, orders) for feature in by_component(features)]
 
 
-def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]) -> ReadCell:
+def _read(
+    row: Mapping[str, Any],
+    feature: Feature,
+    new_names: Mapping[str, str],
+    orders: Mapping[str, DateOrder | None],
+) -> ReadCell:
     names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
     if feature.type is FeatureType.NUMBER:
-        column, value, number = _first_number(row, names)
+        column, value, number = _first_number(row, names, feature.decimal)
         is_text = isinstance(value, str) and not isinstance(value, NumberText)
         how = "number sent as text" if is_text else "number"
         return _cell(feature, column, value, None if number is None else (number,), how)
@@ -96,7 +103,7 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
         case FeatureType.CATEGORY:
             return _cell(feature, column, value, _one_hot(text, feature), "category")
         case FeatureType.TIME:
-            seconds = _moment(text, feature.clock)
+            seconds = _moment(text, feature.clock, feature.date_order)
             components = None
             if seconds is not None:
                 hour, weekday = hours_and_weekdays(np.array([seconds]))
@@ -105,7 +112,8 @@ def _read(row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str]
         case _:
             reference = str(feature.reference)
             _, until_cell = _first(row, [name for name in (new_names.get(reference), reference) if name is not None])
-            since, until = _moment(text, None), _moment(_text(until_cell), feature.clock)
+            since = _moment(text, None, feature.date_order)
+            until = _moment(_text(until_cell), feature.clock, orders[reference])
             days = None if since is None or until is None else ((until - since) / SECONDS_PER_DAY,)
             return _cell(feature, column, value, days, f"days until {reference}")
 
@@ -117,11 +125,11 @@ def _cell(feature: Feature, column: str, value: Any, components: tuple[float, ..
     return ReadCell(feature, column, value, feature.imputation, True, f"{why}: the typical value is used")
 
 
-def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> tuple[str, Any, float | None]:
+def _first_number(row: Mapping[str, Any], names: Sequence[str], decimal: Decimal) -> tuple[str, Any, float | None]:
     """Return the first name with a number, like Spark's `coalesce`."""
     for name in names:
         value = _value(row, name)
-        if (number := _as_number(value)) is not None:
+        if (number := _as_number(value, decimal)) is not None:
             return name, value, number
     column, value = _first(row, names)
     return column, value, None
@@ -161,24 +169,26 @@ def _text(value: Any) -> str | None:
     return orjson.dumps(plain(value)).decode()
 
 
-def _as_number(value: Any) -> float | None:
+def _as_number(value: Any, decimal: Decimal) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         with contextlib.suppress(OverflowError):
             return float(value) if math.isfinite(value) else None
-    return _number_in(value) if isinstance(value, str) else None
+    if isinstance(value, NumberText):
+        decimal = Decimal.POINT
+    return _number_in(value, decimal) if isinstance(value, str) else None
 
 
-def _number_in(text: str) -> float | None:
-    trimmed = text.strip(" ")
-    if not _number(trimmed):
-        return None
-    number = float(trimmed)
+def _number_in(text: str, decimal: Decimal = Decimal.POINT) -> float | None:
+    trimmed: str | None = text.strip(" ")
+    if decimal is Decimal.COMMA or not _number(str(trimmed)):
+        trimmed = canonical_number(str(trimmed), decimal)
+    number = math.nan if trimmed is None else float(trimmed)
     return number if math.isfinite(number) else None
 
 
-def _moment(text: str | None, clock: int | None) -> float | None:
+def _moment(text: str | None, clock: int | None, order: DateOrder | None) -> float | None:
     """Parse a date, or a clock that counts from 1970, as seconds since 1970."""
     if text is None:
         return None
@@ -186,20 +196,22 @@ def _moment(text: str | None, clock: int | None) -> float | None:
         number = _number_in(text)
         seconds = None if number is None else number / clock
         return seconds if seconds is not None and abs(seconds) <= _LAST_SECOND else None
-    parsed = seconds_of_dates([text.strip(" ").removesuffix("\n")])
+    trimmed = text.strip(" ")
+    date = None if order is None else canonical_date(trimmed, order)
+    parsed = seconds_of_dates([date or trimmed.removesuffix("\n")])
     return None if parsed is None or math.isnan(parsed[0]) else float(parsed[0])
 
 
 def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
-    if not text:
+    if text is None or text.strip(" ") in MISSING_MARKS.difference(feature.values):
         return None
     index = feature.values.index(text) if text in feature.values else len(feature.values)
     return tuple(float(index == each) for each in range(len(feature.values) + 1))
 
 
-def row_of(data: Path, row: int) -> Object:
-    """Return a row by its number, from 0; raises DataError if the CSV cannot be used, or has no such row."""
-    text = next(itertools.islice(open_csv(data).json_rows(row), 1), None)
+def row_of(data: DataSource, row: int) -> Object:
+    """Return a row by its number, from 0; raises DataError if the data cannot be used, or have no such row."""
+    text = next(data.json_rows(row), None)
     if text is None:
-        raise DataError("the CSV has no such row", where=f"{data}, row {row}", remedy="rows are numbered from 0")
+        raise DataError("the data have no such row", where=f"{data.name}, row {row}", remedy="rows are numbered from 0")
     return parse_transaction(text)

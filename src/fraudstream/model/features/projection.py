@@ -20,6 +20,7 @@ from fraudstream.model.features import reading
 from fraudstream.model.features.reading import NO_ALIASES, Cell, Projected, TrainingColumn
 from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.runtime.cluster import read_parquet
+from fraudstream.transactions.reading_options import Decimal
 
 
 def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[str, str] = NO_ALIASES) -> DataFrame:
@@ -37,11 +38,12 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     strings = reading.with_dotted_names(reading.parse_strings(F.col(Projected.TEXT)), inputs.columns)
     # Lambdas over arrays instead of an expression per feature keep the plan, and so the startup time, small.
     slow_numbers = F.transform(
-        reading.strings_of(inputs.names), lambda name, i: F.coalesce(_number_named(name), _number_named(own_names[i]))
+        reading.strings_of(inputs.names), lambda name, i: _slow_number(inputs, name, own_names[i], i)
     )
     read = (
         _read(frame, inputs)
         .withColumn(Projected.STRINGS, F.when(~is_read, strings))
+        .withColumn(Projected.JSON_NUMBERS, F.when(~is_read, _json_numbers(inputs)))
         .withColumn(Projected.NUMBERS, F.when(is_read, reading.parsed_numbers(inputs.names)).otherwise(slow_numbers))
     )
     absent = F.filter(own_names, lambda _, i: numbers[i].isNull())
@@ -77,6 +79,7 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
         }
     ).drop(
         *(Projected.PARSED, Projected.MOMENTS, Projected.OTHERS, Projected.STRINGS, Projected.NUMBERS),
+        Projected.JSON_NUMBERS,
         *(Projected.SLOW_MOMENTS, Projected.SLOW_OTHERS),
     )
 
@@ -120,6 +123,7 @@ class _InputColumns:
     Attributes:
         names: The columns of the numbers in the stream, in the order of their components.
         own_names: Their names in training.
+        has_comma: Whether text in them has a decimal comma.
         texts: The columns in the stream that `others` are derived from.
         aliases: New column name to feature name.
     """
@@ -127,6 +131,7 @@ class _InputColumns:
     names: tuple[str, ...]
     own_names: tuple[str, ...]
     medians: tuple[float, ...]
+    has_comma: tuple[bool, ...]
     others: tuple[Feature, ...]
     texts: tuple[str, ...]
     aliases: Mapping[str, str]
@@ -140,6 +145,7 @@ class _InputColumns:
             names=tuple(_name_in_stream(feature.name, aliases) for feature in numbers),
             own_names=tuple(feature.name for feature in numbers),
             medians=tuple(feature.imputation[0] for feature in numbers),
+            has_comma=tuple(feature.decimal is Decimal.COMMA for feature in numbers),
             others=others,
             texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in reading.text_columns(others))),
             aliases=aliases,
@@ -178,8 +184,31 @@ def _name_in_stream(name: str, aliases: Mapping[str, str]) -> str:
     return next((new for new, old in aliases.items() if old == name), name)
 
 
-def _number_named(name: Column) -> Column:
-    return reading.number_from_text(F.element_at(F.col(Projected.STRINGS), name))
+def _number_named(name: Column, decimal: Decimal = Decimal.POINT) -> Column:
+    return reading.number_from_text(F.element_at(F.col(Projected.STRINGS), name), decimal)
+
+
+def _json_numbers(inputs: _InputColumns) -> Column:
+    """Parse the numbers of the features with a decimal comma: in the stream and in training, for each in turn."""
+    pairs = zip(inputs.names, inputs.own_names, strict=True)
+    names = [name for pair, has_comma in zip(pairs, inputs.has_comma, strict=True) if has_comma for name in pair]
+    return reading.json_numbers(F.col(Projected.TEXT), names) if names else reading.doubles([])
+
+
+def _slow_number(inputs: _InputColumns, name: Column, own_name: Column, index: Column) -> Column:
+    """Read a number from the map of strings; with a decimal comma, a JSON number differs from the same text."""
+    number = F.coalesce(_number_named(name), _number_named(own_name))
+    if not any(inputs.has_comma):
+        return number
+    at = reading.doubles([2.0 * sum(inputs.has_comma[:each]) for each in range(len(inputs.names))])[index].cast("int")
+    json_numbers = F.col(Projected.JSON_NUMBERS)
+    with_comma = F.coalesce(
+        json_numbers[at],
+        _number_named(name, Decimal.COMMA),
+        json_numbers[at + 1],
+        _number_named(own_name, Decimal.COMMA),
+    )
+    return F.when(F.lit(list(inputs.has_comma))[index], with_comma).otherwise(number)
 
 
 def _parsed_cell(aliases: Mapping[str, str]) -> Cell:

@@ -8,7 +8,18 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from fraudstream.model.manifest import Feature, FeatureType
+from fraudstream.model.manifest import Feature, FeatureType, date_orders
+from fraudstream.transactions.amounts import MISSING_MARKS
+from fraudstream.transactions.notation import (
+    DATE_INDEXES,
+    DATE_PARTS,
+    LAST_CENTURY,
+    LONGEST_TEXT,
+    NEGATIVE,
+    NUMBER_PATTERNS,
+    SEPARATORS,
+)
+from fraudstream.transactions.reading_options import DateOrder, Decimal
 from fraudstream.transactions.times import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
 
 
@@ -35,6 +46,7 @@ class Projected:
     ONLY_MISSING: Final = "only_missing"
     IS_SCREENED: Final = "is_screened"
     STRINGS: Final = "strings"
+    JSON_NUMBERS: Final = "json_numbers"
     IS_OBJECT: Final = "is_object"
     NUMBERS: Final = "numbers"
     SLOW_MOMENTS: Final = "slow_moments"
@@ -118,10 +130,24 @@ def parse_strings(text: Column, options: Mapping[str, str] = LENIENT_JSON) -> Co
     """
     strings = _parse_strings(text, options)
     if options is LENIENT_JSON:
-        repaired = F.when(F.is_valid_utf8(text), F.regexp_replace(text, _ODD_FLOAT, "$1null"))
-        strings = F.coalesce(strings, _parse_strings(repaired, options))
+        strings = F.coalesce(strings, _parse_strings(_repaired(text), options))
     # If an object names a column twice, the last counts, as when parsing numbers and for readers of the alert.
     return F.map_from_entries(F.map_entries(strings))
+
+
+def json_numbers(text: Column, names: Sequence[str]) -> Column:
+    """Parse the text into an array of the numbers with these names; null for what is sent as text."""
+    # A lambda, so that the plan contains the parse once and not once per name.
+    rows = F.array(parse_row(_repaired(text), list(dict.fromkeys(names))))
+    return F.transform(rows, lambda row: F.array(*(_finite(row[name]) for name in names)))[0]
+
+
+def _repaired(text: Column) -> Column:
+    return F.when(F.is_valid_utf8(text), F.regexp_replace(text, _ODD_FLOAT, "$1null"))
+
+
+def _finite(number: Column) -> Column:
+    return F.when(F.abs(number) < F.lit(float("inf")), number)
 
 
 def with_dotted_names(strings: Column, names: Sequence[str]) -> Column:
@@ -181,11 +207,24 @@ _LAST_SECOND: Final = 253_402_300_799.0
 """End of the year 9999; a clock beyond it is broken, and far larger numbers would overflow the arithmetic of days."""
 
 
-def number_from_text(text: Column) -> Column:
-    """Parse a finite number ("1.5", " 2 ", "1e3"); null for any other text, never an ANSI error."""
+def number_from_text(text: Column, decimal: Decimal = Decimal.POINT) -> Column:
+    """Parse a finite number ("1.5", " 2 ", "1e3", "$1,009.53"); null for any other text, never an ANSI error."""
     trimmed = F.trim(text)
-    number = F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double"))
-    return F.when(F.abs(number) < F.lit(float("inf")), number)
+    written = _written_number(trimmed, decimal)
+    if decimal is Decimal.COMMA:
+        return _finite(written)
+    return _finite(F.coalesce(F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double")), written))
+
+
+def _written_number(text: Column, decimal: Decimal) -> Column:
+    """`notation.canonical_number` as a Spark expression."""
+    pattern = f"^(?:{NUMBER_PATTERNS[decimal]})\\z"
+    prefix, digits, exponent, suffix = (F.regexp_extract(text, pattern, group) for group in (1, 2, 4, 5))
+    plain = F.translate(F.regexp_replace(digits, f"[^0-9{SEPARATORS[decimal]}]", ""), ",", ".")
+    sign = F.when(F.concat(prefix, suffix).rlike(f"[{NEGATIVE}]"), F.lit("-")).otherwise(F.lit(""))
+    is_number = (F.length(text) <= F.lit(LONGEST_TEXT)) & text.rlike(pattern)
+    is_number = is_number & (F.contains(prefix, F.lit("(")) == F.contains(suffix, F.lit(")")))
+    return F.when(is_number, F.concat(sign, plain, exponent).try_cast("double"))
 
 
 def text_columns(features: Sequence[Feature]) -> list[str]:
@@ -195,7 +234,10 @@ def text_columns(features: Sequence[Feature]) -> list[str]:
 
 def moments(features: Sequence[Feature], cell: Cell) -> Column:
     """Return the times that the features need as seconds since 1970, each computed once; null if missing."""
-    return F.array(*(_seconds(cell(name), clock) for name, clock in _clocks(features))).cast("array<double>")
+    orders = date_orders(features)
+    return F.array(*(_seconds(cell(name), clock, orders[name]) for name, clock in _clocks(features))).cast(
+        "array<double>"
+    )
 
 
 def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list[Column]:
@@ -228,27 +270,60 @@ def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
     return list(dict.fromkeys(clocks))
 
 
-def _seconds(text: Column, clock: int | None) -> Column:
+def _seconds(text: Column, clock: int | None, order: DateOrder | None) -> Column:
     if clock is not None:
         seconds = number_from_text(text) / F.lit(float(clock))
         return F.when(F.abs(seconds) <= F.lit(_LAST_SECOND), seconds)
     trimmed = F.trim(text)
     # The pattern rejects what Spark would also accept: a bare time of day would become one of today.
-    date = F.when(trimmed.rlike(f"^{DATE_PATTERN}$"), trimmed).try_cast("timestamp")
+    iso = f"^{DATE_PATTERN}$"
+    if order is not None:
+        trimmed = F.when(trimmed.rlike(iso), trimmed).otherwise(_iso_date(trimmed, order))
+    date = F.when(trimmed.rlike(iso), trimmed).try_cast("timestamp")
     return F.unix_micros(date) / F.lit(1e6)
+
+
+def _iso_date(text: Column, order: DateOrder) -> Column:
+    """`notation.canonical_date` as a Spark expression; a text that is no date becomes one that is none either."""
+    pattern = f"^(?:{DATE_PARTS})\\z"
+    parts = [F.regexp_extract(text, pattern, group) for group in (1, 3, 4, 5, 6, 7, 8, 9)]
+    hour, minute, second, half, zone = parts[3:]
+    year, month, day = (parts[index] for index in DATE_INDEXES[order])
+    century = F.when(year >= F.lit(LAST_CENTURY), F.lit("19")).otherwise(F.lit("20"))
+    year = F.when(F.length(year) == 2, F.concat(century, year)).otherwise(year)
+    twelve = hour.try_cast("int")
+    of_day = (twelve % 12 + F.when(F.lower(half) == "p", F.lit(12)).otherwise(F.lit(0))).cast("string")
+    hour = F.when(half == "", hour).when(twelve.between(1, 12), of_day).otherwise(F.lit("none"))
+    seconds = F.when(second == "", F.lit("00")).otherwise(second)
+    time = F.concat(
+        F.lit(" "),
+        _two_digits(hour),
+        F.lit(":"),
+        minute,
+        F.lit(":"),
+        seconds,
+        F.replace(zone, F.lit("UTC"), F.lit("Z")),
+    )
+    date = F.concat_ws("-", year, _two_digits(month), _two_digits(day))
+    return F.concat(date, F.when(hour == "", F.lit("")).otherwise(time))
+
+
+def _two_digits(number: Column) -> Column:
+    return F.when(F.length(number) == 1, F.concat(F.lit("0"), number)).otherwise(number)
 
 
 def _one_hot(text: Column, feature: Feature) -> Column:
     """Map each encoded value to its components; Spark folds the map into one literal, without a comparison per value.
 
-    An empty text is a missing value, like an empty CSV cell.
+    An empty text is a missing value, like an empty cell of a file, and so are the usual marks for one.
     """
     width = len(feature.values) + 1
     rows = [_unit(index, width) for index in range(width)]
     encoded = F.create_map(
         *(part for value, row in zip(feature.values, rows, strict=False) for part in (F.lit(value), row))
     )
-    return F.when(text != F.lit(""), F.coalesce(F.try_element_at(encoded, text), rows[-1]))
+    is_missing = F.trim(text).isin(sorted(MISSING_MARKS.difference(feature.values)))
+    return F.when(~is_missing, F.coalesce(F.try_element_at(encoded, text), rows[-1]))
 
 
 def _unit(index: int, width: int) -> Column:

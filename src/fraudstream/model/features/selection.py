@@ -18,7 +18,8 @@ from fraudstream.model.features.leakage import (
     reason_to_keep_out,
 )
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
-from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnKind, ColumnProfile, least_rows
+from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnProfile, least_rows
+from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.label import CsvProfile, statistics
 from fraudstream.transactions.times import (
     SECONDS_PER_DAY,
@@ -74,7 +75,7 @@ def choose_features(
             if column.name in selection.features:
                 raise DataError(
                     f"the column {column.name!r} cannot be a feature: {reason}",
-                    where=str(profile.source.path),
+                    where=profile.source.where(),
                     remedy="leave it out of --features",
                 ) from reason
             excluded[column.name] = str(reason)
@@ -87,7 +88,7 @@ def choose_features(
     if not features:
         raise DataError(
             "no column is left to learn from",
-            where=str(profile.source.path),
+            where=profile.source.where(),
             remedy="use a CSV with columns of numbers or categories, or name some with --features; left out: "
             + ("; ".join(f"{name} ({reason})" for name, reason in excluded.items()) or "none"),
         )
@@ -114,6 +115,7 @@ class _Choice:
         self._is_train = is_train
         self._is_fraud = profile.label.is_fraud[is_train]
         self._selection = selection
+        self._formats = profile.source.formats
 
     def feature(self, column: ColumnProfile) -> Feature:
         """Return the column as a feature; raises _NoFeature if it cannot be one."""
@@ -126,17 +128,25 @@ class _Choice:
             raise _NoFeature("has no value")
         if reason := reason_to_keep_out(column):
             raise _NoFeature(reason)
+        written = self._formats.get(name, ColumnFormat())
+        if written.is_shortened:
+            raise _NoFeature("identifiers that a spreadsheet shortened")
+        if written.has_ambiguous_dates:
+            raise _NoFeature("dates whose order is unclear")
         if not selected:
             self._check_suspects(column)
         time = self._profile.time
+        if time is not None and name in time.parts and not selected:
+            raise _NoFeature(f"a part of the time that orders the rows ({time.column})")
         is_own_time = time is not None and name == time.column
         if column.kind is ColumnKind.TEXT:
             return self._category(column)
         if column.kind is ColumnKind.DATE:
-            return self._time(column, None) if is_own_time or may_be_time(name) else self._elapsed(column)
+            own = is_own_time or may_be_time(name)
+            return replace(self._time(column, None) if own else self._elapsed(column), date_order=written.date_order)
         if time is not None and is_own_time and time.clock is not None:
-            return self._time(column, time.clock)
-        return self._number(column, is_own_time=is_own_time)
+            return replace(self._time(column, time.clock), decimal=written.decimal)
+        return replace(self._number(column, is_own_time=is_own_time), decimal=written.decimal)
 
     def _check_suspects(self, column: ColumnProfile) -> None:
         time = self._profile.time
@@ -191,7 +201,7 @@ class _Choice:
 
     def _elapsed(self, column: ColumnProfile) -> Feature:
         time = self._profile.time
-        if time is None or time.seconds is None:
+        if time is None or time.seconds is None or time.parts:
             raise _NoFeature("a date, and no column holds the date of the payment")
         days = (time.seconds - column.values)[self._is_train] / SECONDS_PER_DAY
         if not self._selection.features and leaks(days, self._is_fraud):

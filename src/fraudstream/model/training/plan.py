@@ -1,7 +1,7 @@
 """Plans a training before anything is fitted: split, features, candidates and the model's digest."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -15,8 +15,9 @@ from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import Selection
 from fraudstream.model.training.recipe import Algorithm, algorithms_for, model_digest
 from fraudstream.model.training.split import Part, Split, split_in_time
-from fraudstream.transactions.csv_source import CsvSource
-from fraudstream.transactions.label import CsvProfile, find_label, profile
+from fraudstream.transactions.data_source import DataSource
+from fraudstream.transactions.label import CsvProfile, profile
+from fraudstream.transactions.label_reader import find_label
 
 _ROLES = {
     Part.FIT: "fit",
@@ -38,7 +39,7 @@ class TrainingSettings:
         features: The only columns to learn from; empty chooses them by their values.
         algorithm: `recipe.AUTO` or one of `recipe.ALGORITHMS`.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
-        label_delay_seconds: How long after the payment its label arrives.
+        label_delay_seconds: How long after the payment its label arrives; None if the labels say it, else at once.
         refit: Whether the deployed model is fitted again on all rows after its evaluation.
     """
 
@@ -47,7 +48,7 @@ class TrainingSettings:
     exclude: Sequence[str] = ()
     algorithm: str = "auto"
     legitimate_share: float = 1.0
-    label_delay_seconds: float = 0.0
+    label_delay_seconds: float | None = None
     constraints: ThresholdConstraints = NO_CONSTRAINTS
     seed: int = 42
     refit: bool = True
@@ -60,7 +61,7 @@ class TrainingPlan:
     `losses` is the loss of each row if it is a missed fraud; `digest` is the last part of the model's id.
     """
 
-    source: CsvSource
+    source: DataSource
     profile: CsvProfile
     split: Split
     choice: FeatureChoice
@@ -111,7 +112,7 @@ class TrainingPlan:
         )
 
 
-def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan:
+def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPlan:
     """Read the CSV and plan the training.
 
     Raises:
@@ -126,11 +127,13 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
             where="--legitimate-share",
             remedy="give the share of the legitimate rows that the CSV holds, 1 for all of them",
         )
-    label = source.columns[find_label(source, settings.label)]
+    label = source.columns[find_label(source.columns, settings.label, source.where())]
     selection = select(source.columns, features=settings.features, exclude=settings.exclude, label=label)
     ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
     data = profile(source, label, included=selection.features, excluded=ignored)
-    split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds)
+    if settings.label_delay_seconds is None:
+        settings = replace(settings, label_delay_seconds=data.label_delay or 0.0)
+    split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds or 0.0)
     choice = choose_features(data, split.is_train, selection, share)
     digest = model_digest(
         algorithms,
@@ -145,6 +148,8 @@ def plan_training(source: CsvSource, settings: TrainingSettings) -> TrainingPlan
             "review_cost": settings.constraints.review_cost,
             "max_alerts_per_day": settings.constraints.max_alerts_per_day,
             "refit": settings.refit,
+            # Absent by default, so that the ids of earlier models stay.
+            **({"fraud_value": source.options.fraud_value} if source.options.fraud_value is not None else {}),
         },
         seed=settings.seed,
         pyspark=version("pyspark"),

@@ -37,6 +37,8 @@ def as_json(result: TrainingResult) -> Object:
         "frauds": manifest.training_data.frauds,
         "features": [feature.name for feature in manifest.features],
         "excluded": dict(manifest.excluded),
+        "dialect": manifest.training_data.dialect,
+        "notes": dict(manifest.training_data.notes),
         "columns": [dict(zip(("name", "becomes", "detail"), each, strict=True)) for each in _decisions(manifest)],
         "split": asdict(manifest.split),
         "refit": asdict(manifest.refit) if manifest.refit else None,
@@ -61,6 +63,7 @@ def _evaluation_json(evaluation: Evaluation | None) -> Object:
         "expected": None if row is None else operating_as_json(row.expected, evaluation.threshold.review_cost),
         "on_test": None if row is None else operating_as_json(row.test, evaluation.threshold.review_cost),
         "duplicates_removed": evaluation.timeline.duplicates_removed,
+        "label_delay_seconds": evaluation.timeline.label_delay_seconds,
         "leaks": [asdict(leak) for leak in evaluation.leaks],
         "previous": None if evaluation.previous is None else asdict(evaluation.previous),
     }
@@ -96,12 +99,12 @@ def render(result: TrainingResult) -> RenderableType:
     for decision in _decisions(manifest):
         columns.add_row(*map(Text, decision))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), table, Text(), columns, *warnings)
+    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), *warnings, table, Text(), columns)
 
 
 def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
     data, split, metrics = manifest.training_data, manifest.split, manifest.metrics
-    yield "rows", f"{data.rows:,} in {data.name}"
+    yield "rows", f"{data.rows:,} in {data.name}" + (f" ({data.dialect})" if data.dialect else "")
     yield "frauds", f"{data.frauds:,} ({data.frauds / data.rows:.3%} of the rows), label {manifest.label}"
     if manifest.legitimate_share < 1:
         weight = 1 / manifest.legitimate_share
@@ -124,15 +127,16 @@ def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
     """Yield each column of the CSV with what it becomes and a detail or the reason, in file order."""
-    features = {feature.name: feature for feature in manifest.features}
+    features, notes = {feature.name: feature for feature in manifest.features}, manifest.training_data.notes
     for name in manifest.columns or (*features, *manifest.excluded):
+        note = f"; read as: {notes[name]}" if name in notes else ""
         if name in features:
-            yield name, features[name].type.value, _detail(features[name])
+            yield name, features[name].type.value, _detail(features[name]) + note
         elif name == manifest.label:
             values = manifest.label_values
-            yield name, "label", f"{values.fraud!r} is fraud, {values.legitimate!r} is not"
+            yield name, "label", f"{values.fraud!r} is fraud, {values.legitimate!r} is not{note}"
         else:
-            yield name, "left out", manifest.excluded.get(name, "")
+            yield name, "left out", manifest.excluded.get(name, "") + note
 
 
 def _detail(feature: Feature) -> str:

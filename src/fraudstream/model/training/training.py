@@ -15,7 +15,7 @@ from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.model.training.recipe import ALGORITHMS
 from fraudstream.model.training.search import Stopwatch
-from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.data_source import DataSource
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class TrainingResult:
 
 def train(
     open_spark: Callable[[], AbstractContextManager[SparkSession]],
-    source: CsvSource,
+    source: DataSource,
     settings: TrainingSettings,
     *,
     models_dir: Path,
@@ -49,7 +49,7 @@ def train(
         ModelError: The artifact cannot be written, or the existing one is damaged.
     """
     stopwatch = Stopwatch(now, now())
-    report(f"reading {source.path.name}")
+    report(f"reading {source.name}")
     plan = plan_training(source, settings)
     existing = _existing_artifact(models_dir, plan.digest)
     if existing is not None:

@@ -1,4 +1,4 @@
-"""The CSV source: every common make of CSV becomes the same JSON, and every broken one a clear error."""
+"""Data files: every common make becomes the same JSON, and every broken one a clear error."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraudstream.errors import BrokenRow, DataError, DataNotFound, EmptyData
-from fraudstream.transactions.csv_source import CsvSource, open_csv
+from fraudstream.transactions.data_source import DataSource, open_data
 
 
-def source_of(path: Path, text: str | bytes) -> CsvSource:
+def source_of(path: Path, text: str | bytes) -> DataSource:
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return open_csv(path)
+    return open_data(path)
 
 
-def objects(source: CsvSource, start: int = 0) -> list[dict[str, object]]:
+def objects(source: DataSource, start: int = 0) -> list[dict[str, object]]:
     return [json.loads(row) for row in source.json_rows(start)]
 
 
@@ -36,13 +36,17 @@ def test_numbers_are_written_as_they_stand(tmp_path: Path) -> None:
 
 def test_an_empty_cell_is_null_and_a_text_in_a_numeric_column_stays_text(tmp_path: Path) -> None:
     rows = "".join(f"{number},a\n" for number in range(1000))
-    source = source_of(tmp_path / "a.csv", f"n,t\n{rows},\n1.,b\nNaN,7\n007,true\n")
+    source = source_of(tmp_path / "a.csv", f"n,t\n{rows},\n1.,b\nNaN,7\nx,true\n")
     assert objects(source, 1000) == [
         {"n": None, "t": None},
-        {"n": "1.", "t": "b"},
-        {"n": "NaN", "t": "7"},
-        {"n": "007", "t": "true"},
+        {"n": 1, "t": "b"},
+        {"n": None, "t": "7"},
+        {"n": "x", "t": "true"},
     ]
+
+
+def test_numbers_with_leading_zeros_stay_text(tmp_path: Path) -> None:
+    assert objects(source_of(tmp_path / "a.csv", "zip\n90210\n02134\n")) == [{"zip": "90210"}, {"zip": "02134"}]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -67,7 +71,7 @@ def test_every_make_of_csv_yields_the_same_rows(tmp_path: Path, delimiter: str, 
     cells=st.lists(
         st.tuples(
             st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.integers().map(str) | st.just(""),
-            st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20),
+            st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=20).map("text: ".__add__),
         ),
         min_size=1,
         max_size=30,
@@ -79,7 +83,7 @@ def test_the_json_says_what_stood_in_the_csv(
     path = tmp_path_factory.mktemp("roundtrip") / "a.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([("number", "te%xt"), *cells])
-    rows = [json.loads(row, parse_int=str, parse_float=str) for row in open_csv(path).json_rows()]
+    rows = [json.loads(row, parse_int=str, parse_float=str) for row in open_data(path).json_rows()]
     assert rows == [{"number": number or None, "te%xt": text or None} for number, text in cells]
 
 
@@ -97,11 +101,11 @@ def test_the_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 
 def test_a_row_starts_on_the_line_that_is_said(tmp_path: Path) -> None:
     source = source_of(tmp_path / "a.csv", 'a,b\n1,"x\ny"\n\n2,z\n')
-    assert [source.line_of(row) for row in (0, 1)] == [2, 5]
+    assert [source.where(row) for row in (0, 1)] == [f"{source.path}:2", f"{source.path}:5"]
 
 
 @pytest.mark.parametrize(
-    ("row", "message"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cells, but the header has 2")]
+    ("row", "message"), [("5,6,7", "3 cells, but the header has 2"), ("5", "1 cell, but the header has 2")]
 )
 @pytest.mark.parametrize("rows_before", [3, 1500])
 def test_a_row_with_another_number_of_cells_names_its_line(
@@ -110,7 +114,7 @@ def test_a_row_with_another_number_of_cells_names_its_line(
     path = tmp_path / "a.csv"
     path.write_text("a,b\n" + '1,"2\n"\n' * rows_before + f"{row}\n3,4\n")
     with pytest.raises(BrokenRow, match=message) as error:
-        list(open_csv(path).json_rows())
+        list(open_data(path).json_rows())
     assert error.value.where == f"{path}:{2 * rows_before + 2}"
     assert error.value.remedy
 
@@ -119,7 +123,7 @@ def test_a_file_that_is_not_utf8_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(b"a,b\n1,x\n2,caf\xe9\n")
     with pytest.raises(BrokenRow, match="not UTF-8") as error:
-        open_csv(path)
+        open_data(path)
     assert error.value.where == f"{path}:3"
 
 
@@ -127,7 +131,7 @@ def test_a_quote_that_is_never_closed_names_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text('a,b\n1,x\n2,"y\n3,z\n')
     with pytest.raises(BrokenRow, match="cannot be read") as error:
-        open_csv(path)
+        open_data(path)
     assert error.value.where == f"{path}:3"
 
 
@@ -136,7 +140,7 @@ def test_a_gzip_that_was_cut_off_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "a.csv.gz"
     path.write_bytes(content[:-100])
     with pytest.raises(BrokenRow, match="gzip file is damaged"):
-        list(open_csv(path).rows())
+        list(open_data(path).rows())
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
@@ -157,7 +161,7 @@ def test_two_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_directory_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataNotFound, match="not there") as error:
-        open_csv(tmp_path / "none.csv")
+        open_data(tmp_path / "none.csv")
     assert error.value.where == str(tmp_path / "none.csv")
-    with pytest.raises(DataNotFound, match="directory"):
-        open_csv(tmp_path)
+    with pytest.raises(DataNotFound, match="folder holds no data file"):
+        open_data(tmp_path)

@@ -1,0 +1,173 @@
+"""Opens data files: those of a folder, compressed ones, and text in the encoding that was named or is marked."""
+
+import codecs
+import gzip
+import io
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final, cast
+
+import pyarrow as pa
+
+from fraudstream.errors import BrokenRow, DataError, DataNotFound, SettingsError
+
+BrokenRows = Callable[[int, str, str], None]
+"""Takes a broken row: its line, the fault, and its text."""
+
+_GZIP: Final = b"\x1f\x8b"
+_ZSTD: Final = b"\x28\xb5\x2f\xfd"
+_UNREADABLE: Final = {
+    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"BZh": "compressed with bzip2",
+    b"\xfd7zXZ": "compressed with xz",
+    b"%PDF": "a PDF document",
+}
+_MARKS: Final = {
+    codecs.BOM_UTF8: "utf-8-sig",
+    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_LIKELY_ENCODINGS: Final = (
+    *("cp1252", "cp1251", "cp1250", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "gb18030"),
+    *("shift_jis", "euc_kr", "big5", "utf_16_le", "utf_16_be"),
+)
+_HEAD_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True)
+class RawFile(ABC):
+    """A file whose columns are known; `dialect` describes its kind."""
+
+    path: Path
+    columns: tuple[str, ...]
+    dialect: str
+
+    @abstractmethod
+    def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row's line and its text per column; a broken one goes to `on_broken`, else raises BrokenRow."""
+
+
+def data_files(paths: Sequence[Path]) -> list[Path]:
+    """Return the files, those of a folder by name, without hidden ones and markers such as `_SUCCESS`."""
+    files: list[Path] = []
+    for path in paths:
+        with readable(path):
+            if not path.is_dir():
+                files.append(path)
+                continue
+            inside = [each for each in sorted(path.rglob("*")) if each.is_file()]
+            inside = [each for each in inside if not any(part[0] in "._" for part in each.relative_to(path).parts)]
+        if not inside:
+            raise DataNotFound("the folder holds no data file", where=str(path), remedy="name files, or another folder")
+        files += inside
+    return files
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Convert errors about the file of the operating system and of decompression into our errors."""
+    try:
+        yield
+    except FileNotFoundError as e:
+        raise DataNotFound("the file is not there", where=str(path), remedy="check the path given with --data") from e
+    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
+        raise _damaged("gzip file", path) from e
+    except pa.ArrowException as e:
+        raise _damaged("file", path) from e
+    except OSError as e:
+        if e.errno is None:  # pyarrow's, about what it decompresses
+            raise _damaged("zstd file", path) from e
+        raise DataNotFound(
+            f"the file cannot be read: {e.strerror}", where=str(path), remedy="check its permissions"
+        ) from e
+
+
+def _damaged(what: str, path: Path) -> BrokenRow:
+    return BrokenRow(f"the {what} is damaged", where=str(path), remedy="download or compress it again")
+
+
+def compression(path: Path) -> str:
+    """Return "gzip", "zstd" or nothing, by the file's first bytes, whatever it is called."""
+    with readable(path), path.open("rb") as file:
+        start = file.read(8)
+    for magic, what in _UNREADABLE.items():
+        if start.startswith(magic):
+            remedy = "save or unpack it as CSV, JSON Lines or Parquet, plain or compressed with gzip or zstd"
+            raise DataError(f"the file is {what}", where=str(path), remedy=remedy)
+    return "gzip" if start.startswith(_GZIP) else "zstd" if start.startswith(_ZSTD) else ""
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """Open the file's bytes, decompressed."""
+    kind = compression(path)
+    with readable(path), path.open("rb") as file:
+        if kind == "gzip":
+            with gzip.open(file) as decompressed:
+                yield cast(IO[bytes], decompressed)
+        elif kind == "zstd":
+            yield cast(IO[bytes], io.BufferedReader(pa.CompressedInputStream(file, "zstd")))
+        else:
+            yield file
+
+
+def encoding_of(path: Path, named: str | None) -> str:
+    """Return the codec to read a text file with; raises SettingsError if `named` is none."""
+    try:
+        if named is not None and codecs.lookup(named).name != "utf-8":
+            return codecs.lookup(named).name
+    except LookupError as e:
+        remedy = "name one that Python knows, as in cp1252, latin-1 or utf-16"
+        raise SettingsError(f"there is no encoding {named!r}", where="--encoding", remedy=remedy) from e
+    start = head(path)
+    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    if marked is None and b"\0" in start[:4]:
+        raise BrokenRow("the file is not UTF-8", where=f"{path}:1", remedy=_encoding_remedy(start))
+    return marked or "utf-8-sig"
+
+
+def head(path: Path) -> bytes:
+    """Return the first 64 KB of the file, decompressed."""
+    with open_bytes(path) as file:
+        return file.read(_HEAD_BYTES)
+
+
+@contextmanager
+def open_text(path: Path, encoding: str) -> Iterator[io.TextIOWrapper]:
+    """Open the file as text with its line ends; raises BrokenRow with the likely encoding if it has another one."""
+    with open_bytes(path) as file:
+        try:
+            yield io.TextIOWrapper(file, encoding=encoding, newline="")
+        except UnicodeError as e:
+            line, sample = _first_undecodable(path, encoding)
+            what = f"the file is not {'UTF-8' if encoding == 'utf-8-sig' else encoding}"
+            raise BrokenRow(what, where=f"{path}:{line}", remedy=_encoding_remedy(sample)) from e
+
+
+def _first_undecodable(path: Path, encoding: str) -> tuple[int, bytes]:
+    """Return the first line that cannot be decoded and the text around it: the decoder reads ahead of the rows."""
+    with open_bytes(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode(encoding)
+            except UnicodeError:
+                return number, line + file.read(_HEAD_BYTES)
+    return 1, head(path)
+
+
+def _encoding_remedy(sample: bytes) -> str:
+    import charset_normalizer  # only for this error: it takes 30 ms to import
+
+    best = charset_normalizer.from_bytes(sample, cp_isolation=list(_LIKELY_ENCODINGS)).best()
+    if best is None:
+        return "name its encoding with --encoding, as in --encoding cp1252"
+    line = str(best).splitlines()[0][:60]
+    encoding = next((each for each in _LIKELY_ENCODINGS if each in best.could_be_from_charset), best.encoding)
+    return f"--encoding {encoding} reads {line!r} here; name another one if that is wrong"
