@@ -61,6 +61,7 @@ def take_back(url: str) -> None:
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (
+            *(f"ALTER TABLE ledger_places DROP COLUMN {name}" for name in ("without_transaction", "additional")),
             "ALTER TABLE dead_letters DROP COLUMN produced_us",
             "DROP TABLE alert_words",
             *(f"DROP INDEX alerts_by_{name}" for name in ("commit", "score", "amount", "loss")),
