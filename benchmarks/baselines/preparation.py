@@ -57,6 +57,7 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     from pyspark.ml.feature import VectorAssembler
 
     from fraudstream.messages.ledger import Range
+    from fraudstream.scoring.message_format import MessageFormat
     from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import remarkable
 
@@ -69,7 +70,7 @@ def prepare(bootstrap: str, topic: str, model: Path, folder: Path) -> None:
     options = cluster.spark_options(is_local=True)
     with options as kafka, batch_spark(settings, "peers", jars_for(settings).connector) as spark:
         scorer = load_scorer(artifact, deployment)
-        exceptions = list(remarkable(spark, scorer, kafka, topic, ranges, settings.max_record_bytes))
+        exceptions = list(remarkable(spark, scorer, kafka, topic, ranges, MessageFormat.of(settings)))
         names = [feature.name for feature in by_component(scorer.features)]
         # What it lacks is passed over: by default the assembler ends the query at the first null.
         assembler = VectorAssembler(inputCols=names, outputCol=scorer.scaler.getOrDefault("inputCol"))

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.detector.query import detect
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import Header, Topic
 
@@ -28,7 +29,7 @@ def test_a_time_beyond_the_calendar_is_left_out(spark: SparkSession, scorer: Sco
     frame = spark.createDataFrame(rows, SCHEMA).withColumn("timestamp", F.expr("timestamp_millis(millis)"))
     topics = {topic: topic.value for topic in Topic}
     records = detect(
-        frame.drop("millis"), scorer, topics, partitions=1, sample_every=10_000, max_record_bytes=4_000
+        frame.drop("millis"), scorer, topics, MessageFormat(4_000), partitions=1, sample_every=10_000
     ).collect()
     produced = []
     for record in (each for each in records if each.topic != "detector_events"):

@@ -13,6 +13,7 @@ from fraudstream.detector.query import QuerySettings, Trigger, start_query
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.runtime.processes import wait_until
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic
 
@@ -29,7 +30,7 @@ def settings(cluster: Cluster, tmp_path: Path) -> QuerySettings:
         trigger=Trigger.MICRO_BATCH,
         interval="1 second",
         sample_every=1000,
-        max_record_bytes=DEFAULT_MAX_RECORD_BYTES,
+        message_format=MessageFormat(DEFAULT_MAX_RECORD_BYTES),
         partitions=topics[Topic.TRANSACTIONS],
     )
 

@@ -11,6 +11,7 @@ import pytest
 from pyspark.sql import DataFrame, Row, SparkSession
 
 from fraudstream.detector.query import detect
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, Topic, output_limit
 
@@ -21,6 +22,7 @@ SCHEMA = (
     " headers array<struct<key:string,value:binary>>"
 )
 LIMIT = 4_000
+FORMAT = MessageFormat(LIMIT)
 FRAUD = b'{"a":5,"b b":0.10,"c.d":0,"extra":"\xc3\xa4 \\" x"}'
 CLEAR = b'{"a":-5,"b b":0,"c.d":0}'
 
@@ -46,7 +48,7 @@ def records(
     scorer: Scorer, frame: DataFrame, sample_every: int = 10_000_000, topics: Mapping[Topic, str] = TOPICS
 ) -> list[Row]:
     """What leaves, without the samples unless each row is one."""
-    rows = detect(frame, scorer, topics, partitions=2, sample_every=sample_every, max_record_bytes=LIMIT).collect()
+    rows = detect(frame, scorer, topics, FORMAT, partitions=2, sample_every=sample_every).collect()
     return [r for r in rows if sample_every == 1 or r.topic != "detector_events"]
 
 

@@ -13,6 +13,7 @@ from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.messages.ledger import Range, merge_ranges
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.scoring.topic import count_outcomes, remarkable
 from fraudstream.transactions.wire import Outcome
@@ -20,6 +21,7 @@ from fraudstream.transactions.wire import Outcome
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
 LIMIT = 4_000
+FORMAT = MessageFormat(LIMIT)
 FRAUD, CLEAR, UNSCORABLE = b'{"a":5,"b b":0,"c.d":0}', b'{"a":-5,"b b":0,"c.d":0}', b'{"a":5}'
 CYCLE: tuple[bytes | None, ...] = (FRAUD, CLEAR, UNSCORABLE, CLEAR, b"[1]", None, b'{"a":"' + b"x" * LIMIT + b'"}')
 OUTCOMES = (
@@ -63,21 +65,21 @@ def test_outcomes_are_counted_by_partition_and_overlaps_once(
     spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], filled: str
 ) -> None:
     ranges = [Range(0, 0, 10), Range(0, 5, 20), Range(0, 60, ROWS), Range(1, 69, ROWS), Range(1, 3, 3)]
-    counts = count_outcomes(spark, scorer, kafka, filled, ranges, LIMIT)
+    counts = count_outcomes(spark, scorer, kafka, filled, ranges, FORMAT)
     expected = Counter(OUTCOMES[offset % 7] for offset in (*range(20), *range(60, ROWS)))
     assert counts == {0: expected, 1: Counter({Outcome.DEAD_LETTER: 1})}
 
 
 def test_nothing_asked_is_nothing_counted(spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str]) -> None:
-    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [], LIMIT) == {}
-    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [Range(3, 1, 1)], LIMIT) == {3: Counter()}
+    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [], FORMAT) == {}
+    assert count_outcomes(spark, scorer, kafka, "no-such-topic", [Range(3, 1, 1)], FORMAT) == {3: Counter()}
 
 
 def test_what_is_not_clear_is_named_with_its_score_and_id(
     spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], filled: str
 ) -> None:
     ranges = [Range(0, 0, 7), Range(1, 7, 14), Range(1, 21, 28)]
-    exceptions = sorted(remarkable(spark, scorer, kafka, filled, ranges, LIMIT))
+    exceptions = sorted(remarkable(spark, scorer, kafka, filled, ranges, FORMAT))
     places = [(0, offset) for offset in range(7)] + [(1, offset) for offset in (*range(7, 14), *range(21, 28))]
     assert [(each.partition, each.offset, each.outcome) for each in exceptions] == [
         (partition, offset, OUTCOMES[offset % 7])
@@ -102,5 +104,5 @@ def test_records_that_retention_took_are_passed_over(
     admin = open_admin(cluster)
     for deleted in admin.delete_records([TopicPartition(topic, 0, 4)]).values():
         deleted.result(timeout=30)
-    counts = count_outcomes(spark, scorer, kafka, topic, [Range(0, 0, 10)], LIMIT)
+    counts = count_outcomes(spark, scorer, kafka, topic, [Range(0, 0, 10)], FORMAT)
     assert counts == {0: Counter({Outcome.CLEAR: 6})}

@@ -112,11 +112,12 @@ def _retained(facts: Facts, span: Range) -> Range:
 def _score_again(
     facts: Facts, settings: Settings, kafka: Mapping[str, str], spark: SparkSession, run: _Run, artifact: ModelArtifact
 ) -> Iterator[Finding]:
+    from fraudstream.scoring.message_format import MessageFormat
     from fraudstream.scoring.scorer import load_scorer
     from fraudstream.scoring.topic import count_records, remarkable
 
     scorer = load_scorer(artifact, run.deployment)
-    where, limit = (kafka, facts.topic), settings.max_record_bytes
+    where, message_format = (kafka, facts.topic), MessageFormat.of(settings)
     entries: list[tuple[Range, str, int, list[int]]] = []
     for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
         span = Range(partition, start, until)
@@ -129,7 +130,7 @@ def _score_again(
         entries = [entry for entry in entries if held[entry[0]] >= entry[2]]
         facts.compacted_entries += before - len(entries)
         run = replace(run, ranges=merge_ranges(each for each, *_ in entries))
-    scores = remarkable(spark, scorer, *where, run.ranges, limit)
+    scores = remarkable(spark, scorer, *where, run.ranges, message_format)
     rows = ((run.number, each.partition, each.offset, each.outcome.value, each.score) for each in scores)
     facts.add("rescores", rows)
     yield from _compare_offsets(facts, run)

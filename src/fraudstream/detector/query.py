@@ -15,7 +15,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.route import Topics, route
 from fraudstream.errors import SettingsError
 from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, record_text
+from fraudstream.scoring.message_format import MessageFormat
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 OUTCOMES_OBSERVED = "outcomes"
@@ -41,36 +42,38 @@ _INTERVAL: Final = re.compile(rf"\s*(\d+)\s*({'|'.join(_UNITS)})s?\s*", re.IGNOR
 
 
 def detect(
-    records: DataFrame, scorer: Scorer, topics: Topics, *, partitions: int, sample_every: int, max_record_bytes: int
+    records: DataFrame,
+    scorer: Scorer,
+    topics: Topics,
+    message_format: MessageFormat,
+    *,
+    partitions: int,
+    sample_every: int,
 ) -> DataFrame:
     """Turn records of Kafka's source, with headers, into records for Kafka's sink, in two stages.
 
     Every transaction is parsed once and predicted once; only what is suspect, not screened or sampled gets the full
     verdict. A single stage that does everything for every transaction was measured at half the rate. Outcomes are
     counted for the partitions from 0 to below `partitions`; one transaction in `sample_every` is also emitted as a
-    sample; one of more than `max_record_bytes` is a dead letter.
+    sample.
     """
-    texts = (
-        records.observe(
-            RECORDS_OBSERVED,
-            *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
-        )
-        .select(
-            TopicColumn.KEY,
-            TopicColumn.VALUE,
-            TopicColumn.TOPIC,
-            TopicColumn.PARTITION,
-            TopicColumn.OFFSET,
-            TopicColumn.TIMESTAMP,
-            TopicColumn.HEADERS,
-            record_text(max_record_bytes).alias(Projected.TEXT),
-        )
-        .withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
+    columns = records.observe(
+        RECORDS_OBSERVED,
+        *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
+    ).select(
+        TopicColumn.KEY,
+        TopicColumn.VALUE,
+        TopicColumn.TOPIC,
+        TopicColumn.PARTITION,
+        TopicColumn.OFFSET,
+        TopicColumn.TIMESTAMP,
+        TopicColumn.HEADERS,
     )
+    texts = message_format.transactions(columns).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, max_record_bytes)
+    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, message_format)
 
 
 def observed_name(outcome: Outcome, partition: int) -> str:
@@ -132,7 +135,7 @@ class QuerySettings:
     trigger: Trigger
     interval: str
     sample_every: int
-    max_record_bytes: int
+    message_format: MessageFormat
     partitions: int
     start: str = "earliest"
 
@@ -176,16 +179,16 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
         source.load(),
         scorer,
         settings.topics,
+        settings.message_format,
         partitions=settings.partitions,
         sample_every=settings.sample_every,
-        max_record_bytes=settings.max_record_bytes,
     )
     writer = (
         records.writeStream.queryName("detector")
         .format("kafka")
         .options(**settings.kafka)
         # A record above the producer's limit would stop the query for good.
-        .option("kafka.max.request.size", output_limit(settings.max_record_bytes))
+        .option("kafka.max.request.size", output_limit(settings.message_format.max_record_bytes))
         .option("checkpointLocation", str(settings.checkpoint.absolute()))
     )
     if settings.trigger is Trigger.REALTIME:

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
 from fraudstream.transactions.wire import LONGEST_KEY, AlertField, EventField, EventType, Header, Outcome, Topic
 
@@ -24,19 +25,19 @@ _HEADERS = T.ArrayType(
 )
 
 
-def route(scored: DataFrame, scorer: Scorer, topics: Topics, max_record_bytes: int) -> DataFrame:
+def route(scored: DataFrame, scorer: Scorer, topics: Topics, message_format: MessageFormat) -> DataFrame:
     """Turn scored transactions into records for Kafka's sink (`topic`, `key`, `value`, `headers`).
 
     A sampled transaction is emitted twice: by its outcome (nothing for a clear one) and as a sample. `scored` has the
-    columns `sampled`, `as_expected`, `is_object`, `imputed`, `score` and `outcome`. A value above `max_record_bytes`,
-    the limit of the input, is truncated, with its original size in a header.
+    columns `sampled`, `as_expected`, `is_object`, `imputed`, `score` and `outcome`. A value above the limit
+    of the input is truncated, with its original size in a header.
     """
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
     dead_letter = _record(
         F.lit(topics[Topic.DEAD_LETTERS]),
-        _capped(TopicColumn.VALUE, max_record_bytes),
-        _dead_letter_headers(max_record_bytes),
+        _capped(TopicColumn.VALUE, message_format.max_record_bytes),
+        _dead_letter_headers(message_format),
     )
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(topics[Topic.ALERTS])).otherwise(F.lit(topics[Topic.UNSCORABLE])),
@@ -154,7 +155,7 @@ def _capped(column: str, limit: int) -> Column:
     return F.when(F.octet_length(value) > F.lit(limit), F.substring(value, 1, limit)).otherwise(value)
 
 
-def _dead_letter_headers(max_record_bytes: int) -> Column:
+def _dead_letter_headers(message_format: MessageFormat) -> Column:
     """Build the record's original headers and, as Kafka Connect does, those for its origin and the error."""
     headers = F.coalesce(F.col(TopicColumn.HEADERS), F.array().cast(_HEADERS))
     size = F.aggregate(
@@ -162,27 +163,27 @@ def _dead_letter_headers(max_record_bytes: int) -> Column:
         F.lit(0),
         lambda total, each: total + F.coalesce(F.octet_length(each["key"]) + F.octet_length(each["value"]), F.lit(0)),
     )
-    headers = F.when(size <= F.lit(max_record_bytes), headers).otherwise(F.array().cast(_HEADERS))
+    headers = F.when(size <= F.lit(message_format.max_record_bytes), headers).otherwise(F.array().cast(_HEADERS))
     errors = F.array(
         _header(Header.ERROR_TOPIC, F.col(TopicColumn.TOPIC)),
         _header(Header.ERROR_PARTITION, F.col(TopicColumn.PARTITION).cast("string")),
         _header(Header.ERROR_OFFSET, F.col(TopicColumn.OFFSET).cast("string")),
         _header(Header.ERROR_STAGE, F.lit("VALUE_CONVERTER")),
-        _header(Header.ERROR_MESSAGE, dead_letter_reason(max_record_bytes)),
+        _header(Header.ERROR_MESSAGE, dead_letter_reason(message_format)),
         _header(Header.ERROR_ORIGINAL_BYTES, F.coalesce(F.octet_length(TopicColumn.VALUE), F.lit(0)).cast("string")),
         _header(Header.PRODUCED_AT, time_text(F.col(TopicColumn.TIMESTAMP))),
     )
     return F.concat(headers, errors.cast(_HEADERS))
 
 
-def dead_letter_reason(max_record_bytes: int) -> Column:
+def dead_letter_reason(message_format: MessageFormat) -> Column:
     """Describe why the value cannot be parsed as a transaction."""
-    value = F.col(TopicColumn.VALUE)
+    value, limit = F.col(TopicColumn.VALUE), message_format.max_record_bytes
     text = value.cast("string")
     return (
         F.when(value.isNull(), F.lit("tombstone: the record has no value"))
         .when(F.octet_length(value) == 0, F.lit("the value is empty"))
-        .when(F.octet_length(value) > max_record_bytes, F.lit(f"the value is larger than {max_record_bytes} bytes"))
+        .when(F.octet_length(value) > limit, F.lit(f"the value is larger than {limit} bytes"))
         .when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
         .when(~F.startswith(F.ltrim(text), F.lit("{")), F.lit("the value is not a JSON object"))
         .otherwise(F.lit("the value is not one well-formed JSON object"))

@@ -44,6 +44,7 @@ from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
 from fraudstream.runtime.spark_settings import CORES, cores_for
+from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DetectorState, EventType, Outcome, Topic
@@ -191,7 +192,7 @@ def _supervisor(
             trigger=trigger,
             interval=_interval(settings, trigger),
             sample_every=settings.sample_every,
-            max_record_bytes=settings.max_record_bytes,
+            message_format=MessageFormat.of(settings),
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
         )
@@ -227,7 +228,7 @@ def _keeper(
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, settings.max_record_bytes)
+        return count_outcomes(spark, scorer, kafka, topic, ranges, MessageFormat.of(settings))
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,

@@ -58,12 +58,6 @@ class ScoreColumn:
     OUTCOME: Final = "outcome"
 
 
-def record_text(max_record_bytes: int) -> Column:
-    """Return the value as text; null if it exceeds the limit, and so is not a transaction."""
-    fits = F.octet_length(TopicColumn.VALUE) <= F.lit(max_record_bytes)
-    return F.when(fits, F.col(TopicColumn.VALUE).cast("string"))
-
-
 def header(name: Header) -> Column:
     """Return the first value of a header as text; null if absent."""
     matches = F.filter(F.col(TopicColumn.HEADERS), lambda each: each["key"] == F.lit(name.value))

@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.messages.ledger import Range, merge_ranges
-from fraudstream.model.features.reading import Projected
-from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, record_text
+from fraudstream.scoring.message_format import MessageFormat
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id
 from fraudstream.transactions.wire import Outcome
 
 
@@ -27,29 +27,39 @@ class Remarkable(NamedTuple):
 
 
 def count_outcomes(
-    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], topic: str, ranges: Iterable[Range], max_bytes: int
+    spark: SparkSession,
+    scorer: Scorer,
+    kafka: Mapping[str, str],
+    topic: str,
+    ranges: Iterable[Range],
+    message_format: MessageFormat,
 ) -> dict[int, Counter[Outcome]]:
     """Count the records of the ranges by outcome, including clear ones, for each partition of the ranges.
 
     `spark` is a session with the Kafka connector, `kafka` are options of `Cluster.spark_options`. Overlapping or
     adjacent ranges are read once; missing offsets are skipped, so that the counts add up to the number of existing
-    records. A transaction of more than `max_bytes` is a dead letter.
+    records.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome]] = {each.partition: Counter() for each in ranges}
     for records in _read(spark, kafka, topic, ranges):
-        scored = _score(records, scorer, max_bytes)
+        scored = scorer.verdicts(message_format.transactions(records))
         for row in scored.groupBy(TopicColumn.PARTITION, ScoreColumn.OUTCOME).count().collect():
             counts[row[TopicColumn.PARTITION]][Outcome(row[ScoreColumn.OUTCOME])] += row["count"]
     return counts
 
 
 def remarkable(
-    spark: SparkSession, scorer: Scorer, kafka: Mapping[str, str], topic: str, ranges: Iterable[Range], max_bytes: int
+    spark: SparkSession,
+    scorer: Scorer,
+    kafka: Mapping[str, str],
+    topic: str,
+    ranges: Iterable[Range],
+    message_format: MessageFormat,
 ) -> Iterator[Remarkable]:
     """Yield every record of the ranges whose outcome is not clear, unordered; arguments as for `count_outcomes`."""
     for records in _read(spark, kafka, topic, list(ranges)):
-        scored = _score(records, scorer, max_bytes)
+        scored = scorer.verdicts(message_format.transactions(records))
         selected = scored.where(F.col(ScoreColumn.OUTCOME) != Outcome.CLEAR.value).select(
             TopicColumn.PARTITION, TopicColumn.OFFSET, ScoreColumn.OUTCOME, ScoreColumn.SCORE, alert_id()
         )
@@ -73,10 +83,6 @@ def count_records(
             (match,) = (each for each in together[row["read"]] if each.partition == row[TopicColumn.PARTITION])
             counts[match] = row["count"]
     return counts
-
-
-def _score(records: DataFrame, scorer: Scorer, max_bytes: int) -> DataFrame:
-    return scorer.verdicts(records.withColumn(Projected.TEXT, record_text(max_bytes)))
 
 
 _MOST_READS_IN_A_PLAN = 16
