@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
+from fraudstream.scoring.avro import is_framed
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
 from fraudstream.transactions.wire import LONGEST_KEY, AlertField, EventField, EventType, Header, Outcome, Topic
@@ -180,11 +181,15 @@ def dead_letter_reason(message_format: MessageFormat) -> Column:
     """Describe why the value cannot be parsed as a transaction."""
     value, limit = F.col(TopicColumn.VALUE), message_format.max_record_bytes
     text = value.cast("string")
-    return (
+    case = (
         F.when(value.isNull(), F.lit("tombstone: the record has no value"))
         .when(F.octet_length(value) == 0, F.lit("the value is empty"))
         .when(F.octet_length(value) > limit, F.lit(f"the value is larger than {limit} bytes"))
-        .when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
+    )
+    if message_format.catalog is not None:
+        case = case.when(is_framed(value), message_format.catalog.reason(value))
+    return (
+        case.when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
         .when(~F.startswith(F.ltrim(text), F.lit("{")), F.lit("the value is not a JSON object"))
         .otherwise(F.lit("the value is not one well-formed JSON object"))
     )
