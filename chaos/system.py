@@ -16,6 +16,7 @@ from benchmarks.system.resources import family
 
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
+from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.demo.child import Child, log_tail
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
@@ -141,7 +142,8 @@ class System:
         layout = self.layout
         self._begin(
             PRODUCER, "--data", layout.payments.source.path, "--bootstrap-servers", self._through(PRODUCER),
-            "--progress-file", layout.progress, "--rate", layout.rate, "--loop", "--resume", command="produce",
+            "--progress-file", layout.progress, "--rate", layout.rate, "--loop", "--resume",
+            *(["--avro"] if f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY" in layout.environment else []), command="produce",
         )  # fmt: skip
         self.await_ready(PRODUCER)
 

@@ -1,6 +1,7 @@
 """The commands `broker`, `produce`, `detect`, `relay`, `dashboard` and `demo`."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def broker(
 @click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
 @click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
 @click.option("--progress-file", type=options.PATH, help="The progress file  [.produce/...]")
+@click.option("--avro", is_flag=True, help="Send Avro, with schemas that it registers at FRAUDSTREAM_SCHEMA_REGISTRY.")
 @_changing_column("--column-from", help="Omit a column before a row (from 0), so that it appears there. Repeatable.")
 @_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
 @setting("partitions")
@@ -88,23 +90,27 @@ def produce(
     loop: bool,
     resume: bool,
     progress_file: Path | None,
+    avro: bool,
     column_from: tuple[tuple[str, int], ...],
     column_until: tuple[tuple[str, int], ...],
     **flags: object,
 ) -> None:
-    """Stream the rows of a CSV as JSON to the topic credit_card_transactions."""
+    """Stream the rows of a CSV as JSON, or Avro, to the topic credit_card_transactions."""
     from rich.console import Console
 
+    from fraudstream.kafka.avro_encoder import AvroEncoder
     from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
     from fraudstream.kafka.production import expected_rows, show_production, summary
     from fraudstream.kafka.progress import progress_path
+    from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
     from fraudstream.transactions.csv_source import ColumnSpans, open_csv, with_spans
 
     settings = Settings.load(**flags)
-    source = with_spans(open_csv(data), ColumnSpans(dict(column_from), dict(column_until)))
+    opened = open_csv(data)
+    source = with_spans(opened, ColumnSpans(dict(column_from), dict(column_until)))
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")
     plan = ProducePlan(
@@ -116,6 +122,10 @@ def produce(
         resume=resume,
         ready_file=settings.ready_file,
     )
+    if avro:
+        registry, subject = SchemaRegistry.required(settings), subject_of(plan.topic)
+        numeric = dict(zip(opened.columns, opened.numeric, strict=True))
+        plan = replace(plan, encode=AvroEncoder(numeric, partial(registry.register, subject)))
     console = Console(stderr=True)
     with stop_signals() as stopped, show_production(console, expected_rows(data, limit, loop)) as show:
         produced = produce(source, plan, stopped=stopped, show=show)

@@ -68,6 +68,7 @@ class ProducePlan:
         limit: End after this many rows of the run, including those of earlier sessions.
         resume: Resume the run in the progress file, if there is one.
         ready_file: Written just before the first row is sent.
+        encode: Turns a row's JSON into the record's value.
     """
 
     cluster: Cluster
@@ -77,6 +78,7 @@ class ProducePlan:
     loop: bool = False
     resume: bool = False
     ready_file: Path | None = None
+    encode: Callable[[bytes], bytes] = lambda row: row
 
     @property
     def topic(self) -> str:
@@ -167,7 +169,7 @@ class _Session:
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
                 headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
-                if not self._enqueue(number, row, payload, headers, stopped):
+                if not self._enqueue(number, row, plan.encode(payload), headers, stopped):
                     return
                 number += 1
             if not plan.loop or (start == 0 and number == first):

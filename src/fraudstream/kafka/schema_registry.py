@@ -46,14 +46,23 @@ class SchemaRegistry:
         if ca is not None and not ca.is_file():
             where = f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY_CA"
             raise SettingsError(f"there is no file {ca}", where=where, remedy="correct it, or omit it")
-        trust = {} if ca is None else {"ca_certs": str(ca)}
-        return cls(settings.schema_registry.rstrip("/"), urllib3.PoolManager(headers=headers, **trust))
+        pool = urllib3.PoolManager(headers=headers, ca_certs=None if ca is None else str(ca))
+        return cls(settings.schema_registry.rstrip("/"), pool)
+
+    @classmethod
+    def required(cls, settings: Settings) -> Self:
+        """Make the client of the settings; raises SettingsError also if they name no registry."""
+        if (registry := cls.of(settings)) is None:
+            variable = f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY"
+            raise SettingsError("Avro needs a schema registry", where=variable, remedy="set it to the registry's URL")
+        return registry
 
     def versions(self, subject: str, newest: int) -> dict[int, str]:
         """Return the newest schemas of a subject by id; none if it has none."""
         path = f"/subjects/{quote(subject, safe='')}/versions"
-        found = [self._request("GET", f"{path}/{version}") for version in (self._request("GET", path) or [])[-newest:]]
-        return {each["id"]: _avro(each) for each in found if each is not None}
+        versions = (self._request("GET", path) or [])[-newest:]
+        answers = [self._request("GET", f"{path}/{version}") for version in versions]
+        return {each["id"]: _avro(each) for each in answers if each is not None}
 
     def schema(self, schema_id: int) -> str | None:
         """Return the schema of an id; None if the registry does not have it."""

@@ -1,4 +1,4 @@
-"""Reads records in Confluent's Avro format: a zero byte, a schema id of four bytes, the fields in Avro's binary form."""
+"""Reads records in Confluent's Avro format: a zero byte, four bytes of schema id, the fields in Avro's binary form."""
 
 import re
 from collections.abc import Sequence
@@ -210,6 +210,7 @@ def _without_times(node: Any) -> Any:
     if isinstance(node, list):
         return [_without_times(each) for each in node]
     if isinstance(node, dict):
-        kept = {key: each for key, each in node.items() if not (key == "logicalType" and each in _TIMES)}
-        return {key: _without_times(each) for key, each in kept.items()}
+        return {
+            key: _without_times(each) for key, each in node.items() if not (key == "logicalType" and each in _TIMES)
+        }
     return node
