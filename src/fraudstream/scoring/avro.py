@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import orjson
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -169,7 +169,7 @@ def _problem(spark: SparkSession, schema: str) -> str:
         if len(names) > len(set(names)):
             return "two of its fields differ only in upper and lower case"
         _ = spark.range(0).select(json_of(F.lit(bytearray(_PREFIX_BYTES)), schema)).schema
-    except (PySparkException, Py4JError) as e:
+    except (PySparkException, Py4JJavaError) as e:
         return first_line(e)
     except (ValueError, AttributeError, LookupError, TypeError):
         return "it is not an Avro record"
