@@ -17,7 +17,6 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from functools import partial
 from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, Final
@@ -28,15 +27,12 @@ from benchmarks import study
 from benchmarks.system.backlog import catch_up, fill, steady_rate
 from benchmarks.system.machine import circumstances, write_result
 from benchmarks.system.material import prepare
-from benchmarks.system.schema_registry import running_registry
+from benchmarks.system.schema_registry import VARIABLE, avro_encoder, running_registry
 from benchmarks.system.system import BenchSystem, stopped_at_the_end
 from fraudstream.config import Settings
-from fraudstream.kafka.avro_encoder import AvroEncoder
-from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.model.artifact import load_artifact
 from fraudstream.runtime.engines import java_for
 from fraudstream.transactions.csv_source import open_csv
-from fraudstream.transactions.wire import Topic
 
 PARTITIONS: Final = 4
 AVRO: Final = "avro"
@@ -138,10 +134,8 @@ def main() -> None:
             url = services.enter_context(
                 running_registry(settings.cache, java_for(settings), Path(folder) / "registry.log")
             )
-            os.environ["FRAUDSTREAM_SCHEMA_REGISTRY"] = url
-            register = SchemaRegistry.required(Settings.load()).register
-            numeric = dict(zip(payments.columns, payments.numeric, strict=True))
-            encode = AvroEncoder(numeric, partial(register, subject_of(Topic.TRANSACTIONS)))
+            os.environ[VARIABLE] = url
+            encode = avro_encoder(payments)
         for _ in range(arguments.repeats):
             for kind, model in product(arguments.kinds, models):
                 slow = kind in ("10 % text", "100 % text")

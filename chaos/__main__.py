@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 
 import click
-from benchmarks.system.schema_registry import running_registry
+from benchmarks.system.schema_registry import VARIABLE, running_registry
 
 from chaos import disks
 from chaos.data import make_payments
@@ -78,7 +78,7 @@ def main(
         if avro:
             settings = Settings.load()
             url = running_registry(settings.cache, java_for(settings), folder / "registry.log")
-            os.environ[f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY"] = services.enter_context(url)
+            os.environ[VARIABLE] = services.enter_context(url)
         click.echo(f"prepared in {time.monotonic() - began:.0f} s")
         # The limit is on the faults: a slow training must not leave some of them untried.
         _end_in_order(int(limit) + GRACE_SECONDS)

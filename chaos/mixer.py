@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -69,13 +70,23 @@ class Mixer:
         progress: Where it keeps its progress.
         mixture: How much of what.
         seed: Of all chance.
+        encode: Turns a row into the bytes that the real producer sends.
     """
 
-    def __init__(self, bootstrap: str, payments: Payments, progress: Path, mixture: Mixture, seed: int) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        payments: Payments,
+        progress: Path,
+        mixture: Mixture,
+        seed: int,
+        encode: Callable[[bytes], bytes],
+    ) -> None:
         self._payments = payments
         self._progress = progress
         self._mixture = mixture
         self._chance = Random(seed)
+        self._encode = encode
         self._run = f"chaos-{seed}"
         self._mixed = Mixed()
         self._stop = threading.Event()
@@ -153,7 +164,7 @@ class Mixer:
         while run is not None and run.settled and already < run.settled * self._mixture.again:
             pass_number, row = divmod(self._chance.randrange(run.settled), rows)
             name = event_id(run.run_id, fingerprint, pass_number, row)
-            self._give(self._payments.texts[row], _headers(name, row), None, 0, None, None)
+            self._give(self._encode(self._payments.texts[row]), _headers(name, row), None, 0, None, None)
             already += 1
         return already
 

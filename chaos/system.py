@@ -13,10 +13,10 @@ from typing import Final
 
 import psutil
 from benchmarks.system.resources import family
+from benchmarks.system.schema_registry import is_avro
 
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
-from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.demo.child import Child, log_tail
 from fraudstream.runtime.processes import LOOPBACK, free_port
 
@@ -143,7 +143,7 @@ class System:
         self._begin(
             PRODUCER, "--data", layout.payments.source.path, "--bootstrap-servers", self._through(PRODUCER),
             "--progress-file", layout.progress, "--rate", layout.rate, "--loop", "--resume",
-            *(["--avro"] if f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY" in layout.environment else []), command="produce",
+            *(["--avro"] if is_avro(layout.environment) else []), command="produce",
         )  # fmt: skip
         self.await_ready(PRODUCER)
 

@@ -7,23 +7,30 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
+from fraudstream.config import Settings
+from fraudstream.kafka.avro_encoder import AvroEncoder
+from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, free_port, wait_until
+from fraudstream.transactions.csv_source import CsvSource
+from fraudstream.transactions.wire import Topic
 
 VERSION: Final = "3.0.9"
 SHA256: Final = "2b28181501a20cbf6efcd77f9b7153908fc01f3d3a7c32024c0bd9e1b04c8a43"
 """Of its archive on Maven Central: 109 MB, of the Apache licence 2.0."""
 
+VARIABLE: Final = "FRAUDSTREAM_SCHEMA_REGISTRY"
 START_SECONDS: Final = 180.0
 _SETTINGS: Final = """<ivysettings><settings defaultResolver="central"/><caches defaultCacheDir="{cache}"/>
 <resolvers><ibiblio name="central" m2compatible="true" usepoms="false"{root}/></resolvers></ivysettings>"""
@@ -32,6 +39,18 @@ _MODULE: Final = f"""<ivy-module version="2.0" xmlns:m="http://ant.apache.org/iv
 <dependency org="io.apicurio" name="apicurio-registry-app" rev="{VERSION}" transitive="false">
 <artifact name="apicurio-registry-app" type="tar.gz" ext="tar.gz" m:classifier="all"/>
 </dependency></dependencies></ivy-module>"""
+
+
+def is_avro(environment: Mapping[str, str]) -> bool:
+    """Whether `produce` is to send Avro."""
+    return VARIABLE in environment
+
+
+def avro_encoder(source: CsvSource) -> AvroEncoder:
+    """Make the encoder of `produce --avro` for a source, with the registry of this process's environment."""
+    register = SchemaRegistry.required(Settings.load()).register
+    numeric = dict(zip(source.columns, source.numeric, strict=True))
+    return AvroEncoder(numeric, partial(register, subject_of(Topic.TRANSACTIONS)))
 
 
 def fetch_registry(cache: Path, java: Java) -> Path:
