@@ -8,18 +8,21 @@ import random
 import signal
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 
 import click
 from benchmarks.system.archives import cache_without_archives
+from benchmarks.system.schema_registry import VARIABLE, running_registry
 
 from chaos import disks
 from chaos.data import make_payments
 from chaos.plan import LONG_ROWS, LONG_SECONDS, SHORT_ROWS, SHORT_SECONDS, chosen, long_plan, short_plan
 from chaos.report import joined, to_json
 from chaos.rounds import Player
-from fraudstream.config import ENVIRONMENT_PREFIX
+from fraudstream.config import ENVIRONMENT_PREFIX, Settings
+from fraudstream.runtime.engines import java_for
 
 ROOT = Path(__file__).parents[1]
 KEPT_VARIABLES = ("CACHE", "JAVA_HOME")
@@ -40,6 +43,7 @@ PREPARATION_SECONDS = 900
 )
 @click.option("--server", default="", help="URL of a PostgreSQL server, for the alerts of each round in a database.")
 @click.option("--envelope", default="", help="Send every payment in an envelope, as in the setting: debezium, data ...")
+@click.option("--avro", is_flag=True, help="Send Avro, with a schema registry of its own; odd records stay JSON.")
 @click.option("--keep", type=click.Path(path_type=Path), default=None, help="Leave logs and data in this new folder.")
 def main(
     short: bool,
@@ -50,6 +54,7 @@ def main(
     add_to: Path | None,
     server: str,
     envelope: str,
+    avro: bool,
     keep: Path | None,
 ) -> None:
     """Try to break the guarantee: kill, stop, cut, fill, damage; then count what was lost or doubled.
@@ -69,13 +74,17 @@ def main(
     _end_in_order(PREPARATION_SECONDS)
     _set_environment(short)
     os.environ[f"{ENVIRONMENT_PREFIX}ENVELOPE"] = envelope
-    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary, ExitStack() as services:
         if short:
             os.environ[f"{ENVIRONMENT_PREFIX}CACHE"] = str(cache_without_archives(Path(temporary) / "cache"))
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"{rows:,} payments, a model, and its verdict on each ...")
         payments = make_payments(folder, rows, seed)
+        if avro:
+            settings = Settings.load()
+            url = running_registry(settings.cache, java_for(settings), folder / "registry.log")
+            os.environ[VARIABLE] = services.enter_context(url)
         click.echo(f"prepared in {time.monotonic() - began:.0f} s")
         # The limit is on the faults: a slow training must not leave some of them untried.
         _end_in_order(int(limit) + GRACE_SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -70,17 +71,26 @@ class Mixer:
         progress: Where it keeps its progress.
         mixture: How much of what.
         seed: Of all chance.
+        encode: Turns a row into the bytes that the real producer sends.
         envelope: Where the row is in each record.
     """
 
     def __init__(
-        self, bootstrap: str, payments: Payments, progress: Path, mixture: Mixture, seed: int, envelope: str = ""
+        self,
+        bootstrap: str,
+        payments: Payments,
+        progress: Path,
+        mixture: Mixture,
+        seed: int,
+        encode: Callable[[bytes], bytes],
+        envelope: str = "",
     ) -> None:
         self._envelope = envelope
         self._payments = payments
         self._progress = progress
         self._mixture = mixture
         self._chance = Random(seed)
+        self._encode = encode
         self._run = f"chaos-{seed}"
         self._mixed = Mixed()
         self._stop = threading.Event()
@@ -159,7 +169,7 @@ class Mixer:
         while run is not None and run.settled and already < run.settled * self._mixture.again:
             pass_number, row = divmod(self._chance.randrange(run.settled), rows)
             name = event_id(run.run_id, fingerprint, pass_number, row)
-            self._give(self._text(row), _headers(name, row), None, 0, None, None)
+            self._give(self._encode(self._text(row)), _headers(name, row), None, 0, None, None)
             already += 1
         return already
 

@@ -11,6 +11,7 @@ from random import Random
 from typing import Final
 
 from benchmarks.study import new_database
+from benchmarks.system.schema_registry import avro_encoder, is_avro
 from sqlalchemy.exc import DBAPIError
 
 from chaos import disks
@@ -114,7 +115,8 @@ class Player:
     def _play(self, system: System, each: Round, seed: int) -> RoundResult:
         result, chance = RoundResult(each), Random(seed)
         envelope = self.environment.get(f"{ENVIRONMENT_PREFIX}ENVELOPE", "")
-        mixer = Mixer(system.bootstrap, self.payments, system.layout.progress, each.mixture, seed, envelope)
+        encode = avro_encoder(self.payments.source) if is_avro(self.environment) else bytes
+        mixer = Mixer(system.bootstrap, self.payments, system.layout.progress, each.mixture, seed, encode, envelope)
         began = time.monotonic()
         system.produce()
         mixer.start()

@@ -13,6 +13,7 @@ from typing import Final
 
 import psutil
 from benchmarks.system.resources import family
+from benchmarks.system.schema_registry import is_avro
 
 from chaos.data import FRAUDSTREAM, Payments
 from chaos.proxy import Proxies, Proxy, running
@@ -141,7 +142,8 @@ class System:
         layout = self.layout
         self._begin(
             PRODUCER, "--data", layout.payments.source.path, "--bootstrap-servers", self._through(PRODUCER),
-            "--progress-file", layout.progress, "--rate", layout.rate, "--loop", "--resume", command="produce",
+            "--progress-file", layout.progress, "--rate", layout.rate, "--loop", "--resume",
+            *(["--avro"] if is_avro(layout.environment) else []), command="produce",
         )  # fmt: skip
         self.await_ready(PRODUCER)
 

@@ -57,6 +57,16 @@ class Settings(BaseSettings):
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
     )
     api: str = Field("http://127.0.0.1:5000", description="The dashboard that the relay posts to.")
+    schema_registry: str | None = Field(
+        None,
+        pattern=r"^https?://[^@\s]+$",
+        description="URL of a schema registry with Confluent's API, to read Avro records and for `produce --avro`.",
+    )
+    schema_registry_user: str | None = Field(None, description="User name, or API key, at the schema registry.")
+    schema_registry_password: SecretStr | None = Field(None, description="Password, or API secret, of that user.")
+    schema_registry_ca: Path | None = Field(
+        None, description="PEM file with the authorities to trust at the schema registry; by default the system's."
+    )
     relay_id: str | None = Field(
         None,
         pattern="^[A-Za-z0-9._-]{1,249}$",

@@ -25,6 +25,7 @@ FraudstreamError
 │   ├── KafkaAccessDenied      Kafka's authorizer does not allow an operation
 │   ├── BrokerFailed           our own broker exited or never became ready
 │   └── TopicMissing           a topic does not exist
+├── SchemaRegistryFailed       the schema registry does not answer, or refuses a request
 ├── SparkFailed                Spark could not start, or an operation failed
 ├── DetectorError              the streaming query cannot run
 │   ├── CheckpointInUse        another detector is using the checkpoint
@@ -209,6 +210,10 @@ class BrokerFailed(KafkaFailure):
 
 class TopicMissing(KafkaFailure):
     """Raised when a topic does not exist."""
+
+
+class SchemaRegistryFailed(FraudstreamError):
+    """Raised when the schema registry does not answer, or refuses a request."""
 
 
 class SparkFailed(FraudstreamError):

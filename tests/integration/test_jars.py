@@ -96,7 +96,9 @@ def test_an_empty_cache_is_said_with_its_remedy(tmp_path: Path) -> None:
 @pytest.mark.spark
 def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> None:
     jars = find_jars(fetch.cache, fetch.pins)
-    assert [jar.name for jar in jars.connector] == [f"org.apache.spark_spark-sql-kafka-0-10_2.13-{SPARK_VERSION}.jar"]
+    assert [jar.name for jar in jars.connector] == [
+        f"org.apache.spark_spark-{name}_2.13-{SPARK_VERSION}.jar" for name in ("avro", "sql-kafka-0-10")
+    ]
     assert [jar.name.partition("-")[0] for jar in jars.broker] == [
         "org.apache.kafka_kafka",
         "org.apache.kafka_kafka_2.13",
@@ -142,12 +144,13 @@ def test_a_jar_whose_content_was_changed_is_refused_and_named(fetched: Path, fet
 
 @pytest.mark.spark
 def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, fetch: Fetch) -> None:
-    (jar,) = find_jars(fetched, fetch.pins).connector
+    jars = find_jars(fetched, fetch.pins).connector
+    jar = jars[0]
     was = jar.stat()
     jar.write_bytes(bytes(was.st_size))
     # As if nobody had touched it: what has size and time as noted is not read at each start.
     os.utime(jar, ns=(was.st_atime_ns, was.st_mtime_ns))
-    assert find_jars(fetched, fetch.pins).connector == (jar,)
+    assert find_jars(fetched, fetch.pins).connector == jars
     with pytest.raises(JarsChanged) as error:
         find_jars(fetched, fetch.pins, reread=True)
     assert error.value.where == str(jar)
@@ -155,7 +158,7 @@ def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, 
 
 @pytest.mark.spark
 def test_a_list_that_agrees_with_a_changed_jar_does_not_make_it_good(fetched: Path, fetch: Fetch) -> None:
-    (jar,) = find_jars(fetched, fetch.pins).connector
+    jar = find_jars(fetched, fetch.pins).connector[0]
     jar.write_bytes(bytes(jar.stat().st_size))
     listed = json.loads((jar.parent / "jars.json").read_text())
     listed["jars"][0] |= {"mtime_ns": jar.stat().st_mtime_ns, "sha256": hashlib.sha256(jar.read_bytes()).hexdigest()}
@@ -200,7 +203,7 @@ def test_what_an_interrupted_fetch_left_behind_does_not_hinder_the_next(
     unfinished.mkdir(parents=True)
     (unfinished / "some.jar").write_bytes(b"half")
     pins = pins_of(tmp_path / "repository")
-    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None, pins).connector) == 1
+    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None, pins).connector) == len(CONNECTOR.coordinates)
 
 
 @pytest.mark.spark

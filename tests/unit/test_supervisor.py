@@ -23,6 +23,7 @@ from fraudstream.errors import (
     KafkaFailure,
     ModelCorrupt,
     ModelNotFound,
+    SchemaRegistryFailed,
 )
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.runtime.processes import wait_until
@@ -136,6 +137,16 @@ class World:
         self.ready = threading.Event()
         self.stop = threading.Event()
         self.ready_count = 0
+        self.registry: FraudstreamError | None = None
+        self.new_ids: list[int] = []
+
+    def fetch_schemas(self) -> list[str]:
+        if self.registry is not None:
+            raise self.registry
+        return ["schema id 7 is not in the registry"] if self.started else []
+
+    def new_schema(self, error: Exception) -> int | None:
+        return self.new_ids.pop() if self.new_ids else None
 
     def start(self, artifact: Any, deployment: Deployment) -> Any:
         self.started.append(deployment)
@@ -160,6 +171,8 @@ class World:
             partitions=self.partitions,
             events=self.events,  # type: ignore[arg-type]  # the two methods that are used
             on_ready=self.on_ready,
+            fetch_schemas=self.fetch_schemas,
+            new_schema=self.new_schema,
         )
 
     def run(self) -> threading.Thread:
@@ -359,3 +372,29 @@ def test_an_unusable_model_ends_the_wait_with_its_error() -> None:
 
     with pytest.raises(ModelCorrupt):
         wait_for_model(resolve, Events(), threading.Event())  # type: ignore[arg-type]
+
+
+def test_a_query_that_fails_for_a_new_schema_id_is_started_again_without_a_failure() -> None:
+    world = World(*(Query(PySparkException("a task failed")) for _ in range(7)), Query())
+    world.new_ids = [7] * 7
+    thread = world.run()
+    assert wait_until(lambda: len(world.started) == 8, 60)
+    world.stop.set()
+    thread.join()
+    assert world.events.reports.count(("query", "schema id 7 is new: the query restarts with it")) == 7
+    assert ("query", "schema id 7 is not in the registry") in world.events.reports
+    assert not [message for _, message in world.events.reports if "failed" in message]
+
+
+def test_no_query_is_started_while_the_schema_registry_is_down() -> None:
+    world = World(Query())
+    world.registry = SchemaRegistryFailed("the schema registry does not answer", where="http://127.0.0.1:1")
+    thread = world.run()
+    waiting = ("failing", "the schema registry does not answer (http://127.0.0.1:1)")
+    assert wait_until(lambda: waiting in world.events.states, 60)
+    assert world.started == []
+    world.registry = None
+    assert world.ready.wait(60)
+    world.stop.set()
+    thread.join()
+    assert world.events.states.count(waiting) == 1

@@ -1,6 +1,7 @@
 """The commands `broker`, `produce`, `detect`, `relay`, `dashboard` and `demo`."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import click
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
+from fraudstream.errors import SettingsError
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import Topic
@@ -79,6 +81,7 @@ def broker(
 @click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
 @click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
 @click.option("--progress-file", type=options.PATH, help="The progress file  [.produce/...]")
+@click.option("--avro", is_flag=True, help="Send Avro, with schemas that it registers at FRAUDSTREAM_SCHEMA_REGISTRY.")
 @_changing_column("--column-from", help="Omit a column before a row (from 0), so that it appears there. Repeatable.")
 @_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
 @setting("partitions")
@@ -91,20 +94,24 @@ def produce(
     loop: bool,
     resume: bool,
     progress_file: Path | None,
+    avro: bool,
     column_from: tuple[tuple[str, int], ...],
     column_until: tuple[tuple[str, int], ...],
     **flags: object,
 ) -> None:
-    """Stream the rows of payment files as JSON to the topic credit_card_transactions."""
+    """Stream the rows of payment files, as JSON or Avro, to the topic credit_card_transactions."""
     from rich.console import Console
 
+    from fraudstream.kafka.avro_encoder import AvroEncoder
     from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
     from fraudstream.kafka.production import expected_rows, show_production, summary
     from fraudstream.kafka.progress import progress_path
+    from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
     from fraudstream.transactions.column_spans import ColumnSpans, with_spans
+    from fraudstream.transactions.envelope import wrapped
 
     settings = Settings.load(**flags)
     payments = options.open_payments(data, reading)
@@ -119,8 +126,15 @@ def produce(
         loop=loop,
         resume=resume,
         ready_file=settings.ready_file,
-        envelope=settings.envelope,
+        encode=partial(wrapped, envelope=settings.envelope),
     )
+    if avro:
+        if settings.envelope:
+            what = "--avro sends rows without an envelope"
+            raise SettingsError(what, where="--avro and envelope", remedy="leave out one of them")
+        registry, subject = SchemaRegistry.required(settings), subject_of(plan.topic)
+        numeric = dict(zip(payments.columns, payments.numeric, strict=True))
+        plan = replace(plan, encode=AvroEncoder(numeric, partial(registry.register, subject)))
     console = Console(stderr=True)
     with (
         stop_signals() as stopped,

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
+from fraudstream.scoring.avro import is_framed, schema_id_of
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
 from fraudstream.transactions.envelope import envelope_paths
@@ -181,19 +182,18 @@ def dead_letter_reason(message_format: MessageFormat) -> Column:
     """Describe why the value cannot be parsed as a transaction."""
     value, limit = F.col(TopicColumn.VALUE), message_format.max_record_bytes
     text = value.cast("string")
-    return (
+    case = (
         F.when(value.isNull(), F.lit("tombstone: the record has no value"))
         .when(F.octet_length(value) == 0, F.lit("the value is empty"))
         .when(F.octet_length(value) > limit, F.lit(f"the value is larger than {limit} bytes"))
-        .when(
-            (F.substring(value, 1, 1) == F.lit(b"\0")) & (F.octet_length(value) > 5),
-            F.concat(
-                F.lit("looks like Avro or Protobuf of a schema registry, schema id "),
-                F.conv(F.hex(F.substring(value, 2, 4)), 16, 10),
-                F.lit(": set schema_registry"),
-            ),
-        )
-        .when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
+    )
+    if message_format.catalog is None:
+        reason = F.lit("looks like Avro or Protobuf of a schema registry, schema id ")
+        case = case.when(is_framed(value), F.concat(reason, schema_id_of(value), F.lit(": set schema_registry")))
+    else:
+        case = case.when(is_framed(value), message_format.catalog.reason(value))
+    return (
+        case.when(~F.is_valid_utf8(text), F.lit("the value is not UTF-8"))
         .when(
             F.lit(bool(message_format.envelope)) & parse_strings(text).isNotNull(),
             F.lit(f"there is no object at {' or '.join(envelope_paths(message_format.envelope))} (setting envelope)"),

@@ -53,6 +53,7 @@ from fraudstream.transactions.wire import DetectorState, EventType, Topic
 log = structlog.get_logger(__name__)
 
 _CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
+_AVRO_CLASS: Final = "org.apache.spark.sql.avro.AvroDataToCatalyst"
 
 
 def run_detector(
@@ -103,7 +104,7 @@ def run_detector(
             # Only the session knows its master: `spark-submit` may have set it.
             cluster.spark_options(is_local=is_local(spark)) as kafka,
         ):
-            require_connector(_gateway(spark))
+            require_connector(_gateway(spark), reads_avro=settings.schema_registry is not None)
             log.info("Spark is there", master=spark.sparkContext.master)
             if settings.spark_master not in (None, plan.master):
                 events.write(
@@ -114,9 +115,10 @@ def run_detector(
             if await_model:
                 wait_for_model(lambda: resolve(settings.model), events, stop)
             past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
+            message_format = MessageFormat.of(settings)
             while True:
                 _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
-                supervisor = _supervisor(spark, settings, kafka, mode, events, past, partitions, ready)
+                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions, ready)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
@@ -154,6 +156,7 @@ def _publishing_state(events: EventWriter) -> Iterator[None]:
 def _supervisor(
     spark: SparkSession,
     settings: Settings,
+    message_format: MessageFormat,
     kafka: Mapping[str, str],
     trigger: Trigger,
     events: EventWriter,
@@ -179,7 +182,7 @@ def _supervisor(
         cluster=None if in_this_jvm else ClusterWatch(spark, events),
     )
     probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm)
-    keeper = _keeper(spark, settings, kafka, watermarks, events)
+    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         empty_if_large(spark_log)  # a query that fails again and again fills it
@@ -193,7 +196,7 @@ def _supervisor(
             trigger=trigger,
             interval=_interval(settings, trigger),
             sample_every=settings.sample_every,
-            message_format=MessageFormat.of(settings),
+            message_format=message_format,
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
         )
@@ -215,11 +218,18 @@ def _supervisor(
         on_ready=report_ready,
         on_stop=lambda: _silence_logging(spark),
         logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
+        fetch_schemas=lambda: message_format.fetch_schemas(spark),
+        new_schema=message_format.new_schema,
     )
 
 
 def _keeper(
-    spark: SparkSession, settings: Settings, kafka: Mapping[str, str], watermarks: Watermarks, events: EventWriter
+    spark: SparkSession,
+    settings: Settings,
+    message_format: MessageFormat,
+    kafka: Mapping[str, str],
+    watermarks: Watermarks,
+    events: EventWriter,
 ) -> LedgerKeeper:
     """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
     cluster = Cluster.of(settings)
@@ -229,9 +239,7 @@ def _keeper(
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
         scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(
-            spark, scorer, kafka, topic, ranges, replace(MessageFormat.of(settings), envelope=envelope)
-        )
+        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope))
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,
@@ -250,23 +258,25 @@ def _interval(settings: Settings, trigger: Trigger) -> str:
     return settings.batch_interval if trigger is Trigger.REALTIME else settings.micro_batch_interval
 
 
-def require_connector(gateway: JavaGateway) -> None:
-    """Verify that Spark has the matching Kafka connector: `spark-submit` accepts any, or none.
+def require_connector(gateway: JavaGateway, *, reads_avro: bool = False) -> None:
+    """Verify that Spark has the matching Kafka connector, and spark-avro: `spark-submit` accepts any, or none.
 
-    Raises SetupError if there is none, or it is for another version of Spark or Scala.
+    Raises SetupError if one is missing, or is for another version of Spark or Scala.
     """
     suffix = f"_{SCALA}-{SPARK_VERSION}.jar"
-    try:
-        loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        jar = loader.loadClass(_CONNECTOR_CLASS).getProtectionDomain().getCodeSource().getLocation().getPath()
-    except Py4JError:
-        jar = ""
-    if not jar.endswith(suffix):
-        raise SetupError(
-            "Spark has no Kafka connector" if not jar else f"the Kafka connector is not for Spark {SPARK_VERSION}",
-            where=jar or "the class path of Spark's JVM",
-            remedy=f"spark-submit --packages {CONNECTOR.coordinates[0]} ...",
-        )
+    required = {"Kafka connector": _CONNECTOR_CLASS} | ({"spark-avro": _AVRO_CLASS} if reads_avro else {})
+    for name, class_name in required.items():
+        try:
+            loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
+            jar = loader.loadClass(class_name).getProtectionDomain().getCodeSource().getLocation().getPath()
+        except Py4JError:
+            jar = ""
+        if not jar.endswith(suffix):
+            raise SetupError(
+                f"Spark has no {name}" if not jar else f"the {name} is not for Spark {SPARK_VERSION}",
+                where=jar or "the class path of Spark's JVM",
+                remedy=f"spark-submit --packages {','.join(CONNECTOR.coordinates)} ...",
+            )
 
 
 def _silence_logging(spark: SparkSession) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import PartitionWatch, QueryProbe
-from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound
+from fraudstream.errors import DetectorError, FraudstreamError, KafkaFailure, ModelNotFound, SchemaRegistryFailed
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.transactions.wire import DetectorState, EventField, EventType
@@ -48,6 +48,9 @@ class Supervisor:
         on_ready: Called after each start, once the query is reading.
         on_stop: Called on shutdown, before the query is stopped.
         logs: Where the full text of an error is.
+        fetch_schemas: Fetches the Avro schemas that the query needs, and returns what cannot be read; raises
+            SchemaRegistryFailed.
+        new_schema: Returns the schema id, if any, for which a query failed because it is new.
     """
 
     start: Callable[[ModelArtifact, Deployment], StreamingQuery]
@@ -60,6 +63,8 @@ class Supervisor:
     on_ready: Callable[[], None]
     on_stop: Callable[[], None] = lambda: None
     logs: str = "the detector's log"
+    fetch_schemas: Callable[[], Sequence[str]] = lambda: ()
+    new_schema: Callable[[Exception], int | None] = lambda error: None
     _failures: int = field(default=0, init=False)
     _refused: Deployment | None = field(default=None, init=False)
     _reported: str = field(default="", init=False)
@@ -72,13 +77,13 @@ class Supervisor:
             CheckpointDamaged: The query cannot resume from the checkpoint.
             ModelError: There is no usable model at the first start.
         """
-        while not self.partitions.needs_session and self._await_kafka(stop):
+        while not self.partitions.needs_session and self._await_services(stop):
             started = time.monotonic()
             try:
                 artifact, deployment = self.resolve()
                 self.keeper.begin(deployment)
                 query = self.start(artifact, deployment)
-            except (PySparkException, KafkaException, KafkaFailure) as e:
+            except (PySparkException, KafkaException, KafkaFailure, SchemaRegistryFailed) as e:
                 self._failed(e, started, stop)
                 continue
             try:
@@ -95,19 +100,26 @@ class Supervisor:
                 _stop(query)
                 self._account(query, last=True)
 
-    def _await_kafka(self, stop: threading.Event) -> bool:
-        """Wait while Kafka is down: a query started without it fails through no fault of its own.
+    def _await_services(self, stop: threading.Event) -> bool:
+        """Wait while Kafka or the schema registry is down: a query started without fails through no fault of its own.
 
-        Returns False if `stop` was set before Kafka answered.
+        Returns False if `stop` was set before they answered.
         """
-        is_reported = False
+        reported = ""
         while not stop.is_set():
-            if self.probe.kafka_answers():
-                return True
-            if not is_reported:
-                is_reported = True
-                log.warning("Kafka does not answer; waiting for it")
-                self.events.set_state(DetectorState.FAILING, "Kafka does not answer", None)
+            if not self.probe.kafka_answers():
+                reason = "Kafka does not answer"
+            else:
+                try:
+                    for problem in self.fetch_schemas():
+                        self.events.write(EventType.QUERY, problem)
+                    return True
+                except SchemaRegistryFailed as e:
+                    reason = e.line
+            if reason != reported:
+                reported = reason
+                log.warning("waiting before the query is started", reason=reason)
+                self.events.set_state(DetectorState.FAILING, reason, None)
             stop.wait(POLL_SECONDS)
         return False
 
@@ -174,12 +186,17 @@ class Supervisor:
         self.on_ready()
 
     def _failed(self, error: Exception, started: float, stop: threading.Event) -> None:
+        if (schema_id := self.new_schema(error)) is not None:
+            message = f"schema id {schema_id} is new: the query restarts with it"
+            self.events.write(EventType.QUERY, message)
+            self.events.set_state(DetectorState.STARTING, message, None)
+            return
         steady = time.monotonic() - started >= STEADY_SECONDS
         self._failures = 1 if steady else self._failures + 1
         reason = str(error).strip().splitlines()[0]
         self.events.write(EventType.QUERY, f"the query failed and is restarted from its checkpoint: {reason}")
         self.events.set_state(DetectorState.FAILING, reason, None)
-        if not self.probe.kafka_answers():
+        if isinstance(error, SchemaRegistryFailed) or not self.probe.kafka_answers():
             self._failures = 0
         if self._failures >= MOST_FAILURES_IN_A_ROW:
             raise DetectorError(

@@ -21,6 +21,7 @@ from fraudstream.doctor.machine import Check, Checks, refuses_files
 from fraudstream.errors import BrokerUnreachable, FraudstreamError, ModelNotFound, StoreError
 from fraudstream.kafka.client import Cluster, is_denied
 from fraudstream.kafka.rights import RIGHTS, Described, describe, missing_rights
+from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.kafka.topics import require_broker
 from fraudstream.model.deployment.current import resolve
 from fraudstream.runtime.spark import require_master
@@ -66,6 +67,7 @@ def service_checks(settings: Settings, clock: Callable[[], datetime]) -> Checks:
     """List the checks of what is configured; they change nothing."""
     return {
         "Kafka": lambda: _kafka(settings),
+        "schema registry": lambda: _schema_registry(settings),
         "Spark master": lambda: _spark_master(settings),
         "alert store": lambda: [_store(settings.database)],
         "dashboard": lambda: _dashboard(settings, clock),
@@ -87,6 +89,13 @@ def _kafka(settings: Settings) -> Iterator[Check]:
     yield from _rights(admin, cluster, topics)
     if isinstance(transactions := topics[cluster.topic(Topic.TRANSACTIONS)], TopicDescription):
         yield _partitions(len(transactions.partitions), settings)
+
+
+def _schema_registry(settings: Settings) -> Iterator[Check]:
+    if (registry := SchemaRegistry.of(settings)) is not None:
+        ids = registry.versions(subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)), 1)
+        detail = f"newest schema id {max(ids)}" if ids else "no schema of the input topic yet"
+        yield Check("schema registry", True, f"{registry.url} answers: {detail}")
 
 
 def _topics(cluster: Cluster, topics: Described) -> Check:

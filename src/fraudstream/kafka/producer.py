@@ -19,7 +19,6 @@ from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
 from fraudstream.runtime.processes import write_ready
-from fraudstream.transactions.envelope import wrapped
 from fraudstream.transactions.wire import Header, Topic, event_id
 
 _Headers = list[tuple[str, str | bytes | None]]
@@ -69,7 +68,7 @@ class ProducePlan:
         limit: End after this many rows of the run, including those of earlier sessions.
         resume: Resume the run in the progress file, if there is one.
         ready_file: Written just before the first row is sent.
-        envelope: Where a row is in its record, as in the setting.
+        encode: Turns a row's JSON into the record's value.
     """
 
     cluster: Cluster
@@ -79,7 +78,7 @@ class ProducePlan:
     loop: bool = False
     resume: bool = False
     ready_file: Path | None = None
-    envelope: str = ""
+    encode: Callable[[bytes], bytes] = lambda row: row
 
     @property
     def topic(self) -> str:
@@ -170,7 +169,7 @@ class _Session:
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
                 headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
-                if not self._enqueue(number, row, wrapped(payload, plan.envelope), headers, stopped):
+                if not self._enqueue(number, row, plan.encode(payload), headers, stopped):
                     return
                 number += 1
             if not plan.loop or (start == 0 and number == first):

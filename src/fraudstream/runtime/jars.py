@@ -58,7 +58,7 @@ class JarSet:
 
 CONNECTOR: Final = JarSet(
     "connector",
-    (f"org.apache.spark:spark-sql-kafka-0-10_{SCALA}:{SPARK_VERSION}",),
+    tuple(f"org.apache.spark:{each}_{SCALA}:{SPARK_VERSION}" for each in ("spark-sql-kafka-0-10", "spark-avro")),
     # pyspark ships these in the same versions: 55 of the 63 MB that would be fetched otherwise.
     (
         "org.apache.hadoop:hadoop-client-api",
@@ -67,6 +67,7 @@ CONNECTOR: Final = JarSet(
         "org.slf4j:slf4j-api",
         "org.xerial.snappy:snappy-java",
         "at.yawk.lz4:lz4-java",
+        "org.tukaani:xz",
     ),
 )
 BROKER: Final = JarSet(

@@ -21,7 +21,7 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import SetupError, SparkFailed
 from fraudstream.runtime.jvm import Jvm, SparkPlan, is_local_master, start_jvm, with_enough_slots
-from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, CORES, DEFAULTS, LOOPBACK_DRIVER, cores_for
+from fraudstream.runtime.spark_settings import AFFECTS_RESULTS, AVRO_LIMITS, CORES, DEFAULTS, LOOPBACK_DRIVER, cores_for
 
 MASTER_SECONDS: Final = 5.0
 
@@ -215,6 +215,9 @@ def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
 
 def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
     """Open a session on a new context and restore the SIGINT handler, which pyspark replaces with each context."""
+    for option in AVRO_LIMITS:
+        name, _, value = option.removeprefix("-D").partition("=")
+        gateway.jvm.System.setProperty(name, value)
     before = signal.getsignal(signal.SIGINT)
     try:
         context = SparkContext(conf=conf, gateway=gateway)

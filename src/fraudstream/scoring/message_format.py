@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Final, Self
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.config import Settings
 from fraudstream.model.features.reading import LENIENT_JSON, Projected, parse_strings
+from fraudstream.scoring.avro import SchemaCatalog, is_framed
 from fraudstream.scoring.scorer import TopicColumn
 from fraudstream.transactions.envelope import LIST, envelope_paths, steps
 
@@ -29,15 +30,25 @@ class MessageFormat:
 
     Attributes:
         envelope: Where the transaction is, as in the setting; empty if the value is the transaction itself.
+        catalog: The schemas of Avro records, which are read beside JSON; None without a schema registry.
     """
 
     max_record_bytes: int
     envelope: str = ""
+    catalog: SchemaCatalog | None = None
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """Take the format from the settings."""
-        return cls(settings.max_record_bytes, settings.envelope)
+        return cls(settings.max_record_bytes, settings.envelope, SchemaCatalog.of(settings))
+
+    def fetch_schemas(self, spark: SparkSession) -> list[str]:
+        """Fetch the Avro schemas that the query needs, and return what cannot be read; raises SchemaRegistryFailed."""
+        return [] if self.catalog is None else self.catalog.fetch(spark)
+
+    def new_schema(self, error: Exception) -> int | None:
+        """Return the schema id for which a query failed because it is new; the next `fetch_schemas` fetches it."""
+        return None if self.catalog is None else self.catalog.request(error)
 
     def transactions(self, records: DataFrame) -> DataFrame:
         """Turn records of Kafka's source into their transactions, with the columns `text`, `index` and `is_empty`.
@@ -48,17 +59,24 @@ class MessageFormat:
         a row with `is_empty`.
         """
         value = F.col(TopicColumn.VALUE)
-        text = F.when(F.octet_length(value) <= F.lit(self.max_record_bytes), value.cast("string"))
-        no_index = F.lit(None).cast("int")
+        text, no_index = value.cast("string"), F.lit(None).cast("int")
+        if self.catalog is not None:
+            if not records.isStreaming:
+                self.catalog.fetch_of(records)
+            text = F.when(is_framed(value), self.catalog.text(value)).otherwise(text)
+        records = records.withColumn(
+            Projected.TEXT, F.when(F.octet_length(value) <= F.lit(self.max_record_bytes), text)
+        )
         if not self.envelope:
-            return records.withColumns(
-                {Projected.TEXT: text, TopicColumn.INDEX: no_index, TopicColumn.IS_EMPTY: F.lit(False)}
-            )
-        texts = _texts_at(envelope_paths(self.envelope), text)
+            return records.withColumns({TopicColumn.INDEX: no_index, TopicColumn.IS_EMPTY: F.lit(False)})
+        texts = _texts_at(envelope_paths(self.envelope), F.col(Projected.TEXT))
         is_list = LIST in self.envelope
         # Outer: an inner one gets a filter on the size of the array, for which the record would be parsed again.
         array = F.when(value.isNotNull(), _one_dead_letter(texts) if is_list else texts)
-        rows = records.select("*", F.posexplode_outer(array).alias(TopicColumn.INDEX, Projected.TEXT))
+        rows = records.select(
+            *(name for name in records.columns if name != Projected.TEXT),
+            F.posexplode_outer(array).alias(TopicColumn.INDEX, Projected.TEXT),
+        )
         rows = rows.withColumn(TopicColumn.IS_EMPTY, F.col(TopicColumn.INDEX).isNull())
         if not is_list:
             return rows.withColumn(TopicColumn.INDEX, no_index)
