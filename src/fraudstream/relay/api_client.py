@@ -51,9 +51,7 @@ class DashboardClient:
     def post_records(self, route: str, records: Sequence[bytes]) -> None:
         """Post a list of JSON objects; returns once the dashboard has committed it.
 
-        Raises:
-            ApiUnavailable: There was no response, or one that may change later.
-            ApiRefused: The request as a whole will never be accepted.
+        Raises ApiUnavailable or ApiRefused.
         """
         body = b"[%s]" % b",".join(records)
         try:

@@ -234,7 +234,9 @@ class Relay:
             # One record that the API refuses as a request must not block those behind it.
             log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(item.body))
             if not item.body.startswith(_REFUSED):
-                return self._post(route, [replace(item, body=_as_refused(item.body, str(e)))])
+                # It lacks every required member, so that the API stores it as a rejected record.
+                refused = encode({REFUSED_RECORD: _head(item.body), REJECTED_BECAUSE: str(e)})
+                return self._post(route, [replace(item, body=refused)])
         for item in items:
             self._posted[item.partition] = item.offset + 1
         self._is_committed = False
@@ -309,11 +311,6 @@ def _is_record(message: Message, cluster: Cluster) -> bool:
     elif error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None
-
-
-def _as_refused(item: bytes, reason: str) -> bytes:
-    """Build an item that the API stores as a rejected record: it lacks every required member."""
-    return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
 
 
 def _head(item: bytes) -> str:

@@ -98,8 +98,6 @@ class SparkPlan:
     """The configuration of a Spark session.
 
     Args:
-        java_home: A Java 17+.
-        master: Spark master; `local[N]` on one machine.
         memory: Heap of the driver's JVM in Spark's notation ("2g").
         is_default_memory: Whether a heap in the user's `spark-defaults.conf` takes precedence.
         log: File for the JVM's output; None discards it.
@@ -107,7 +105,6 @@ class SparkPlan:
         conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
         slots: Task slots that a standalone master is asked for, unless the user sets `spark.cores.max`; by default
             few, so that training and the detector run beside each other.
-        archive: The class archive of the JVM; None starts without one.
     """
 
     app: str

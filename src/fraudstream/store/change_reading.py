@@ -1,6 +1,6 @@
 """Reads the audit trail: a page of it, the history of an alert, or all of it for an export."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
@@ -74,7 +74,9 @@ class ChangeReader(Repository):
             query = query.where(_CHANGE.seq < before)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-            counts = _item_counts(connection, [row.seq for row in rows])
+            changed = _ITEM.change.in_([row.seq for row in rows])
+            items = select(_ITEM.change, func.count()).where(changed).group_by(_ITEM.change)
+            counts = {change: count for change, count in connection.execute(items)}
             return [
                 _change(
                     *(ListedChange, row, row.before, row.after),
@@ -163,11 +165,6 @@ def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, 
 def _of_alert(row: Any) -> AlertChange:
     before, after = (row.before, row.after) if row.alert_id is None else (row.item_before, row.item_after)
     return _change(AlertChange, row, before, after, alert_id=typed(row.alert_id))
-
-
-def _item_counts(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
-    query = select(_ITEM.change, func.count()).where(_ITEM.change.in_(changes)).group_by(_ITEM.change)
-    return {change: count for change, count in connection.execute(query)}
 
 
 def _loaded(text: str | None) -> Any:

@@ -125,12 +125,9 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person who makes a change.
+    """The person who makes a change: a name, empty if none was given, and the short id of the session, if there is one.
 
-    Attributes:
-        name: Empty if the person gave none.
-        verified: Whether the name was authenticated, not only claimed.
-        session: The short id of the session; empty without one.
+    `verified` is whether the name was authenticated, not only claimed.
     """
 
     name: str
@@ -175,9 +172,8 @@ class Change:
 
     Attributes:
         subject: The object of the change, briefly: the id of an alert or model, the name of a file.
-        before: The old value; JSON-serialisable.
-        undoes: The `change_id` of the change that it undoes.
-        change_id: Generated if None.
+        before: The old value; JSON-serialisable, as is `after`.
+        undoes: The `change_id` of the change that it undoes; its own is generated if None.
     """
 
     actor: Actor

@@ -65,14 +65,12 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(fold(text))
 
 
+_cached_tokens: Final = lru_cache(maxsize=8192)(tokenize)
+
+
 def name_tokens(name: str) -> Sequence[str]:
     """Tokenize a column name; cached, as there are few names and each is in every alert."""
-    return _name_tokens(name) if len(name) <= _LONGEST_NAME else tokenize(name)
-
-
-@lru_cache(maxsize=8192)
-def _name_tokens(name: str) -> Sequence[str]:
-    return tokenize(name)
+    return _cached_tokens(name) if len(name) <= _LONGEST_NAME else tokenize(name)
 
 
 def is_number(token: str) -> bool:

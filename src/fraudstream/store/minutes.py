@@ -36,10 +36,8 @@ class Minute:
         payments: Acknowledged by Kafka; None if unknown.
         at_risk: The sum of the amounts of its alerts that have one.
         labelled: Alerts with the label of the training data.
-        label_frauds: Labelled alerts that are fraud.
         scores: Histogram of the scores of sampled payments, in `BINS`.
         latencies: Number of measured latencies from payment to page (or to store).
-        latency_to: `page` or `store`.
         last_seq: The newest alert counted.
     """
 

@@ -49,9 +49,7 @@ class ReplayLog(Repository):
     def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> ReplayBatch:
         """Record replays of all matches, oldest first; none if one was replayed before, unless `again` is set.
 
-        Raises:
-            RequestError: More than `MOST_AT_ONCE` match.
-            StoreError: The database refused the write.
+        Raises RequestError if more than `MOST_AT_ONCE` match, StoreError if the database refused the write.
         """
         rows_by_id: dict[str, dict[str, str]] = {}
         without_place = 0

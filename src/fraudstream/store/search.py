@@ -58,8 +58,7 @@ class SearchPage(NamedTuple):
     Attributes:
         following: The position of the next page; None at the end.
         complete: Whether all alerts were searched, or in commit order as many as fill the page.
-        reached_us: The time of production of the last alert searched; None if complete.
-        reached: Its `seq`; None if complete.
+        reached_us: The time of production of the last alert searched, `reached` its `seq`; None if complete.
     """
 
     alerts: list[StoredAlert]

@@ -19,9 +19,7 @@ MAX_SHARES: Final = 200
 class Column:
     """A column in training (`expected`), in the newest transaction (`came`), and how the detector treats it.
 
-    Attributes:
-        alias: The column that is read in its place.
-        since: Approximately when and where it was first missing.
+    `alias` is read in its place; it was first missing approximately `since`.
     """
 
     name: str

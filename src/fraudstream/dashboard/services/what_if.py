@@ -37,12 +37,10 @@ CURVE_POINTS: Final = 75
 
 @dataclass(frozen=True)
 class WhatIfResult:
-    """The effect of another threshold.
+    """The effect of another threshold, next to the one `recommended` by the training (None if unknown).
 
     Attributes:
-        review_cost: Cost of a false alarm.
-        recommended: By the training; None if unknown.
-        cheapest: Of least cost in the model's own table at this review cost; None without a table.
+        cheapest: Of least cost in the model's own table at this cost of a false alarm; None without a table.
         why_not: Why it cannot be deployed here; empty if it can.
     """
 

@@ -73,8 +73,6 @@ class PeriodFigures(NamedTuple):
 
     Attributes:
         error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
-        frauds_caught: Frauds at or above the threshold.
-        false_alarms: Legitimate payments at or above it.
         saved: Amounts of the frauds caught less the reviews of the false alarms.
     """
 
@@ -94,7 +92,6 @@ class WhatIfSource:
     Attributes:
         key: "test", "live" or "verdicts".
         kind: What its figures are: "measured", "estimate" or "partial".
-        about: A description, in a sentence or two.
         lacking: Why there are no figures; empty if there are.
         period: Its extent: days, payments, frauds.
         known_from: The lowest threshold that it covers; 0 for all.

@@ -38,10 +38,8 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
 def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
     """Read the stream's column `new` as the feature `old` from the next revision on.
 
-    Raises:
-        AliasRefused: There is no such feature, `new` is itself a feature, or `old` already has an alias.
-        ModelNamedDirectly: `model` names an artifact.
-        ModelError: The deployment cannot be read or written.
+    Raises AliasRefused if there is no such feature, `new` is itself a feature, or `old` already has an alias; else
+    ModelNamedDirectly if `model` names an artifact, or ModelError.
     """
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):
@@ -55,10 +53,7 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
 def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> Deployment:
     """Stop reading the column `new` as a feature of another name from the next revision on.
 
-    Raises:
-        AliasRefused: There is no such alias.
-        ModelNamedDirectly: `model` names an artifact.
-        ModelError: The deployment cannot be read or written.
+    Raises AliasRefused if there is no such alias, else as `declare_alias`.
     """
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):

@@ -100,8 +100,8 @@ class Deployment:
     Attributes:
         model_id: Name of the artifact's directory, next to the file.
         aliases: New column name to the feature's name, declared by the user.
-        revision: Incremented with each change; 0 for an artifact that was named directly.
-        when: ISO 8601 in UTC; empty for an artifact that was named directly.
+        revision: Incremented with each change; 0, with an empty `when`, for an artifact that was named directly.
+        when: ISO 8601 in UTC.
     """
 
     model_id: str
@@ -199,10 +199,8 @@ def write_deployment(
 
     `is_rollback`: `after` was active before, under its own revision.
 
-    Raises:
-        SettingsError: The threshold is not between 0 and 1.
-        ModelCorrupt: The existing `current` cannot be read.
-        OSError: A file cannot be written.
+    Raises SettingsError if the threshold is not between 0 and 1, ModelCorrupt if the existing `current` cannot be read,
+    OSError if a file cannot be written.
     """
     before = deployment_or_none(models_dir)
     if not _is_threshold(after.threshold):
@@ -233,9 +231,7 @@ def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
 
     `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
 
-    Raises:
-        ModelNotFound: Nothing is there, or the artifact that `current` names is missing.
-        ModelCorrupt: As `load_artifact` and `read_current`.
+    Raises ModelNotFound if nothing is there, or the artifact that `current` names is missing, else as `load_artifact`.
     """
     current = current_file(path)
     if current is None:

@@ -167,10 +167,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
 
     A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
 
-    Raises:
-        ModelNotFound: There was no earlier deployment, or its artifact is missing.
-        ModelCorrupt: The existing `current` cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound if there was no earlier deployment, or its artifact is missing, else as `write_deployment`.
     """
     with deployment_lock(models_dir):
         state = _state_before_last(history(models_dir))

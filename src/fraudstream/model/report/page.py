@@ -66,10 +66,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page.
-
-    `anchor` is its id, `lead` what it shows and how to read it, `lines` the results of its charts.
-    """
+    """A section of the page; `lead` is what it shows and how to read it, `lines` the results of its charts."""
 
     anchor: str
     title: str

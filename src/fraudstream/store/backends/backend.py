@@ -5,11 +5,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from sqlalchemy import Connection, Dialect, Engine, Text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
+
+if TYPE_CHECKING:
+    from fraudstream.store.backends.postgresql import Listener
 
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take the store's one write lock at its start.
@@ -77,24 +80,13 @@ def without_nul(text: str) -> str:
     return text.replace("\x00", NUL_SIGN)
 
 
-class Listener(Protocol):
-    """Hears what other processes notify."""
-
-    def wait(self, seconds: float) -> Sequence[str]:
-        """Return the next notifications, empty if there is none for so long; raises StoreError."""
-
-    def lead(self) -> bool:
-        """Whether this process is the one of all that listen that leads; raises StoreError."""
-
-
 class Backend(ABC):
     """A database that can hold the store.
 
     Attributes:
         url: Its address, with a password.
         where: The database, without a password, for error messages.
-        remedy: What to check when a write fails.
-        open_remedy: What to check when it cannot be opened.
+        remedy: What to check when a write fails; `open_remedy` when it cannot be opened.
         ddl: The statements that create what only this database has: the full-text index, triggers, indexes.
         is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
     """
@@ -154,6 +146,6 @@ class Backend(ABC):
         """Notify the processes that listen, once the transaction is committed; at most 7,999 bytes."""
         return
 
-    def listen(self) -> AbstractContextManager[Listener]:
+    def listen(self) -> "AbstractContextManager[Listener]":
         """Listen to the notifications of all processes, this one included; raises StoreError."""
         raise NotImplementedError
