@@ -152,10 +152,7 @@ class RunningBroker:
 
 
 def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None) -> None:
-    """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread.
-
-    Raises PortInUse, or BrokerFailed if the data directory is in use or the broker exited.
-    """
+    """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread. Raises as `start_broker`."""
     with stop_signals() as stopped, start_broker(plan, report, stopped) as broker:
         if broker is None:
             return
@@ -182,7 +179,8 @@ def start_broker(
 ) -> Iterator[RunningBroker | None]:
     """Run a broker for the duration of a `with` block; yields None if `stopped` was set before it was ready.
 
-    The kernel kills the broker if the thread that entered the block dies.
+    The kernel kills the broker if the thread that entered the block dies. Raises PortInUse, or BrokerFailed if the data
+    directory is in use or the broker exited.
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()

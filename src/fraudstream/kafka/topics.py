@@ -62,7 +62,6 @@ def ensure_topics(
 
     `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
     partition keeps their order. Returns the partitions of each topic.
-
     Raises the errors of `require_broker`; KafkaAccessDenied if the command lacks a right; TopicMissing for a topic that
     is not to be created; KafkaFailure if the cluster refused to create one, or it was not visible in time.
     """

@@ -49,10 +49,7 @@ class DashboardClient:
         return self._request("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
 
     def post_records(self, route: str, records: Sequence[bytes]) -> None:
-        """Post a list of JSON objects; returns once the dashboard has committed it.
-
-        Raises ApiUnavailable or ApiRefused.
-        """
+        """Post a list of JSON objects; returns once it is committed, or raises ApiUnavailable or ApiRefused."""
         body = b"[%s]" % b",".join(records)
         try:
             response = self._send("POST", route, self._ingest_token, body=body, timeout=RECORDS_TIMEOUT)

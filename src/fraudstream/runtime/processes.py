@@ -65,10 +65,7 @@ def spawn(
 
 
 def stop(process: subprocess.Popen[bytes], grace: float) -> int:
-    """Stop a process that `spawn` started: SIGTERM, up to `grace` seconds, SIGKILL; then the rest of its session.
-
-    Returns its return code, as `Popen.returncode` gives it.
-    """
+    """Stop a process of `spawn`: SIGTERM, up to `grace` s, SIGKILL; then the rest of its session. Returns its code."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,17 +1,19 @@
 """Reads the audit trail: a page of it, the history of an alert, or all of it for an export."""
 
+import operator
 from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from pydantic import AfterValidator
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, or_, select
 
 from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository
+from fraudstream.store.filters import conditions
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
@@ -46,18 +48,14 @@ class ChangeQuery(Query):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the table `changes`."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.action is not None:
-            conditions.append(_CHANGE.action == self.action)
-        if self.actor is not None:
-            conditions.append(_CHANGE.actor == self.actor)
-        if self.since is not None:
-            conditions.append(_CHANGE.at_us >= self.since)
-        if self.until is not None:
-            conditions.append(_CHANGE.at_us < self.until)
-        if self.alert_id is not None:
-            conditions.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
-        return conditions
+        of_alert = None if self.alert_id is None else select(_ITEM.change).where(self.of_alert())
+        return conditions(
+            (_CHANGE.action, operator.eq, self.action),
+            (_CHANGE.actor, operator.eq, self.actor),
+            (_CHANGE.at_us, operator.ge, self.since),
+            (_CHANGE.at_us, operator.lt, self.until),
+            (_CHANGE.seq, Column.in_, of_alert),
+        )
 
     def of_alert(self) -> ColumnElement[bool]:
         """Return the condition on `change_items` for the alert of the query."""

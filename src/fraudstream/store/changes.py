@@ -228,10 +228,7 @@ class ChangeLog(Repository):
         return str(change.change_id)
 
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
-        """Record changes with their times, without those whose `change_id` is already recorded.
-
-        Returns how many were new. Raises StoreError if the database refuses the write; none is recorded then.
-        """
+        """Record changes with their times, unless their `change_id` is already recorded; returns how many were new."""
         with self._database.write() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
 

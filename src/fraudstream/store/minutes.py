@@ -91,10 +91,7 @@ class MinuteStore(Repository):
         return [_minute(row._asdict()) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
-        """Add parts of minutes to the stored ones, and delete those older than a day.
-
-        Raises StoreError if the database refuses the write; nothing is stored then.
-        """
+        """Add parts of minutes to the stored ones, and delete those older than a day."""
         parts = list(parts)
         if not parts:
             return

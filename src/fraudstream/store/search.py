@@ -95,10 +95,7 @@ class AlertSearch:
             return SearchPage(_alerts(connection, keys[:limit]), following)
 
     def walk(self, query: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
-        """Yield all matches in commit order, in pages; no transaction is open while the caller works.
-
-        `up_to` is the last `seq`; by default that of the newest alert.
-        """
+        """Yield all matches `up_to` a `seq` in commit order, in pages; no transaction is open between two pages."""
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
             with self._reader.database.read() as connection:

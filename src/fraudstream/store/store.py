@@ -76,12 +76,9 @@ class AlertStore(AlertReader):
     def open(
         cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), card_columns: Iterable[str] = ()
     ) -> Self:
-        """Open the database, creating or migrating it if necessary.
+        """Open the database, creating or migrating it if necessary, as `open_database`.
 
-        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, stored as `received_at`;
-        `card_columns` is the setting, to mask what an earlier release has stored unmasked.
-
-        Raises StoreError if it cannot be opened or written.
+        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, stored as `received_at`.
         """
         return cls(open_database(url, clock, card_columns))
 

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from fraudstream.store.reading import StoredAlert
@@ -139,13 +139,8 @@ class Hub:
                 self._changed.wait(timeout)
             if seq < self._floor:
                 return None
-            alerts = []
-            for alert in reversed(self._ring):
-                if alert.seq <= seq:
-                    break
-                alerts.append(alert)
-        alerts.reverse()
-        return alerts
+            newer = list(takewhile(lambda alert: alert.seq > seq, reversed(self._ring)))
+        return newer[::-1]
 
     def close(self) -> None:
         """End every stream at once."""

@@ -95,7 +95,6 @@ class WhatIfSource:
         lacking: Why there are no figures; empty if there are.
         period: Its extent: days, payments, frauds.
         known_from: The lowest threshold that it covers; 0 for all.
-        at: The figures at a threshold.
     """
 
     key: str

@@ -38,9 +38,8 @@ class Strip(NamedTuple):
 
     Attributes:
         imputation: Empty if the value was read.
-        at: Its position; None without a strip.
+        at: None without a strip.
         beyond: "low" or "high" if it lies beyond the end of the strip; else empty.
-        middle: The position of the median.
         low_text: The value below which 1 % of the training values lie; `high_text` for 99 %.
         is_unusual: Whether it lies outside the central 98 % of the training values.
     """

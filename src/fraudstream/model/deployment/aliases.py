@@ -10,9 +10,9 @@ from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
     changeable_models_dir,
-    current_file,
     deployment_lock,
     read_current,
+    read_model,
     write_deployment,
 )
 from fraudstream.model.manifest import Manifest
@@ -67,12 +67,7 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 def active_contract(model: Path) -> Contract:
     """Return the contract of an artifact or of a `current` file; raises ModelError if it cannot be read."""
-    current = current_file(model)
-    if current is None:
-        manifest = _manifest(model)
-        return contract_of(manifest, Deployment(manifest.model_id, manifest.threshold))
-    deployment = read_current(current)
-    return contract_of(_manifest(current.parent / deployment.model_id), deployment)
+    return contract_of(*read_model(model, _manifest))
 
 
 def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> None:

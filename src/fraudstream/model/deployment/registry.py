@@ -44,10 +44,7 @@ class Verified:
 
 
 def list_models(models_dir: Path) -> list[KnownModel]:
-    """List the artifacts of a directory, the newest first, without verifying their files.
-
-    Raises ModelNotFound if there is no such directory.
-    """
+    """List the artifacts of a directory, the newest first; raises ModelNotFound. Their files are not verified."""
     try:
         deployment = deployment_or_none(models_dir)
     except ModelError:  # the list must work when something is wrong
@@ -166,7 +163,6 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
     """Roll back to the deployment before the last change, as a new revision: model, threshold and aliases.
 
     A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
-
     Raises ModelNotFound if there was no earlier deployment, or its artifact is missing, else as `write_deployment`.
     """
     with deployment_lock(models_dir):
@@ -188,10 +184,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
 
 
 def history(models_dir: Path) -> list[DeploymentChange]:
-    """Return every known change of the deployment, oldest first.
-
-    Raises ModelCorrupt or ModelError if `current` or the history cannot be read.
-    """
+    """Return every known change of the deployment, oldest first; raises ModelError if a file cannot be read."""
     deployment = deployment_or_none(models_dir)
     try:
         return read_changes(models_dir, None if deployment is None else asdict(deployment))

@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Dialect, Engine, Text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+from fraudstream.errors import StoreError
+
 if TYPE_CHECKING:
     from fraudstream.store.backends.postgresql import Listener
 
@@ -106,6 +108,10 @@ class Backend(ABC):
     def opened(self, engine: Engine, *, upgraded: bool) -> None:
         """Finish opening, once the tables exist; `upgraded` if a migration has run."""
         return
+
+    def error(self, what: str, remedy: str) -> StoreError:
+        """Return an error of this database."""
+        return StoreError(what, where=self.where, remedy=remedy)
 
     @abstractmethod
     def is_of_record(self, error: DBAPIError) -> bool:
