@@ -40,10 +40,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A value for each position along the x axis; a line breaks at None.
-
-    `combine` reduces neighbours to one value if there is no space for all.
-    """
+    """A value for each position along the x axis, a line breaks at None; `combine` reduces neighbours to one value."""
 
     name: str
     class_: str

@@ -70,7 +70,6 @@ class BrokerPlan:
         data_dir: Its records, settings and log; persistent.
         partitions: Partitions of the input topic when it is created.
         heap: The maximum heap of the JVM, in Java's notation.
-        listeners: Additional listeners.
         secure: Clients connect by SASL_SSL, with the users of this folder; None for an open broker.
         secure_port: The port of a secured broker's listener for itself.
     """

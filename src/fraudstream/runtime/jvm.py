@@ -1,7 +1,4 @@
-"""Starts Spark's JVM, which ends with this process.
-
-Nothing here imports pyspark: the JVM starts while Python is still importing.
-"""
+"""Starts Spark's JVM, which ends with this process; pyspark is not imported here, but while the JVM starts."""
 
 import functools
 import os

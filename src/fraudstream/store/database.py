@@ -99,9 +99,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
-        """Open a write transaction for a caller that holds `write_lock`; an error that a record causes stays as it is
-        if `of_records`.
-        """
+        """Open a write transaction under the caller's `write_lock`; if `of_records`, a record's error stays."""
         options = {WRITE: True, RELAXED: relaxed}
         try:
             with self._engine.connect().execution_options(**options) as connection, connection.begin():

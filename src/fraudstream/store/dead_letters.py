@@ -35,9 +35,6 @@ class Cursor(NamedTuple):
         return f"{self.dead_letters}.{self.unscorable}"
 
 
-_START: Final = Cursor(2**62, 2**62)
-
-
 def parse_cursor(text: str) -> Cursor:
     """Parse a cursor; raises ValueError if the text is not one."""
     first, _, second = text.partition(".")
@@ -103,7 +100,7 @@ class DeadLetterReader(Repository):
         self, query: DeadLetterFilter, *, after: Cursor | None, limit: int
     ) -> tuple[list[StoredDeadLetter], Cursor | None]:
         """Return the dead letters after a cursor, and the cursor of the next page; None on the last page."""
-        start = after or _START
+        start = after or Cursor(2**62, 2**62)
         with self._database.read() as connection:
             pages = [
                 [

@@ -74,14 +74,6 @@ class MinuteLabel(NamedTuple):
     fraud: str
 
 
-class VerdictCounts(NamedTuple):
-    """The verdicts of one minute."""
-
-    minute: int
-    confirmed: int
-    false_alarms: int
-
-
 class MinuteStore(Repository):
     """Reads and writes the minutes of one store."""
 
@@ -169,15 +161,15 @@ class MinuteStore(Repository):
         counts = {status: number for status, number in self._database.rows(query.group_by(_ALERTS.status))}
         return {status.value: counts.get(status.value, 0) for status in AlertStatus}
 
-    def verdicts_since(self, minute: int) -> list[VerdictCounts]:
-        """Return the current verdicts, by the minute of the decision."""
+    def verdicts_since(self, minute: int) -> dict[int, tuple[int, int]]:
+        """Count the alerts that are now confirmed, and the false alarms, by the minute of the decision."""
         decided = _ALERTS.decided_us // _US
         counts = [
             func.sum(cast(_ALERTS.status == status.value, types.Integer))
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [VerdictCounts(*row) for row in self._database.rows(query.order_by(decided))]
+        return {minute: (confirmed, false_alarms) for minute, confirmed, false_alarms in self._database.rows(query)}
 
 
 def _add(connection: Connection, part: Minute) -> None:

@@ -12,8 +12,7 @@ from sqlalchemy import Row as DatabaseRow
 from fraudstream.messages.base import Object
 from fraudstream.store import positions, tables
 from fraudstream.store.database import Database
-from fraudstream.store.filters import AlertFilter as AlertFilter
-from fraudstream.store.filters import conditions
+from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.times import iso_time

@@ -86,7 +86,7 @@ def _value(cell: ReadCell, raw: Any) -> str:
     if raw is None or raw == "":
         return f"{name} is missing"
     text = number_text(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else str(raw)
-    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    text = shortened(text, _LONGEST)
     if cell.is_imputed:
         kind = {FeatureType.NUMBER: "number", FeatureType.CATEGORY: "category"}.get(cell.feature.type, "date")
         return f"{name} is {text!r}, which is not a {kind}"
@@ -133,6 +133,11 @@ def _rank(values: Sequence[str], components: Sequence[float]) -> str:
 def _clock(hour: float) -> str:
     minutes = int(hour * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def shortened(text: str, chars: int) -> str:
+    """Truncate a text that is too long."""
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def number_text(value: float) -> str:

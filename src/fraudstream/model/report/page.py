@@ -30,12 +30,14 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # A leak is also a warning of the manifest, but is listed once, and first.
+    leaks = [leak.message for leak in evaluation.leaks]
     page = environment.get_template("report.html").render(
         evaluation=evaluation,
         manifest=manifest,
         headline=words.headline(evaluation),
         facts=list(words.facts(evaluation)),
-        warnings=_warnings(evaluation, manifest),
+        warnings=[*leaks, *(each for each in manifest.warnings if each not in leaks)],
         sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
         components=sum(len(feature.components) for feature in manifest.features),
         words=words,
@@ -47,12 +49,6 @@ def report_of(artifact: Path) -> Path | None:
     """Return the report in an artifact's directory; None if it was trained by a version that wrote none."""
     path = artifact / REPORT_FILE
     return path if path.is_file() else None
-
-
-def _warnings(evaluation: Evaluation, manifest: Manifest) -> list[str]:
-    """Return the warnings, leaks first; a leak is also a warning of the manifest, but is listed once."""
-    leaks = [leak.message for leak in evaluation.leaks]
-    return [*leaks, *(each for each in manifest.warnings if each not in leaks)]
 
 
 @dataclass(frozen=True)
