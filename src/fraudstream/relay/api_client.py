@@ -13,8 +13,6 @@ from fraudstream.messages.base import Object
 
 TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 65_536
-
-
 RECORDS_TIMEOUT = urllib3.Timeout(connect=2.0, read=30.0)
 
 # The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.

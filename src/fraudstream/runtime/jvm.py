@@ -64,7 +64,6 @@ BATCH_MASTER: Final = "local[2, 2]"
 """Two threads, and a failed task is retried once, as on a cluster: under load Spark's Kafka reader has failed
 spontaneously ("KafkaConsumer is not safe for multi-threaded access")."""
 
-
 FEW_CORES: Final = 2
 """Up to this many cores we pass the options below; with more, Java's defaults apply."""
 

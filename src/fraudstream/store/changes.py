@@ -223,9 +223,9 @@ class ChangeLog(Repository):
 
     def record(self, actor: Actor, action: Action, subject: str, after: Mapping[str, Any] | None, why: str = "") -> str:
         """Record one change as of now, without a state before it; returns its `change_id`, raises StoreError."""
-        change = Change(actor, action, subject, None, after, why, change_id=uuid.uuid4().hex)
-        self.record_once([(change, self._database.now())])
-        return str(change.change_id)
+        change = Change(actor, action, subject, None, after, why)
+        with self._database.write() as connection:
+            return str(insert_change(connection, change, self._database.now()))
 
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
         """Record changes with their times, unless their `change_id` is already recorded; returns how many were new."""

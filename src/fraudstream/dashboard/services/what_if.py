@@ -115,17 +115,11 @@ class WhatIfService:
 def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, PeriodFigures]]]:
     """Return the figures of each source along the thresholds that it covers."""
     thresholds = 1.0 / (1.0 + np.exp(-np.linspace(-CURVE_END, CURVE_END, CURVE_POINTS)))
-    return [
-        (
-            float(threshold),
-            {
-                source.key: source.at(float(threshold))
-                for source in sources
-                if source.at is not None and threshold >= source.known_from
-            },
-        )
-        for threshold in thresholds
-    ]
+
+    def figures(threshold: float) -> dict[str, PeriodFigures]:
+        return {each.key: each.at(threshold) for each in sources if each.at and threshold >= each.known_from}
+
+    return [(threshold, figures(threshold)) for threshold in thresholds.tolist()]
 
 
 def _rounded(figures: PeriodFigures) -> dict[str, float | None]:

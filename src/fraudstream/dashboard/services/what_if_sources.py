@@ -71,9 +71,8 @@ MIN_DAYS: Final = 1 / 1440
 class PeriodFigures(NamedTuple):
     """The effect of a threshold over a source's period; None for what the source does not know.
 
-    Attributes:
-        error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
-        saved: Amounts of the frauds caught less the reviews of the false alarms.
+    `error` is half the width of the 95 % interval of an estimated `alerts_per_day`, `saved` the amounts of the frauds
+    caught less the reviews of the false alarms.
     """
 
     alerts: float
