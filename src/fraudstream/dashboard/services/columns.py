@@ -41,7 +41,6 @@ class Suggestion:
     Attributes:
         distance: Kolmogorov-Smirnov distance of the sampled values from the training quantiles, 0 to 1.
         runner_up: Distance of the next best pair of either; None without one.
-        first: The first observation of the new column.
     """
 
     new: str
