@@ -35,7 +35,6 @@ class ReplayedRecord:
     Attributes:
         payload: A corrected value, which replaces the record's own; that may be truncated or missing.
         dead_letter: None for an unscorable transaction.
-        original_bytes: The original size of the value.
         produced_ms: The original's timestamp; another one at its offset means that the topic was recreated.
     """
 

@@ -210,16 +210,14 @@ class Relay:
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item for item in batch if item.route is route]):
                     posted = {key: offset for key, offset in self._posted.items() if offset != before.get(key)}
-                    self._retry_later([m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)])
+                    rest = [m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)]
+                    self._buffered = [*rest, *self._buffered]
+                    self._backoff = min(self._backoff * 2, 5.0) or 0.1
+                    self._due_at = time.monotonic() + self._backoff
                     return
         if self._backoff and time.monotonic() >= self._due_at:
             self._backoff = 0.0
             self.consumer.resume(self.consumer.assignment())
-
-    def _retry_later(self, messages: Sequence[Message]) -> None:
-        self._buffered = [*messages, *self._buffered]
-        self._backoff = min(self._backoff * 2, 5.0) or 0.1
-        self._due_at = time.monotonic() + self._backoff
 
     def _post(self, route: Route, items: Sequence[_Item]) -> bool:
         try:

@@ -49,7 +49,6 @@ class Above(NamedTuple):
 
     Attributes:
         rows: All scored transactions.
-        alerts: Transactions at or above the threshold.
         error: Half the width of the 95 % interval of `alerts`.
         frauds: Among all of them, if the scores are calibrated probabilities; `frauds_caught` are above the threshold.
     """

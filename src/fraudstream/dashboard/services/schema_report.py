@@ -19,7 +19,9 @@ MAX_SHARES: Final = 200
 class Column:
     """A column in training (`expected`), in the newest transaction (`came`), and how the detector treats it.
 
-    `alias` is read in its place; it was first missing approximately `since`.
+    Attributes:
+        alias: The column that is read in its place.
+        since: Approximately when and where it was first missing.
     """
 
     name: str

@@ -5,16 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from sqlalchemy import Connection, Dialect, Engine, Text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from fraudstream.errors import StoreError
-
-if TYPE_CHECKING:
-    from fraudstream.store.backends.postgresql import Listener
 
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take the store's one write lock at its start.
@@ -41,7 +38,6 @@ TOUCH: Final = (
     "INSERT INTO totals (name, value) VALUES ('probes', 1) ON CONFLICT (name) DO UPDATE SET value = totals.value + 1"
 )
 PROBE_REMEDY: Final = "it recovers by itself once that is fixed; what could not be stored waits in Kafka"
-
 
 NUL_SIGN: Final = "\u2400"
 """Stored in PostgreSQL instead of NUL, which a text cannot have there."""
@@ -80,6 +76,16 @@ def without_nul(text: str) -> str:
     if "\\u0000" in text:
         text = _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", text)
     return text.replace("\x00", NUL_SIGN)
+
+
+class Listener(Protocol):
+    """Hears what other processes notify."""
+
+    def wait(self, seconds: float) -> Sequence[str]:
+        """Return the next notifications, empty if there is none for so long; raises StoreError."""
+
+    def lead(self) -> bool:
+        """Whether this process is the one of all that listen that leads; raises StoreError."""
 
 
 class Backend(ABC):
@@ -152,6 +158,6 @@ class Backend(ABC):
         """Notify the processes that listen, once the transaction is committed; at most 7,999 bytes."""
         return
 
-    def listen(self) -> "AbstractContextManager[Listener]":
+    def listen(self) -> AbstractContextManager[Listener]:
         """Listen to the notifications of all processes, this one included; raises StoreError."""
         raise NotImplementedError

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file
 from fraudstream.store.backends import backend
-from fraudstream.store.backends.backend import Backend
+from fraudstream.store.backends.backend import Backend, Listener
 
 OLDEST: Final = 15
 STATEMENT_TIMEOUT_MS: Final = 30_000
@@ -160,7 +160,7 @@ class PostgresqlBackend(Backend):
         connection.execute(select(func.pg_notify(CHANNEL, message)))
 
     @contextmanager
-    def listen(self) -> Iterator["Listener"]:
+    def listen(self) -> Iterator[Listener]:
         """Listen on a connection of its own."""
         engine = self._engine(
             STATEMENT_TIMEOUT_MS, backend.BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="AUTOCOMMIT"
@@ -168,7 +168,7 @@ class PostgresqlBackend(Backend):
         try:
             with engine.connect() as connection:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-                yield Listener(connection)
+                yield _Listener(connection)
         except (DBAPIError, psycopg.Error) as e:
             cause = e.orig if isinstance(e, DBAPIError) else e
             raise self.error(f"no notifications of the alert store: {_sentence(cause)}", backend.PROBE_REMEDY) from e
@@ -187,8 +187,8 @@ class PostgresqlBackend(Backend):
         return engine
 
 
-class Listener:
-    """A connection that hears what other processes notify; methods raise StoreError within `listen`."""
+class _Listener:
+    """A connection that listens."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -196,7 +196,7 @@ class Listener:
         self._leads = False
 
     def wait(self, seconds: float) -> Sequence[str]:
-        """Return the next notifications, empty if there is none for so long."""
+        """Return the next notifications."""
         return [each.payload for each in self._driver.notifies(timeout=seconds, stop_after=1)]
 
     def lead(self) -> bool:
