@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal_column, select, types
+from sqlalchemy import ColumnElement, cast, delete, func, literal_column, select, types
 
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
@@ -89,7 +89,11 @@ class MinuteStore(Repository):
             return
         with self._database.write(relaxed=True) as connection:
             for part in parts:
-                _add(connection, part)
+                same = select(tables.minutes).where(_MINUTES.minute == part.minute)
+                stored = connection.execute(same).mappings().one_or_none()
+                whole = part if stored is None else _minute(stored).plus(part)
+                row = {name: getattr(whole, name) for name in Minute.__slots__}
+                connection.execute(upsert(tables.minutes), row | {"scores": orjson.dumps(whole.scores).decode()})
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
@@ -170,13 +174,6 @@ class MinuteStore(Repository):
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
         return {minute: (confirmed, false_alarms) for minute, confirmed, false_alarms in self._database.rows(query)}
-
-
-def _add(connection: Connection, part: Minute) -> None:
-    stored = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
-    whole = part if stored is None else _minute(stored).plus(part)
-    row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
-    connection.execute(upsert(tables.minutes), row)
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:

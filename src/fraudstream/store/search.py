@@ -153,7 +153,9 @@ class AlertSearch:
         alerts = _alerts(connection, keys[:limit])
         if floor is None or (more and not by_value):
             return SearchPage(alerts, following)
-        return SearchPage(alerts, following, False, _produced(connection, floor), floor)
+        produced_us = select(func.coalesce(_ALERT.produced_us, _ALERT.received_us)).where(_ALERT.seq >= floor)
+        reached_us = connection.execute(produced_us.order_by(_ALERT.seq).limit(1)).scalar()
+        return SearchPage(alerts, following, False, reached_us, floor)
 
 
 def _first(connection: Connection, query: AlertFilter, sort: Sort, position: SearchPosition, limit: int) -> Select[Any]:
@@ -304,9 +306,3 @@ def _alerts(connection: Connection, keys: Sequence[Any]) -> list[StoredAlert]:
     rows = connection.execute(select(*STORED_COLUMNS).where(_ALERT.seq.in_(seqs)))
     alerts = {row.seq: stored_alert(row) for row in rows}
     return [alerts[seq] for seq in seqs]
-
-
-def _produced(connection: Connection, seq: int) -> int | None:
-    """Return the time of production of the first alert from a `seq` on."""
-    at = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
-    return connection.execute(select(at).where(_ALERT.seq >= seq).order_by(_ALERT.seq).limit(1)).scalar()

@@ -98,7 +98,8 @@ class Deployment:
     Attributes:
         model_id: Name of the artifact's directory, next to the file.
         aliases: New column name to the feature's name, declared by the user.
-        revision: Incremented with each change; 0 for an artifact that was named directly, which has no `when`.
+        revision: Incremented with each change; 0 for an artifact that was named directly.
+        when: ISO 8601 in UTC; empty for an artifact that was named directly.
     """
 
     model_id: str
