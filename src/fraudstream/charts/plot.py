@@ -146,10 +146,9 @@ class Key:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart in both sizes, for screen and paper and for a phone, with its table.
+    """A chart in both sizes, with the caption, headings and rows (the first cell is the row's header) of its table.
 
-    The caption, headings and rows (the first cell is the row's header) are those of its table. `points` has a line for
-    each position along the x axis: share of the axis' length, text, times in it.
+    `points` has a line for each position along the x axis: share of the axis' length, text, times in it.
     """
 
     wide: Markup

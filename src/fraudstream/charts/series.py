@@ -27,8 +27,7 @@ class Axis:
     Attributes:
         name: Empty if the chart's heading names it.
         scale: Builds the scale from its two ends in the drawing and the approximate number of ticks.
-        tick: Formats a value for a tick.
-        label: Formats a value for a tooltip or a table.
+        label: Formats a value for a tooltip or a table; `tick` for a tick.
         time: Formats a minute in ISO 8601, if values are per minute; neighbours may then be combined.
     """
 
@@ -41,10 +40,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """A value for each position along the x axis; a line breaks at None.
-
-    `combine` reduces neighbours to one value if there is no space for all.
-    """
+    """A value for each position along the x axis, a line breaks at None; `combine` reduces neighbours to one value."""
 
     name: str
     class_: str

@@ -64,10 +64,7 @@ class Dashboard:
         deployment: Callable[[], DeployedModel | None] = lambda: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Compose the services; `deployment` is called about once a second.
-
-        Raises SettingsError if the settings would expose payments to a network without a token.
-        """
+        """Compose the services; `deployment` is called about once a second. Raises as `validate_binding`."""
         validate_binding(settings)
         database = store.database
         read_token = settings.read_token.get_secret_value() if settings.read_token else ""

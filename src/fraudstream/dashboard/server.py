@@ -53,10 +53,8 @@ def serve(
 ) -> None:
     """Serve the dashboard until SIGTERM or SIGINT; gunicorn ends the process by SystemExit.
 
-    Raises:
-        SettingsError: The settings would expose payments to a network without a token, or a template is invalid.
-        PortInUse: Another process listens on the port.
-        StoreError: The alert store cannot be opened.
+    Raises SettingsError if the settings would expose payments to a network without a token or a template is invalid,
+    PortInUse, or StoreError if the alert store cannot be opened.
     """
     validate_binding(settings)
     if templates is not None:

@@ -45,7 +45,6 @@ class Child:
         grace: Seconds between SIGTERM and SIGKILL.
         limit: Seconds that it has to become ready, or to finish if it `ends`.
         ends: Whether exit code 0 means that its work is done.
-        clock: Monotonic seconds.
     """
 
     name: str

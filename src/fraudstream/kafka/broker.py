@@ -68,14 +68,10 @@ class BrokerPlan:
     Attributes:
         port: The loopback port for clients.
         data_dir: Its records, settings and log; persistent.
-        jars: Its class path (`Jars.broker`).
         partitions: Partitions of the input topic when it is created.
         heap: The maximum heap of the JVM, in Java's notation.
-        listeners: Additional listeners.
-        archive: The class data archive of the JVM, if any.
         secure: Clients connect by SASL_SSL, with the users of this folder; None for an open broker.
         secure_port: The port of a secured broker's listener for itself.
-        kafka: Names and creation of the topics.
     """
 
     port: int
@@ -114,9 +110,7 @@ class BrokerPlan:
 
 
 def write_settings(plan: BrokerPlan) -> None:
-    """Write the settings of the broker.
-
-    The listener BROKER, for the broker itself, is also that of clients, unless the broker is secured.
+    """Write the settings of the broker; BROKER, its listener for itself, is also that of clients unless it is secured.
 
     An existing log is renamed: readiness is read from the log, and must not come from an earlier run.
     """
@@ -157,12 +151,7 @@ class RunningBroker:
 
 
 def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None) -> None:
-    """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread.
-
-    Raises:
-        PortInUse: Another process listens on the port.
-        BrokerFailed: The data directory is in use, or the broker exited.
-    """
+    """Run a broker in the foreground until SIGINT or SIGTERM; for the main thread. Raises as `start_broker`."""
     with stop_signals() as stopped, start_broker(plan, report, stopped) as broker:
         if broker is None:
             return
@@ -189,7 +178,8 @@ def start_broker(
 ) -> Iterator[RunningBroker | None]:
     """Run a broker for the duration of a `with` block; yields None if `stopped` was set before it was ready.
 
-    The kernel kills the broker if the thread that entered the block dies.
+    The kernel kills the broker if the thread that entered the block dies. Raises PortInUse, or BrokerFailed if the data
+    directory is in use or the broker exited.
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()

@@ -103,9 +103,8 @@ class Cluster:
         """Yield the options of Spark's Kafka source and sink, without a secret in them.
 
         A client in the JVM reads the password from a file when it is made: on this machine from a private copy that
-        exists for the length of the `with` block; on a cluster every executor reads the file of the setting.
-
-        Raises SettingsError.
+        exists for the length of the `with` block; on a cluster every executor reads the file of the setting. Raises
+        SettingsError.
         """
         if not self.settings.uses_sasl:
             yield self._options(None)

@@ -43,10 +43,7 @@ def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:
 
 @contextlib.contextmanager
 def own_progress(path: Path) -> Iterator[None]:
-    """Lock a progress file for the duration of the block.
-
-    Raises KafkaFailure if another producer has locked it, ProgressFailed if it cannot be written.
-    """
+    """Lock a progress file for a block; raises KafkaFailure if another producer holds the lock, or ProgressFailed."""
     lock = path.with_suffix(".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -64,10 +61,7 @@ def own_progress(path: Path) -> Iterator[None]:
 
 
 def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
-    """Read a progress file; None if there is none, or if it belongs to another CSV.
-
-    Raises SettingsError if it was not written by `write_progress`.
-    """
+    """Read a progress file; None if there is none, or it belongs to another CSV; SettingsError if it is invalid."""
     try:
         progress = RunProgress(**orjson.loads(path.read_bytes()))
     except FileNotFoundError:

@@ -196,9 +196,7 @@ class Watermarks:
         """Return by partition the offset of the first record at or after the given one; the end offset if none exists.
 
         The offsets between have no records: transaction markers, aborted records, records removed by compaction. The
-        result omits partitions whose offset was deleted, or that time out.
-
-        Raises KafkaException if the broker does not respond.
+        result omits partitions whose offset was deleted, or that time out. Raises KafkaException.
         """
         next_offsets = dict[int, int]()
         if not offsets:

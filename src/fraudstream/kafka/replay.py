@@ -33,10 +33,8 @@ class ReplayedRecord:
     """A record to replay.
 
     Attributes:
-        origin: The original record.
         payload: A corrected value, which replaces the record's own; that may be truncated or missing.
-        dead_letter: The record of the dead letter; None for an unscorable transaction.
-        original_bytes: The original size of the value.
+        dead_letter: None for an unscorable transaction.
         produced_ms: The original's timestamp; another one at its offset means that the topic was recreated.
     """
 

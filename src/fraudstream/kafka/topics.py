@@ -62,7 +62,6 @@ def ensure_topics(
 
     `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
     partition keeps their order. Returns the partitions of each topic.
-
     Raises the errors of `require_broker`; KafkaAccessDenied if the command lacks a right; TopicMissing for a topic that
     is not to be created; KafkaFailure if the cluster refused to create one, or it was not visible in time.
     """
@@ -70,7 +69,7 @@ def ensure_topics(
     topics = list(Topic) if command is None else topics_of(command)
     names = {cluster.topic(topic): topic for topic in topics}
     existing = describe(admin, cluster, names)
-    missing = [name for name, described in existing.items() if _is_missing(described)]
+    missing = [name for name, each in existing.items() if isinstance(each, KafkaError) and not is_denied(each)]
     if missing and not cluster.settings.create_topics:
         raise _missing(missing[0], cluster)
     for name in missing:
@@ -80,10 +79,6 @@ def ensure_topics(
     if command is not None:
         require_rights(admin, cluster, command, existing)
     return {topic: len(_described(existing, name, cluster).partitions) for name, topic in names.items()}
-
-
-def _is_missing(described: TopicDescription | KafkaError) -> bool:
-    return isinstance(described, KafkaError) and not is_denied(described)
 
 
 def _described(topics: Described, name: str, cluster: Cluster) -> TopicDescription:
@@ -119,10 +114,7 @@ def _create(admin: AdminClient, cluster: Cluster, topic: Topic, partitions: int,
 
 
 def topic_layout(cluster: Cluster, topic: str) -> tuple[int, int]:
-    """Return the number of partitions of a topic and its maximum record size, in bytes.
-
-    Raises BrokerUnreachable, KafkaAccessDenied or TopicMissing.
-    """
+    """Return the number of partitions of a topic and its maximum record size, in bytes; raises as `require_topic`."""
     partitions, limit = require_topic(cluster, topic).partitions, _config(cluster, topic, _LIMIT)
     return len(partitions), DEFAULT_MAX_RECORD_BYTES if limit is None else int(limit)
 

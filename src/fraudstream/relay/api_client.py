@@ -13,8 +13,6 @@ from fraudstream.messages.base import Object
 
 TIMEOUT_SECONDS = 10.0
 CHUNK_BYTES = 65_536
-
-
 RECORDS_TIMEOUT = urllib3.Timeout(connect=2.0, read=30.0)
 
 # The request itself is invalid; any other status (401 during a token change, 429, 5xx) may change.
@@ -49,12 +47,7 @@ class DashboardClient:
         return self._request("POST", route, orjson.dumps(content), self._ingest_token, "FRAUDSTREAM_INGEST_TOKEN")
 
     def post_records(self, route: str, records: Sequence[bytes]) -> None:
-        """Post a list of JSON objects; returns once the dashboard has committed it.
-
-        Raises:
-            ApiUnavailable: There was no response, or one that may change later.
-            ApiRefused: The request as a whole will never be accepted.
-        """
+        """Post a list of JSON objects; returns once it is committed, or raises ApiUnavailable or ApiRefused."""
         body = b"[%s]" % b",".join(records)
         try:
             response = self._send("POST", route, self._ingest_token, body=body, timeout=RECORDS_TIMEOUT)

@@ -210,16 +210,14 @@ class Relay:
             for route in sorted({item.route for item in batch}, key=lambda each: each in (Route.EVENTS, Route.LEDGER)):
                 if not self._post(route, [item for item in batch if item.route is route]):
                     posted = {key: offset for key, offset in self._posted.items() if offset != before.get(key)}
-                    self._retry_later([m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)])
+                    rest = [m for m in messages if (m.offset() or 0) >= posted.get(_partition(m), 0)]
+                    self._buffered = [*rest, *self._buffered]
+                    self._backoff = min(self._backoff * 2, 5.0) or 0.1
+                    self._due_at = time.monotonic() + self._backoff
                     return
         if self._backoff and time.monotonic() >= self._due_at:
             self._backoff = 0.0
             self.consumer.resume(self.consumer.assignment())
-
-    def _retry_later(self, messages: Sequence[Message]) -> None:
-        self._buffered = [*messages, *self._buffered]
-        self._backoff = min(self._backoff * 2, 5.0) or 0.1
-        self._due_at = time.monotonic() + self._backoff
 
     def _post(self, route: Route, items: Sequence[_Item]) -> bool:
         try:
@@ -234,7 +232,9 @@ class Relay:
             # One record that the API refuses as a request must not block those behind it.
             log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(item.body))
             if not item.body.startswith(_REFUSED):
-                return self._post(route, [replace(item, body=_as_refused(item.body, str(e)))])
+                # It lacks every required member, so that the API stores it as a rejected record.
+                refused = encode({REFUSED_RECORD: _head(item.body), REJECTED_BECAUSE: str(e)})
+                return self._post(route, [replace(item, body=refused)])
         for item in items:
             self._posted[item.partition] = item.offset + 1
         self._is_committed = False
@@ -309,11 +309,6 @@ def _is_record(message: Message, cluster: Cluster) -> bool:
     elif error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None
-
-
-def _as_refused(item: bytes, reason: str) -> bytes:
-    """Build an item that the API stores as a rejected record: it lacks every required member."""
-    return encode({REFUSED_RECORD: _head(item), REJECTED_BECAUSE: reason})
 
 
 def _head(item: bytes) -> str:

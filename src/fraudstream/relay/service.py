@@ -38,10 +38,7 @@ RETRY_SECONDS: Final = 10.0
 
 
 class ReplaySender:
-    """Claims replays, sends them, and posts their results.
-
-    `connect` opens the input topic; it is called when a replay is waiting, and again after a failure.
-    """
+    """Claims replays, sends them, and posts their results; `connect` opens the input topic when one is waiting."""
 
     def __init__(self, dashboard: DashboardClient, connect: Callable[[], ReplayTopic]) -> None:
         self._dashboard = dashboard
@@ -98,10 +95,7 @@ def send_replays(sender: ReplaySender, stop: threading.Event) -> None:
 
 
 def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool = False) -> None:
-    """Relay until `stop` is set; `from_beginning` relays everything in Kafka again.
-
-    Raises BrokerUnreachable, or Fenced if another relay has taken this one's id.
-    """
+    """Relay until `stop` is set, `from_beginning` everything in Kafka again; raises BrokerUnreachable or Fenced."""
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "relay")
     # With the ingest token, which every relay has.

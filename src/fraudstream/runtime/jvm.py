@@ -1,7 +1,4 @@
-"""Starts Spark's JVM, which ends with this process.
-
-Nothing here imports pyspark: the JVM starts while Python is still importing.
-"""
+"""Starts Spark's JVM, which ends with this process; pyspark is not imported here, but while the JVM starts."""
 
 import functools
 import os
@@ -67,7 +64,6 @@ BATCH_MASTER: Final = "local[2, 2]"
 """Two threads, and a failed task is retried once, as on a cluster: under load Spark's Kafka reader has failed
 spontaneously ("KafkaConsumer is not safe for multi-threaded access")."""
 
-
 FEW_CORES: Final = 2
 """Up to this many cores we pass the options below; with more, Java's defaults apply."""
 
@@ -98,8 +94,6 @@ class SparkPlan:
     """The configuration of a Spark session.
 
     Args:
-        java_home: A Java 17+.
-        master: Spark master; `local[N]` on one machine.
         memory: Heap of the driver's JVM in Spark's notation ("2g").
         is_default_memory: Whether a heap in the user's `spark-defaults.conf` takes precedence.
         log: File for the JVM's output; None discards it.
@@ -107,7 +101,6 @@ class SparkPlan:
         conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
         slots: Task slots that a standalone master is asked for, unless the user sets `spark.cores.max`; by default
             few, so that training and the detector run beside each other.
-        archive: The class archive of the JVM; None starts without one.
     """
 
     app: str

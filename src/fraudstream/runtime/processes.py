@@ -65,10 +65,7 @@ def spawn(
 
 
 def stop(process: subprocess.Popen[bytes], grace: float) -> int:
-    """Stop a process that `spawn` started: SIGTERM, up to `grace` seconds, SIGKILL; then the rest of its session.
-
-    Returns its return code, as `Popen.returncode` gives it.
-    """
+    """Stop a process of `spawn`: SIGTERM, up to `grace` s, SIGKILL; then the rest of its session. Returns its code."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -128,9 +125,8 @@ def free_port() -> int:
 def check_port_free(host: str, port: int, *, remedy: str = "stop that process, or choose another --port") -> None:
     """Bind the port for a moment, to fail with a clear message before a server fails with an obscure one.
 
-    Raises:
-        PortInUse: Another process is listening there; names it if this user may see it.
-        SettingsError: The address does not belong to this machine, or the user may not use the port.
+    Raises PortInUse, with the process that is listening there if this user may see it, or SettingsError if the address
+    does not belong to this machine or the user may not use the port.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:

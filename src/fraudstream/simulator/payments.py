@@ -1,6 +1,6 @@
 """Simulates legitimate payments: card, terminal, amount and signals, including unusual ones."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -66,21 +66,11 @@ _BOOKING_SHARE: Final = 0.0005
 _NEW_TERMINAL_SHARE: Final = 0.22
 
 
-@dataclass(frozen=True)
-class SizeScale:
-    """Maps the sum of the card's, the terminal's and the payment's size to a standard normal."""
+def size_scale(population: Population, rng: np.random.Generator) -> Callable[[Floats], Floats]:
+    """Return the map from the sum of the card's, the terminal's and the payment's size to a standard normal.
 
-    observed: Floats
-    normal: Floats
-
-    def standard(self, size: Floats) -> Floats:
-        """Return the standard normal at the same rank, extrapolated beyond the observed sizes."""
-        beyond = np.maximum(size - self.observed[-1], 0.0) + np.minimum(size - self.observed[0], 0.0)
-        return np.asarray(np.interp(size, self.observed, self.normal) + beyond)
-
-
-def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
-    """Estimate the distribution of sizes from 20,000 draws."""
+    It goes by the rank among 20,000 draws, and extrapolates beyond them.
+    """
     count = 20_000
     time = rng.uniform(0, DURATION_S, count)
     card = draw_cards(population, time, rng)
@@ -89,7 +79,13 @@ def size_scale(population: Population, rng: np.random.Generator) -> SizeScale:
     normal = np.sort(rng.standard_normal(count))
     middle = np.linspace(60, count - 61, 400).astype(np.int64)
     ranks = np.concatenate([[0, 3, 15], middle, [count - 16, count - 4, count - 1]])
-    return SizeScale(observed=size[ranks], normal=normal[ranks])
+    observed, normal = size[ranks], normal[ranks]
+
+    def standard(size: Floats) -> Floats:
+        beyond = np.maximum(size - observed[-1], 0.0) + np.minimum(size - observed[0], 0.0)
+        return np.asarray(np.interp(size, observed, normal) + beyond)
+
+    return standard
 
 
 def _raw_size(population: Population, card: Ints, terminal: Ints, rng: np.random.Generator) -> Floats:
@@ -134,7 +130,7 @@ def draw_terminals(population: Population, card: Ints, time: Floats, rng: np.ran
 
 
 def legitimate(
-    population: Population, scale: SizeScale, rush: Ints, time: Floats, rng: np.random.Generator
+    population: Population, scale: Callable[[Floats], Floats], rush: Ints, time: Floats, rng: np.random.Generator
 ) -> Payments:
     """Simulate payments at these ascending times, including journeys, splurges, series, rushes and new phones."""
     count = len(time)
@@ -147,7 +143,7 @@ def legitimate(
     interval = np.minimum(time / DURATION_S * len(rush), len(rush) - 1).astype(np.int64)
     terminal = np.where(rushed, rush[interval], terminal)
 
-    size = scale.standard(_raw_size(population, card, terminal, rng))
+    size = scale(_raw_size(population, card, terminal, rng))
     splurge: Flags = rng.random(count) < _SPLURGE_SHARE
     size = np.where(splurge, np.maximum(size, 0.0) + rng.gamma(3.0, 0.5, count), size)
     till, online = _anomaly(population, card, rng)

@@ -1,17 +1,19 @@
 """Reads the audit trail: a page of it, the history of an alert, or all of it for an export."""
 
-from collections.abc import Iterator, Sequence
+import operator
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, TypeVar
 
 import orjson
 from pydantic import AfterValidator
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, or_, select
 
 from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository
+from fraudstream.store.filters import conditions
 from fraudstream.times import iso_time
 from fraudstream.transactions.masking import typed
 
@@ -46,18 +48,14 @@ class ChangeQuery(Query):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the table `changes`."""
-        conditions: list[ColumnElement[bool]] = []
-        if self.action is not None:
-            conditions.append(_CHANGE.action == self.action)
-        if self.actor is not None:
-            conditions.append(_CHANGE.actor == self.actor)
-        if self.since is not None:
-            conditions.append(_CHANGE.at_us >= self.since)
-        if self.until is not None:
-            conditions.append(_CHANGE.at_us < self.until)
-        if self.alert_id is not None:
-            conditions.append(_CHANGE.seq.in_(select(_ITEM.change).where(self.of_alert())))
-        return conditions
+        of_alert = None if self.alert_id is None else select(_ITEM.change).where(self.of_alert())
+        return conditions(
+            (_CHANGE.action, operator.eq, self.action),
+            (_CHANGE.actor, operator.eq, self.actor),
+            (_CHANGE.at_us, operator.ge, self.since),
+            (_CHANGE.at_us, operator.lt, self.until),
+            (_CHANGE.seq, Column.in_, of_alert),
+        )
 
     def of_alert(self) -> ColumnElement[bool]:
         """Return the condition on `change_items` for the alert of the query."""
@@ -74,7 +72,9 @@ class ChangeReader(Repository):
             query = query.where(_CHANGE.seq < before)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
-            counts = _item_counts(connection, [row.seq for row in rows])
+            changed = _ITEM.change.in_([row.seq for row in rows])
+            items = select(_ITEM.change, func.count()).where(changed).group_by(_ITEM.change)
+            counts = {change: count for change, count in connection.execute(items)}
             return [
                 _change(
                     *(ListedChange, row, row.before, row.after),
@@ -163,11 +163,6 @@ def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, 
 def _of_alert(row: Any) -> AlertChange:
     before, after = (row.before, row.after) if row.alert_id is None else (row.item_before, row.item_after)
     return _change(AlertChange, row, before, after, alert_id=typed(row.alert_id))
-
-
-def _item_counts(connection: Connection, changes: Sequence[int]) -> dict[int, int]:
-    query = select(_ITEM.change, func.count()).where(_ITEM.change.in_(changes)).group_by(_ITEM.change)
-    return {change: count for change, count in connection.execute(query)}
 
 
 def _loaded(text: str | None) -> Any:

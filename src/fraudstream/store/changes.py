@@ -125,12 +125,9 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The person who makes a change.
+    """The person who makes a change: a name, empty if none was given, and the short id of the session, if there is one.
 
-    Attributes:
-        name: Empty if the person gave none.
-        verified: Whether the name was authenticated, not only claimed.
-        session: The short id of the session; empty without one.
+    `verified` is whether the name was authenticated, not only claimed.
     """
 
     name: str
@@ -175,9 +172,8 @@ class Change:
 
     Attributes:
         subject: The object of the change, briefly: the id of an alert or model, the name of a file.
-        before: The old value; JSON-serialisable.
-        undoes: The `change_id` of the change that it undoes.
-        change_id: Generated if None.
+        before: The old value; JSON-serialisable, as is `after`.
+        undoes: The `change_id` of the change that it undoes; its own is generated if None.
     """
 
     actor: Actor
@@ -227,15 +223,12 @@ class ChangeLog(Repository):
 
     def record(self, actor: Actor, action: Action, subject: str, after: Mapping[str, Any] | None, why: str = "") -> str:
         """Record one change as of now, without a state before it; returns its `change_id`, raises StoreError."""
-        change = Change(actor, action, subject, None, after, why, change_id=uuid.uuid4().hex)
-        self.record_once([(change, self._database.now())])
-        return str(change.change_id)
+        change = Change(actor, action, subject, None, after, why)
+        with self._database.write() as connection:
+            return str(insert_change(connection, change, self._database.now()))
 
     def record_once(self, changes: Sequence[tuple[Change, datetime]]) -> int:
-        """Record changes with their times, without those whose `change_id` is already recorded.
-
-        Returns how many were new. Raises StoreError if the database refuses the write; none is recorded then.
-        """
+        """Record changes with their times, unless their `change_id` is already recorded; returns how many were new."""
         with self._database.write() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
 

@@ -58,17 +58,13 @@ class Database:
         """Take a backend and its engine, and the clock of commits; `open_database` opens one."""
         self.backend = backend
         self._engine = engine
-        self._clock = clock
+        self.now: Final = clock
         self.write_lock = threading.Lock()
         self.instance = uuid.uuid4().hex[:12]
 
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
-
-    def now(self) -> datetime:
-        """Return the time by the clock of commits."""
-        return self._clock()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -103,9 +99,7 @@ class Database:
 
     @contextmanager
     def transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
-        """Open a write transaction for a caller that holds `write_lock`; an error that a record causes stays as it is
-        if `of_records`.
-        """
+        """Open a write transaction under the caller's `write_lock`; if `of_records`, a record's error stays."""
         options = {WRITE: True, RELAXED: relaxed}
         try:
             with self._engine.connect().execution_options(**options) as connection, connection.begin():
@@ -113,17 +107,13 @@ class Database:
         except DBAPIError as e:
             if of_records and self.backend.is_of_record(e):
                 raise
-            raise StoreError(
-                f"a write to the alert store failed: {e.orig}", where=self.backend.where, remedy=self.backend.remedy
-            ) from e
+            raise self.backend.error(f"a write to the alert store failed: {e.orig}", self.backend.remedy) from e
         except PoolTimeout as e:
-            raise StoreError(
-                "all connections to the alert store are in use", where=self.backend.where, remedy=self.backend.remedy
-            ) from e
+            raise self.backend.error("all connections to the alert store are in use", self.backend.remedy) from e
 
 
 class Repository:
-    """Reads or writes one part of a store, through its database."""
+    """Reads or writes one part of a store, through its database; a write that raises StoreError stores nothing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -163,16 +153,11 @@ def open_database(
         raise
     except DBAPIError as e:
         engine.dispose()
-        raise StoreError(
-            f"the alert store cannot be opened: {e.orig}", where=backend.where, remedy=backend.open_remedy
-        ) from e
+        raise backend.error(f"the alert store cannot be opened: {e.orig}", backend.open_remedy) from e
     except CommandError as e:
         engine.dispose()
-        raise StoreError(
-            f"the alert store has tables that this release does not know: {e}",
-            where=backend.where,
-            remedy="use the release of fraudstream that wrote it, or another database",
-        ) from e
+        what = f"the alert store has tables that this release does not know: {e}"
+        raise backend.error(what, "use the release of fraudstream that wrote it, or another database") from e
     return Database(backend, engine, clock)
 
 
@@ -184,11 +169,8 @@ def read_store(url: str) -> Iterator[Connection]:
         with backend.snapshot() as connection:
             yield connection.execution_options(yield_per=ROWS_AT_ONCE)
     except DBAPIError as e:
-        raise StoreError(
-            f"the alert store cannot be read: {e.orig}",
-            where=backend.where,
-            remedy="check that it is readable; `fraudstream store migrate` updates one of an earlier release",
-        ) from e
+        remedy = "check that it is readable; `fraudstream store migrate` updates one of an earlier release"
+        raise backend.error(f"the alert store cannot be read: {e.orig}", remedy) from e
 
 
 def migrate_database(
@@ -259,11 +241,8 @@ def _back_up(backend: Backend, revision: str, backup: Path | None) -> None:
     """Back up the store before its migration to a revision; a backup that exists beside the store stays as it is."""
     file = backup or backend.automatic_backup(revision)
     if file is None:
-        raise StoreError(
-            "the tables of the alert store are of an earlier release",
-            where=backend.where,
-            remedy="stop all dashboards on it, then run `fraudstream store migrate --backup FILE`",
-        )
+        remedy = "stop all dashboards on it, then run `fraudstream store migrate --backup FILE`"
+        raise backend.error("the tables of the alert store are of an earlier release", remedy)
     if backup is not None or not file.exists():
         backend.back_up(file)
     log.info("migrating the alert store, as it was before it is in the backup", backup=str(file), revision=revision)

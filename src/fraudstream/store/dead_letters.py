@@ -2,6 +2,7 @@
 
 import base64
 import heapq
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -13,6 +14,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.requests import LATER, TIME, Query, Repeated, Time, Whole, parameter
 from fraudstream.store import tables
 from fraudstream.store.database import Repository
+from fraudstream.store.filters import conditions
 from fraudstream.store.reading import member_text
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, RecordId, ReplayState
 
@@ -31,9 +33,6 @@ class Cursor(NamedTuple):
     def __str__(self) -> str:
         """Format it for a URL."""
         return f"{self.dead_letters}.{self.unscorable}"
-
-
-_START: Final = Cursor(2**62, 2**62)
 
 
 def parse_cursor(text: str) -> Cursor:
@@ -101,7 +100,7 @@ class DeadLetterReader(Repository):
         self, query: DeadLetterFilter, *, after: Cursor | None, limit: int
     ) -> tuple[list[StoredDeadLetter], Cursor | None]:
         """Return the dead letters after a cursor, and the cursor of the next page; None on the last page."""
-        start = after or _START
+        start = after or Cursor(2**62, 2**62)
         with self._database.read() as connection:
             pages = [
                 [
@@ -150,21 +149,18 @@ def _queries(query: DeadLetterFilter) -> Sequence[tuple[Outcome, Select[Any], Co
 def _query(
     query: DeadLetterFilter, kind: Outcome, table: Table, condition: ColumnElement[bool], record_id: ColumnElement[str]
 ) -> Select[Any]:
-    body, replays = table.c.body, tables.replays.c
-    conditions: list[ColumnElement[bool]] = [condition if query.kind in (kind, "all") else false()]
+    body, replays, produced_us = table.c.body, tables.replays.c, table.c.produced_us
+    where = conditions((produced_us, operator.ge, query.since), (produced_us, operator.lt, query.until))
+    where.append(condition if query.kind in (kind, "all") else false())
     for name in ("topic", "partition", "offset"):
         if (value := getattr(query, name)) is not None:
-            conditions.append(member_text(body, name) == str(value))
+            where.append(member_text(body, name) == str(value))
     if query.reason is not None:
         reason = func.lower(func.coalesce(member_text(body, "reason"), ""))
-        conditions.append(reason.contains(query.reason.lower(), autoescape=True))
-    if query.since is not None:
-        conditions.append(table.c.produced_us >= query.since)
-    if query.until is not None:
-        conditions.append(table.c.produced_us < query.until)
+        where.append(reason.contains(query.reason.lower(), autoescape=True))
     if query.place:
-        conditions.append(record_id.in_(query.place))
+        where.append(record_id.in_(query.place))
     if query.replayed is not None:
         replay = select(replays.seq).where(replays.origin == record_id, replays.state != ReplayState.FAILED.value)
-        conditions.append(replay.exists() if query.replayed == "yes" else ~replay.exists())
-    return select(table.c.seq, table.c.received_us, body).where(*conditions)
+        where.append(replay.exists() if query.replayed == "yes" else ~replay.exists())
+    return select(table.c.seq, table.c.received_us, body).where(*where)

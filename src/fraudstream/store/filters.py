@@ -63,10 +63,7 @@ _WHERE: Final = re.compile(rf"(.+?):({'|'.join(Op)}):(.*)", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """A condition on a column of the transaction; it never matches a missing value.
-
-    A card number is searched as it is stored: masked.
-    """
+    """A condition on a column; it never matches a missing value. A card number is searched as it is stored: masked."""
 
     name: str
     op: Op
@@ -124,6 +121,11 @@ def _as_number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], object]) -> list[ColumnElement[bool]]:
+    """Return the conditions of comparisons of a column with a value, without those whose value is None."""
+    return [compare(column, value) for column, compare, value in comparisons if value is not None]
+
+
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
     """A filter on alerts; fields that are None or empty match everything. Times are those of production."""
@@ -158,7 +160,7 @@ class AlertFilter:
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the columns of the table `alerts`."""
         column = tables.alerts.c
-        conditions: list[tuple[Column[Any], Callable[[Any, Any], Any], object]] = [
+        return conditions(
             (column.outcome, operator.eq, self.outcome),
             (column.produced_us, operator.ge, self.since_us),
             (column.produced_us, operator.lt, self.until_us),
@@ -171,8 +173,7 @@ class AlertFilter:
             (column.model_id, operator.eq, self.model_id),
             (column.schema_id, operator.eq, self.schema_id),
             (column.topic, operator.eq, self.source),
-        ]
-        return [compare(name, value) for name, compare, value in conditions if value is not None]
+        )
 
 
 MOST_CHARS = 200
@@ -184,8 +185,7 @@ class SearchPosition(NamedTuple):
     Attributes:
         value: The sort value of the last alert; None if it has none, or in commit order.
         seq: The last alert; None if the search continues with older alerts without a match so far.
-        below: Only alerts before this one in commit order; None for all.
-        floor: Only this alert and later ones; None for all.
+        below: Only alerts before this one in commit order, and from `floor` on; None for all.
     """
 
     value: float | None = None

@@ -65,14 +65,12 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(fold(text))
 
 
+_cached_tokens: Final = lru_cache(maxsize=8192)(tokenize)
+
+
 def name_tokens(name: str) -> Sequence[str]:
     """Tokenize a column name; cached, as there are few names and each is in every alert."""
-    return _name_tokens(name) if len(name) <= _LONGEST_NAME else tokenize(name)
-
-
-@lru_cache(maxsize=8192)
-def _name_tokens(name: str) -> Sequence[str]:
-    return tokenize(name)
+    return _cached_tokens(name) if len(name) <= _LONGEST_NAME else tokenize(name)
 
 
 def is_number(token: str) -> bool:
@@ -109,19 +107,13 @@ def columns_of(transaction: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             pending.pop()
 
 
-def field_tokens(document: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the tokens of an alert's own fields, with `BREAK` after each field."""
-    for fields in _FIELDS:
-        for field in fields:
-            value = document.get(field)
-            if isinstance(value, str):
-                yield from tokenize(value)
-        yield BREAK
-
-
 def alert_tokens(document: Mapping[str, Any]) -> list[str]:
     """Tokenize an alert: its fields, then each column's name and value, up to `MOST_CHARS`."""
-    tokens = list(field_tokens(document))
+    tokens: list[str] = []
+    for fields in _FIELDS:
+        texts = (document.get(field) for field in fields)
+        tokens += chain.from_iterable(tokenize(text) for text in texts if isinstance(text, str))
+        tokens.append(BREAK)
     remaining = MOST_CHARS
     for name, value in columns_of(document[AlertField.TRANSACTION]):
         for part, read in chain([(name, name_tokens)], _texts(value)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, cast, delete, func, literal_column, select, types
+from sqlalchemy import ColumnElement, cast, delete, func, literal_column, select, types
 
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
@@ -36,10 +36,8 @@ class Minute:
         payments: Acknowledged by Kafka; None if unknown.
         at_risk: The sum of the amounts of its alerts that have one.
         labelled: Alerts with the label of the training data.
-        label_frauds: Labelled alerts that are fraud.
         scores: Histogram of the scores of sampled payments, in `BINS`.
         latencies: Number of measured latencies from payment to page (or to store).
-        latency_to: `page` or `store`.
         last_seq: The newest alert counted.
     """
 
@@ -76,14 +74,6 @@ class MinuteLabel(NamedTuple):
     fraud: str
 
 
-class VerdictCounts(NamedTuple):
-    """The verdicts of one minute."""
-
-    minute: int
-    confirmed: int
-    false_alarms: int
-
-
 class MinuteStore(Repository):
     """Reads and writes the minutes of one store."""
 
@@ -93,16 +83,17 @@ class MinuteStore(Repository):
         return [_minute(row._asdict()) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
-        """Add parts of minutes to the stored ones, and delete those older than a day.
-
-        Raises StoreError if the database refuses the write; nothing is stored then.
-        """
+        """Add parts of minutes to the stored ones, and delete those older than a day."""
         parts = list(parts)
         if not parts:
             return
         with self._database.write(relaxed=True) as connection:
             for part in parts:
-                _add(connection, part)
+                same = select(tables.minutes).where(_MINUTES.minute == part.minute)
+                stored = connection.execute(same).mappings().one_or_none()
+                whole = part if stored is None else _minute(stored).plus(part)
+                row = {name: getattr(whole, name) for name in Minute.__slots__}
+                connection.execute(upsert(tables.minutes), row | {"scores": orjson.dumps(whole.scores).decode()})
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
@@ -174,22 +165,15 @@ class MinuteStore(Repository):
         counts = {status: number for status, number in self._database.rows(query.group_by(_ALERTS.status))}
         return {status.value: counts.get(status.value, 0) for status in AlertStatus}
 
-    def verdicts_since(self, minute: int) -> list[VerdictCounts]:
-        """Return the current verdicts, by the minute of the decision."""
+    def verdicts_since(self, minute: int) -> dict[int, tuple[int, int]]:
+        """Count the alerts that are now confirmed, and the false alarms, by the minute of the decision."""
         decided = _ALERTS.decided_us // _US
         counts = [
             func.sum(cast(_ALERTS.status == status.value, types.Integer))
             for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
         ]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
-        return [VerdictCounts(*row) for row in self._database.rows(query.order_by(decided))]
-
-
-def _add(connection: Connection, part: Minute) -> None:
-    stored = connection.execute(select(tables.minutes).where(_MINUTES.minute == part.minute)).mappings().one_or_none()
-    whole = part if stored is None else _minute(stored).plus(part)
-    row = {name: getattr(whole, name) for name in Minute.__slots__} | {"scores": orjson.dumps(whole.scores).decode()}
-    connection.execute(upsert(tables.minutes), row)
+        return {minute: (confirmed, false_alarms) for minute, confirmed, false_alarms in self._database.rows(query)}
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:

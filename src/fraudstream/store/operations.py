@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 import orjson
 from sqlalchemy import ColumnElement, Connection, Select, Table, and_, delete, func, inspect, select, update
 
-from fraudstream.errors import StoreError
 from fraudstream.store import tables
 from fraudstream.store.backends.backend import without_nul
 from fraudstream.store.backends.sqlite import SqliteBackend
@@ -32,11 +31,8 @@ def restore(url: str, file: Path) -> int:
     if not isinstance(backend, SqliteBackend) or backend.path.exists():
         with read_store(url) as connection:
             if _has_rows(connection):
-                raise StoreError(
-                    "the alert store is not empty, and a backup replaces nothing",
-                    where=backend.where,
-                    remedy="name another database (setting `database`), or move this one away",
-                )
+                remedy = "name another database (setting `database`), or move this one away"
+                raise backend.error("the alert store is not empty, and a backup replaces nothing", remedy)
     backend.restore(file)
     with read_store(url) as connection:
         return connection.execute(select(func.count()).select_from(tables.alerts)).scalar_one()
@@ -119,14 +115,14 @@ def copy(source_url: str, target: Database) -> tuple[dict[str, TableSum], list[B
     Returns the sums of all tables and the broken links of the audit trail, which are the same in both. Raises
     StoreError if the target holds other data, or if both differ at the end.
     """
-    where, target_url = target.backend.where, target.backend.url
+    target_url = target.backend.url
     with read_store(source_url) as source:
         with read_store(target_url) as connection:
             copied = {table: _sum(connection, table) for table in tables.metadata.sorted_tables}
         others = [table.name for table, each in copied.items() if _sum(source, table, each.rows) != each]
         if others:
             what = f"the target holds rows that the source does not have, in {', '.join(others)}"
-            raise StoreError(what, where=where, remedy="copy to an empty database, with the dashboards stopped")
+            raise target.backend.error(what, "copy to an empty database, with the dashboards stopped")
         for table, each in copied.items():
             _copy_rows(source, target, table, each.rows)
     with read_store(source_url) as source, read_store(target_url) as connection:
@@ -134,8 +130,7 @@ def copy(source_url: str, target: Database) -> tuple[dict[str, TableSum], list[B
         others = [table.name for table in copied if _sum(source, table) != sums[table.name]]
         if others or broken != list(broken_links(source)):
             what = f"the copy differs from the source, in {', '.join(others) or 'the hashes of changes'}"
-            remedy = "stop the dashboards on both, and copy again to an empty database"
-            raise StoreError(what, where=where, remedy=remedy)
+            raise target.backend.error(what, "stop the dashboards on both, and copy again to an empty database")
     return sums, broken
 
 

@@ -1,17 +1,18 @@
 """Reads the alert store in pages of bounded size."""
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import JSON, ColumnElement, Select, Table, func, literal, select, type_coerce
+from sqlalchemy import JSON, ColumnElement, Select, Table, func, select, type_coerce
 from sqlalchemy import Row as DatabaseRow
 
 from fraudstream.messages.base import Object
 from fraudstream.store import positions, tables
 from fraudstream.store.database import Database
-from fraudstream.store.filters import AlertFilter as AlertFilter
+from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.times import iso_time
@@ -123,10 +124,6 @@ class AlertReader:
         self.database = database
         self.rows, self.scalar = database.rows, database.scalar
 
-    def ping(self) -> None:
-        """Check that the database answers."""
-        self.scalar(select(literal(1)))
-
     def latest_seq(self) -> int:
         """Return the `seq` of the newest alert, or 0."""
         return self.scalar(select(func.max(tables.alerts.c.seq))) or 0
@@ -135,17 +132,14 @@ class AlertReader:
         self, query: AlertFilter | None = None, *, before: int | None = None, limit: int = 100
     ) -> list[StoredAlert]:
         """Return alerts with a `seq` below `before`, newest first, filtered by stored columns only."""
-        column = tables.alerts.c
-        conditions = (query or AlertFilter()).conditions()
-        if before is not None:
-            conditions.append(column.seq < before)
-        return self._page(conditions, column.seq.desc(), limit)
+        seq = tables.alerts.c.seq
+        where = (query or AlertFilter()).conditions() + conditions((seq, operator.lt, before))
+        return self._page(where, seq.desc(), limit)
 
     def alerts_after(self, seq: int, *, up_to: int | None = None, limit: int = EXPORT_PAGE) -> list[StoredAlert]:
         """Return the alerts after `seq`, in commit order."""
         column = tables.alerts.c.seq
-        conditions = [column > seq, *([] if up_to is None else [column <= up_to])]
-        return self._page(conditions, column.asc(), limit)
+        return self._page(conditions((column, operator.gt, seq), (column, operator.le, up_to)), column.asc(), limit)
 
     def triage_states(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
         """Return the status, assignee and time of the verdict of alerts, by `seq`."""
@@ -175,10 +169,8 @@ class AlertReader:
     def events(self, *, kind: str | None = None, before: int | None = None, limit: int = 100) -> list[Row]:
         """Return events, newest first."""
         column = tables.events.c
-        conditions = [] if kind is None else [column.type == kind]
-        if before is not None:
-            conditions.append(column.seq < before)
-        return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, limit, *conditions)]
+        where = conditions((column.type, operator.eq, kind), (column.seq, operator.lt, before))
+        return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, limit, *where)]
 
     def dead_letters(self, *, limit: int = 100) -> list[Row]:
         """Return the dead letters whose body is still stored, newest first."""

@@ -1,12 +1,13 @@
 """Stores replays: requested by a person, claimed by a sender, completed with a result."""
 
+import operator
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import ColumnElement, Row, and_, case, func, insert, or_, select, update
+from sqlalchemy import Column, ColumnElement, Row, and_, case, func, insert, or_, select, update
 
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Claimed, Replay
@@ -14,6 +15,7 @@ from fraudstream.messages.requests import ReplayRequest, ReplayResult
 from fraudstream.store import tables
 from fraudstream.store.database import Repository
 from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader, StoredDeadLetter
+from fraudstream.store.filters import conditions
 from fraudstream.times import from_microseconds, iso_z, microseconds
 from fraudstream.transactions.wire import AlertField, DeadLetterField, ReplayState
 
@@ -49,9 +51,7 @@ class ReplayLog(Repository):
     def request(self, request: ReplayRequest, which: DeadLetterFilter, who: str, now: datetime) -> ReplayBatch:
         """Record replays of all matches, oldest first; none if one was replayed before, unless `again` is set.
 
-        Raises:
-            RequestError: More than `MOST_AT_ONCE` match.
-            StoreError: The database refused the write.
+        Raises RequestError if more than `MOST_AT_ONCE` match.
         """
         rows_by_id: dict[str, dict[str, str]] = {}
         without_place = 0
@@ -85,10 +85,7 @@ class ReplayLog(Repository):
         return self._database.scalar(query) or 0
 
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[Claimed]:
-        """Assign replays to a sender, oldest first; one without a result is assigned again after `RESULT_SECONDS`.
-
-        Raises StoreError if the database refuses the write.
-        """
+        """Assign replays to a sender, oldest first; one without a result is assigned again after `RESULT_SECONDS`."""
         column = tables.replays.c
         with self._database.write() as connection:
             query = select(tables.replays).where(*_claimable(now, batch)).order_by(column.seq).limit(limit)
@@ -98,10 +95,7 @@ class ReplayLog(Repository):
         return [Claimed(row.replay_id, row.origin, orjson.loads(row.letter), row.payload) for row in rows]
 
     def conclude(self, results: Sequence[ReplayResult], now: datetime) -> int:
-        """Record the results of replays in one transaction; returns how many were not recorded yet.
-
-        Raises StoreError if the database refuses the write.
-        """
+        """Record the results of replays in one transaction; returns how many were not recorded yet."""
         column = tables.replays.c
         recorded = 0
         with self._database.write() as connection:
@@ -129,19 +123,20 @@ class ReplayLog(Repository):
     ) -> list[Replay]:
         """Return replays, newest first."""
         column = tables.replays.c
-        query = select(tables.replays).order_by(column.seq.desc()).limit(limit).where(*_of(batch))
-        if state is not None:
-            query = query.where(column.state == state.value)
-        if origins is not None:
-            query = query.where(column.origin.in_(origins))
-        if before is not None:
-            query = query.where(column.seq < before)
+        where = conditions(
+            (column.batch, operator.eq, batch),
+            (column.state, operator.eq, state),
+            (column.origin, Column.in_, origins),
+            (column.seq, operator.lt, before),
+        )
+        query = select(tables.replays).where(*where).order_by(column.seq.desc()).limit(limit)
         return [_replay(row) for row in self._database.rows(query)]
 
     def counts(self, batch: str | None = None) -> dict[str, int]:
         """Count the replays in each state."""
         column = tables.replays.c
-        query = select(column.state, func.count()).where(*_of(batch)).group_by(column.state)
+        where = conditions((column.batch, operator.eq, batch))
+        query = select(column.state, func.count()).where(*where).group_by(column.state)
         counts = {state: number for state, number in self._database.rows(query)}
         return {state.value: counts.get(state.value, 0) for state in ReplayState}
 
@@ -159,11 +154,7 @@ def _claimable(now: datetime, batch: str | None) -> list[ColumnElement[bool]]:
     column = tables.replays.c
     expired = column.changed_us < microseconds(now - timedelta(seconds=RESULT_SECONDS))
     requested, sending = (column.state == state.value for state in (ReplayState.REQUESTED, ReplayState.SENDING))
-    return [or_(requested, and_(sending, expired)), *_of(batch)]
-
-
-def _of(batch: str | None) -> list[ColumnElement[bool]]:
-    return [] if batch is None else [tables.replays.c.batch == batch]
+    return [or_(requested, and_(sending, expired)), *conditions((column.batch, operator.eq, batch))]
 
 
 def _replay(row: Row[Any]) -> Replay:

@@ -155,9 +155,8 @@ def insert_rejected(connection: Connection, kind: str, raw: object, reason: str,
 
 def count(connection: Connection, name: str, more: int) -> None:
     """Increment one of the counts of `Total`."""
-    if not more:
-        return
-    connection.execute(_COUNT, {"name": name, "value": int(more)})
+    if more:
+        connection.execute(_COUNT, {"name": name, "value": int(more)})
 
 
 def _insert_once(connection: Connection, table: Table, key: str, values: Mapping[str, object]) -> bool:

@@ -58,8 +58,7 @@ class SearchPage(NamedTuple):
     Attributes:
         following: The position of the next page; None at the end.
         complete: Whether all alerts were searched, or in commit order as many as fill the page.
-        reached_us: The time of production of the last alert searched; None if complete.
-        reached: Its `seq`; None if complete.
+        reached_us: The time of production of the last alert searched, `reached` its `seq`; None if complete.
     """
 
     alerts: list[StoredAlert]
@@ -96,10 +95,7 @@ class AlertSearch:
             return SearchPage(_alerts(connection, keys[:limit]), following)
 
     def walk(self, query: AlertFilter, *, up_to: int | None = None) -> Iterator[list[StoredAlert]]:
-        """Yield all matches in commit order, in pages; no transaction is open while the caller works.
-
-        `up_to` is the last `seq`; by default that of the newest alert.
-        """
+        """Yield all matches `up_to` a `seq` in commit order, in pages; no transaction is open between two pages."""
         last = self._reader.latest_seq() if up_to is None else up_to
         for window in _windows(1, last, EXPORT_PAGE, upward=True):
             with self._reader.database.read() as connection:
@@ -157,7 +153,9 @@ class AlertSearch:
         alerts = _alerts(connection, keys[:limit])
         if floor is None or (more and not by_value):
             return SearchPage(alerts, following)
-        return SearchPage(alerts, following, False, _produced(connection, floor), floor)
+        produced_us = select(func.coalesce(_ALERT.produced_us, _ALERT.received_us)).where(_ALERT.seq >= floor)
+        reached_us = connection.execute(produced_us.order_by(_ALERT.seq).limit(1)).scalar()
+        return SearchPage(alerts, following, False, reached_us, floor)
 
 
 def _first(connection: Connection, query: AlertFilter, sort: Sort, position: SearchPosition, limit: int) -> Select[Any]:
@@ -308,9 +306,3 @@ def _alerts(connection: Connection, keys: Sequence[Any]) -> list[StoredAlert]:
     rows = connection.execute(select(*STORED_COLUMNS).where(_ALERT.seq.in_(seqs)))
     alerts = {row.seq: stored_alert(row) for row in rows}
     return [alerts[seq] for seq in seqs]
-
-
-def _produced(connection: Connection, seq: int) -> int | None:
-    """Return the time of production of the first alert from a `seq` on."""
-    at = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
-    return connection.execute(select(at).where(_ALERT.seq >= seq).order_by(_ALERT.seq).limit(1)).scalar()

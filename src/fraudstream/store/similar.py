@@ -82,10 +82,9 @@ def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
 
 @dataclass(frozen=True, slots=True)
 class SimilarAlert:
-    """An alert similar to another.
+    """An alert similar to another: the columns with equal values (`shared`), or else the distance of its values.
 
-    `shared` are the columns with equal values; if there are none, `distance` is the distance of its values, in standard
-    deviations of the alerts compared.
+    The distance is in standard deviations of the alerts compared.
     """
 
     alert_id: str

@@ -19,7 +19,6 @@ from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, StoredAlert, Total
-from fraudstream.store.rows import store_once
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.word_index import index_tokens
 from fraudstream.times import microseconds
@@ -76,12 +75,9 @@ class AlertStore(AlertReader):
     def open(
         cls, url: str, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC), card_columns: Iterable[str] = ()
     ) -> Self:
-        """Open the database, creating or migrating it if necessary.
+        """Open the database, creating or migrating it if necessary, as `open_database`.
 
-        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, stored as `received_at`;
-        `card_columns` is the setting, to mask what an earlier release has stored unmasked.
-
-        Raises StoreError if it cannot be opened or written.
+        `url` is SQLAlchemy's, such as `sqlite:///alerts.db`; `clock` gives the time of commit, stored as `received_at`.
         """
         return cls(open_database(url, clock, card_columns))
 
@@ -113,9 +109,14 @@ class AlertStore(AlertReader):
                 sets: dict[tuple[str, ...], int] = {}
                 observed: list[tuple[observations.SchemaObservation, int]] = []
                 for alert in valid:
-                    if _add_alert(connection, alert, sets, added, now) and (
-                        observation := observations.observation_of_alert(alert)
-                    ):
+                    stored, is_conflict = rows.store_once(connection, alert, sets, now)
+                    if stored is None:
+                        added.duplicates += 1
+                        continue
+                    added.stored.append(stored)
+                    added.conflicts += is_conflict
+                    added.accepted += not is_conflict
+                    if observation := observations.observation_of_alert(alert):
                         observed.append((observation, 0))
                 index_tokens(connection, ((stored.seq, alert_tokens(stored.document())) for stored in added.stored))
                 observations.record(connection, observed, now, describe)
@@ -222,17 +223,3 @@ def _validate(
             inserted += rows.insert_rejected(connection, kind, raw, reason, now)
     rows.count(connection, Total.REJECTED, inserted)
     return valid
-
-
-def _add_alert(
-    connection: Connection, alert: messages.PostedAlert, sets: dict[tuple[str, ...], int], added: Added, now: datetime
-) -> bool:
-    """Insert and count an alert; returns whether it has a new row."""
-    stored, is_conflict = store_once(connection, alert, sets, now)
-    if stored is None:
-        added.duplicates += 1
-        return False
-    added.stored.append(stored)
-    added.conflicts += is_conflict
-    added.accepted += not is_conflict
-    return True

@@ -26,13 +26,9 @@ VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertSt
 
 
 class TriageState(NamedTuple):
-    """The triage state of one alert.
+    """The triage state of one alert; `version` is incremented with each change of the other attributes.
 
-    Attributes:
-        assignee: The person who has claimed or decided it.
-        version: Incremented with each change of the other attributes.
-        decided_us: The time of the verdict, in microseconds since 1970.
-        since_us: The time of the last change of status, likewise.
+    `decided_us` is the time of the verdict, `since_us` of the last change of status, in microseconds since 1970.
     """
 
     status: str = AlertStatus.NEW.value
@@ -40,11 +36,6 @@ class TriageState(NamedTuple):
     version: int = 0
     decided_us: int | None = None
     since_us: int | None = None
-
-    @property
-    def is_decided(self) -> bool:
-        """Whether it has a verdict."""
-        return self.status in VERDICTS
 
     def document(self) -> Object:
         """Return the member `work` of an alert."""

@@ -13,7 +13,7 @@ from fraudstream.errors import RequestError
 from fraudstream.store import tables
 from fraudstream.store.changes import TRIAGE_ACTIONS, Action, Actor, Change, Item, insert_change, parse_state
 from fraudstream.store.reading import TRIAGE_COLUMNS
-from fraudstream.store.triage_state import AlertStatus, TriageState, is_same_person
+from fraudstream.store.triage_state import VERDICTS, AlertStatus, TriageState, is_same_person
 from fraudstream.times import iso_time, microseconds
 
 Rule = Callable[[TriageState], TriageState]
@@ -49,7 +49,7 @@ def release(state: TriageState, actor: str, now_us: int) -> TriageState:
     """Return a claimed alert to the queue."""
     if state.status == AlertStatus.NEW:
         return state
-    if state.is_decided:
+    if state.status in VERDICTS:
         raise TriageRefused(f"{_held(state)}; undo the verdict, or take the alert over")
     if not is_same_person(state.assignee, actor):
         raise TriageRefused(f"{_held(state)}; only the person who claimed an alert can release it")

@@ -63,10 +63,7 @@ def remove_tokens(connection: Connection, alerts: Mapping[int, Callable[[], Sequ
 
 
 def matching(connection: Connection, query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
-    """Select the `seq` of the alerts that match, of all or of those from `first` to `last`.
-
-    Each term is a phrase; its last token may be a prefix.
-    """
+    """Select the `seq` of the alerts that match every term, of all alerts or of those from `first` to `last`."""
     if connection.dialect.name == "postgresql":
         key, words = "alert_words.seq", " & ".join(map(_tsquery, query.terms))
         condition = text("alert_words.words @@ CAST(:words AS tsquery)")

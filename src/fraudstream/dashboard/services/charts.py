@@ -234,16 +234,16 @@ class Charts(BackgroundService):
         """Return the verdicts so far, and the share of confirmed ones by minute."""
         counts = self._minutes.verdicts()
         confirmed, false_alarms = counts[AlertStatus.CONFIRMED_FRAUD], counts[AlertStatus.FALSE_ALARM]
-        decided = {each.minute: each for each in self._minutes.verdicts_since(first)}
-        yes = confirmed - sum(each.confirmed for each in decided.values())
-        no = false_alarms - sum(each.false_alarms for each in decided.values())
+        decided = self._minutes.verdicts_since(first)
+        yes = confirmed - sum(each for each, _ in decided.values())
+        no = false_alarms - sum(each for _, each in decided.values())
         share: list[float | None] = []
         verdicts: list[int] = []
         for number in range(first, last + 1):
-            each = decided.get(number)
-            yes, no = yes + (each.confirmed if each else 0), no + (each.false_alarms if each else 0)
+            more_yes, more_no = decided.get(number, (0, 0))
+            yes, no = yes + more_yes, no + more_no
             share.append(_share(yes, yes + no))
-            verdicts.append(each.confirmed + each.false_alarms if each else 0)
+            verdicts.append(more_yes + more_no)
         return {
             "confirmed_fraud": confirmed,
             "false_alarm": false_alarms,

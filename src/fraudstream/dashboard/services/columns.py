@@ -40,9 +40,7 @@ class Suggestion:
 
     Attributes:
         distance: Kolmogorov-Smirnov distance of the sampled values from the training quantiles, 0 to 1.
-        values: The number of sampled values.
         runner_up: Distance of the next best pair of either; None without one.
-        first: The first observation of the new column.
     """
 
     new: str
@@ -129,7 +127,6 @@ class Shares(NamedTuple):
     """The shares of the recent transactions that were not scored as in training, estimated from samples.
 
     Attributes:
-        rows: Transactions that the samples represent.
         imputed: By feature, the share of transactions in which the median was used (or that were unscorable for it).
         absent: By feature, the share of transactions without such a column.
         retyped: By feature, the unexpected type, from the newest transaction with one.

@@ -28,10 +28,8 @@ MOST_BYTES: Final = 7_800
 class Instances(BackgroundService):
     """Publishes what other dashboards have committed, and sends them what this one has observed.
 
-    On SQLite there are none: nothing is sent, and this dashboard is always the writer of the minutes.
-
-    Attributes:
-        handlers: By kind of notification, what handles its items.
+    On SQLite there are none: nothing is sent, and this dashboard is always the writer of the minutes. By kind of
+    notification, `handlers` has what handles its items.
     """
 
     def __init__(self, store: AlertStore, hub: Hub) -> None:

@@ -61,8 +61,7 @@ def ledger_partitions(ledger: LedgerReader, positions: Mapping[TopicPartition, P
         position = positions.get(key, Position(0, None, 0))
         entry = known.get(key) or LedgerTotals(key.topic, key.partition, "", position.begin)
         waiting = 0 if position.end is None else max(0, position.end - entry.covered_until)
-        partition = LedgerPartition(**asdict(entry), end=position.end, open=waiting, gaps=gaps.get(key, 0))
-        partitions.append(partition)
+        partitions.append(LedgerPartition(**asdict(entry), end=position.end, open=waiting, gaps=gaps.get(key, 0)))
     return partitions
 
 

@@ -49,11 +49,8 @@ class Above(NamedTuple):
 
     Attributes:
         rows: All scored transactions.
-        samples: The number of samples that they are estimated from.
-        alerts: Transactions at or above the threshold.
         error: Half the width of the 95 % interval of `alerts`.
-        frauds: Frauds among all of them, if the scores are calibrated probabilities.
-        frauds_caught: Of these, at or above the threshold.
+        frauds: Among all of them, if the scores are calibrated probabilities; `frauds_caught` are above the threshold.
     """
 
     rows: float

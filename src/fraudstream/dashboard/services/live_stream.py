@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Final
 
 from fraudstream.store.reading import StoredAlert
@@ -66,10 +66,8 @@ class Hub:
 
     A slow viewer delays nobody else: publishing never waits, and the ring is bounded in alerts and bytes.
 
-    Attributes:
-        latest: The `seq` of the newest committed alert.
-        viewers: The number of open streams.
-        closed: Whether the server is stopping; every stream ends then.
+    `latest` is the `seq` of the newest committed alert, `viewers` the number of open streams. It is `closed` when the
+    server stops; every stream ends then.
     """
 
     def __init__(self, latest: int = 0) -> None:
@@ -141,13 +139,8 @@ class Hub:
                 self._changed.wait(timeout)
             if seq < self._floor:
                 return None
-            alerts = []
-            for alert in reversed(self._ring):
-                if alert.seq <= seq:
-                    break
-                alerts.append(alert)
-        alerts.reverse()
-        return alerts
+            newer = list(takewhile(lambda alert: alert.seq > seq, reversed(self._ring)))
+        return newer[::-1]
 
     def close(self) -> None:
         """End every stream at once."""
@@ -183,7 +176,7 @@ def frames(
         hub: The source of new alerts.
         store: The source for a viewer that is behind.
         after: The last `seq` that the viewer has; None to start with the next alert.
-        outcome: Which alerts; None for all.
+        outcome: None for all.
         stats: The counters as JSON, sent once a second.
         on_written: Called with the alerts that this viewer was the first to get, once they are written. Alerts
             committed before it connected are excluded: a replay is no measure of a payment's latency.

@@ -22,7 +22,7 @@ from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
 from fraudstream.store import tables
-from fraudstream.store.database import Database, insert
+from fraudstream.store.database import Repository, insert
 from fraudstream.store.reading import STORED_COLUMNS, StoredAlert, stored_alert
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -33,17 +33,11 @@ NOT_YET: Final = b'"reasons":null,"explanation":null'
 _INSERT: Final = insert(tables.reasons).on_conflict_do_nothing(index_elements=["seq"])
 
 
-class ReasonStore:
+class ReasonStore(Repository):
     """Reads and writes the table of reasons."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
     def add(self, reasons: Mapping[int, Mapping[str, Any]], now: datetime) -> None:
-        """Store the reasons of alerts, by their `seq`; reasons that are already stored stay.
-
-        Raises StoreError if the database fails; nothing is stored then.
-        """
+        """Store the reasons of alerts, by their `seq`; reasons that are already stored stay."""
         at_us = microseconds(now)
         rows = [
             {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in reasons.items()

@@ -1,7 +1,4 @@
-"""Rescores a stored alert with the active model, outside Spark, and explains the difference.
-
-The scores come from `model/explanation/`, like those of `fraudstream explain`; a test compares them with Spark's.
-"""
+"""Rescores a stored alert with the active model, outside Spark, and explains the difference."""
 
 from collections.abc import Mapping
 from pathlib import Path

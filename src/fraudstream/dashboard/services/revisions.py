@@ -29,6 +29,7 @@ from fraudstream.model.deployment.current import (
     current_file,
     read_changes,
     read_current,
+    read_model,
 )
 from fraudstream.model.deployment.current import DeploymentChange as Revision
 from fraudstream.model.deployment.registry import history
@@ -46,13 +47,7 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
     def read() -> DeployedModel | None:
         try:
-            current = current_file(path)
-            if current is None:
-                manifest = manifest_of(path)
-                deployment = Deployment(manifest.model_id, manifest.threshold)
-            else:
-                deployment = read_current(current)
-                manifest = manifest_of(current.parent / deployment.model_id)
+            manifest, deployment = read_model(path, manifest_of)
         except (ModelError, OSError):
             return None
         return DeployedModel(
@@ -94,10 +89,7 @@ class Deployments(BackgroundService):
         self._lock = threading.Lock()
 
     def change(self, write: Callable[..., Deployment], who: str, why: str) -> Revision:
-        """Change the deployment by a function such as `set_threshold`, record and publish the change, and return it.
-
-        Raises what `write` raises.
-        """
+        """Change the deployment by a function such as `set_threshold`, record and publish the change, and return it."""
         after = write(self._model, who=who, why=why, now=self._clock())
         self.record()
         revisions = history(changeable_models_dir(self._model))

@@ -37,12 +37,10 @@ CURVE_POINTS: Final = 75
 
 @dataclass(frozen=True)
 class WhatIfResult:
-    """The effect of another threshold.
+    """The effect of another threshold, next to the one `recommended` by the training (None if unknown).
 
     Attributes:
-        review_cost: Cost of a false alarm.
-        recommended: By the training; None if unknown.
-        cheapest: Of least cost in the model's own table at this review cost; None without a table.
+        cheapest: Of least cost in the model's own table at this cost of a false alarm; None without a table.
         why_not: Why it cannot be deployed here; empty if it can.
     """
 
@@ -117,17 +115,11 @@ class WhatIfService:
 def curve(sources: Sequence[WhatIfSource]) -> list[tuple[float, dict[str, PeriodFigures]]]:
     """Return the figures of each source along the thresholds that it covers."""
     thresholds = 1.0 / (1.0 + np.exp(-np.linspace(-CURVE_END, CURVE_END, CURVE_POINTS)))
-    return [
-        (
-            float(threshold),
-            {
-                source.key: source.at(float(threshold))
-                for source in sources
-                if source.at is not None and threshold >= source.known_from
-            },
-        )
-        for threshold in thresholds
-    ]
+
+    def figures(threshold: float) -> dict[str, PeriodFigures]:
+        return {each.key: each.at(threshold) for each in sources if each.at and threshold >= each.known_from}
+
+    return [(threshold, figures(threshold)) for threshold in thresholds.tolist()]
 
 
 def _rounded(figures: PeriodFigures) -> dict[str, float | None]:

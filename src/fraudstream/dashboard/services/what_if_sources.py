@@ -71,11 +71,8 @@ MIN_DAYS: Final = 1 / 1440
 class PeriodFigures(NamedTuple):
     """The effect of a threshold over a source's period; None for what the source does not know.
 
-    Attributes:
-        error: Half the width of the 95 % interval of `alerts_per_day`, of an estimate.
-        frauds_caught: Frauds at or above the threshold.
-        false_alarms: Legitimate payments at or above it.
-        saved: Amounts of the frauds caught less the reviews of the false alarms.
+    `error` is half the width of the 95 % interval of an estimated `alerts_per_day`, `saved` the amounts of the frauds
+    caught less the reviews of the false alarms.
     """
 
     alerts: float
@@ -94,11 +91,9 @@ class WhatIfSource:
     Attributes:
         key: "test", "live" or "verdicts".
         kind: What its figures are: "measured", "estimate" or "partial".
-        about: A description, in a sentence or two.
         lacking: Why there are no figures; empty if there are.
         period: Its extent: days, payments, frauds.
         known_from: The lowest threshold that it covers; 0 for all.
-        at: The figures at a threshold.
     """
 
     key: str

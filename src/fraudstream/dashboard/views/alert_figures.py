@@ -21,10 +21,7 @@ _UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 class Bar(NamedTuple):
     """The contribution of a column to the score; `x` and `width` in percent of the drawing, with 50 in the middle.
 
-    Attributes:
-        contribution: With its sign.
-        side: "for", "against" or "neither".
-        text: The reason as a sentence.
+    `side` is "for" or "against", `text` the reason as a sentence.
     """
 
     name: str
@@ -40,14 +37,10 @@ class Strip(NamedTuple):
     """A value compared with the training values; positions on the strip are from 0 to 100.
 
     Attributes:
-        imputation: The imputation value; empty if the value was read.
-        at: Its position; None without a strip.
+        imputation: Empty if the value was read.
+        at: None without a strip.
         beyond: "low" or "high" if it lies beyond the end of the strip; else empty.
-        middle: The position of the median.
-        low_text: The value below which 1 % of the training values lie.
-        middle_text: The median.
-        high_text: The value below which 99 % lie.
-        position: Its position, as text.
+        low_text: The value below which 1 % of the training values lie; `high_text` for 99 %.
         is_unusual: Whether it lies outside the central 98 % of the training values.
     """
 

@@ -1,7 +1,4 @@
-"""Renders the page of one alert.
-
-The page itself requests the triage state (`static/js/alert_page.js`), so that it is up to date.
-"""
+"""Renders the page of one alert, which requests the triage state itself: `static/js/alert_page.js`."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,7 +13,7 @@ from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.similar import similar_alerts
 from fraudstream.store.store import AlertStore
@@ -64,9 +61,11 @@ def alert_page(
     document = stored.document()
     transaction = document[AlertField.TRANSACTION]
     explainer, aliases = _scored_by(explainers, document)
-    explanation, cause = _explained(explainers, document)
+    cause = (document.get("explanation") or {}).get("cause") or ""
+    result = cause if cause.startswith(DEFECT) else explanation_of(explainers, document)
+    explanation, cause = (None, result) if isinstance(result, str) else (result, None)
     steps = () if explanation is None else explanation.steps
-    if explanation is None and explainer is not None and not (cause or "").startswith(DEFECT):
+    if explainer is not None and cause is not None and not cause.startswith(DEFECT):
         # How the values were read, without contributions: the score cannot be explained.
         read = explainer.explain(transaction, aliases).steps
         steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
@@ -96,14 +95,6 @@ def alert_page(
         similar=similar_alerts(store, stored, _values(steps)),
         number=presentation.number,
     )
-
-
-def _explained(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Explanation | None, str | None]:
-    cause = (document.get("explanation") or {}).get("cause") or ""
-    if cause.startswith(DEFECT):
-        return None, cause
-    result = explanation_of(explainers, document)
-    return (None, result) if isinstance(result, str) else (result, None)
 
 
 def _scored_by(explainers: ExplainerLibrary, document: Mapping[str, Any]) -> tuple[Explainer | None, Mapping[str, str]]:

@@ -47,14 +47,9 @@ def table_html(charts: Charts, minutes: int, key: str) -> bytes:
 
 @dataclass(frozen=True)
 class LiveChart:
-    """A chart with its headline and the columns of its table.
+    """A chart with its headline (its most important figure, empty without data) and further columns of its table.
 
-    Attributes:
-        headline: Its most important figure; empty without data.
-        about: The label of the headline.
-        at: The values along `x`; each series has one value for each.
-        threshold: Marked on `x`.
-        columns: Further columns of the table.
+    `at` are the values along `x`; each series has one value for each.
     """
 
     headline: str

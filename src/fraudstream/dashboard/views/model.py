@@ -29,13 +29,9 @@ LISTED_CHANGES: Final = 10
 
 
 class FormerChange(NamedTuple):
-    """A past change of the deployment, made by `revision`, in the page's list.
+    """A past change of the threshold (None before if no model was active) by a `revision`, and `what` else it changed.
 
-    Attributes:
-        when: ISO 8601.
-        before: The threshold before; None if no model was active.
-        what: Other changes; empty if there are none.
-        can_undo: Whether it is the newest one and changed only the threshold.
+    `can_undo` is whether it is the newest one and changed only the threshold.
     """
 
     revision: int

@@ -24,6 +24,7 @@ HEADER: Final = "X-Fraudstream-Actor"
 COOKIE_SECONDS: Final = 365 * 24 * 3600
 
 A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script, without a card number"
+ACTS_AS: Final = "this session acts as {}: sign out to act under another name"
 WHO: Final = f"give your name: {A_NAME}, by POST /api/actor or in the header {HEADER} (percent-encoded UTF-8)"
 
 api = Api("actor")
@@ -60,9 +61,7 @@ class Actors:
         session = acting_session()
         if session is not None:
             if session.name and not is_same_person(session.name, name):
-                raise RequestError(
-                    f"this session acts as {session.name}: sign out to act under another name", status=409
-                )
+                raise RequestError(ACTS_AS.format(session.name), status=409)
             name = session.name or name
             self.sessions.name(session, name)
         answer = _answer(Actor(name))
@@ -76,7 +75,7 @@ class Actors:
         """Remove the name from this browser; a session keeps its name until it ends."""
         session = acting_session()
         if session is not None and session.name:
-            raise RequestError(f"this session acts as {session.name}: sign out to act under another name", status=409)
+            raise RequestError(ACTS_AS.format(session.name), status=409)
         answer = _answer(None)
         answer.delete_cookie(COOKIE, samesite="Strict", secure=request.is_secure)
         return answer

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from typing import Any, Final
 
 import orjson
@@ -84,21 +85,17 @@ def cell(value: Any) -> str:
     return text if _NUMBER.fullmatch(text) else _FORMULA.sub(r"'\g<0>", text)
 
 
-class _Lines:
-    """A file for `csv.writer`, which returns what it writes."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def csv_text(headings: Iterable[str], pages: Iterable[Iterable[Iterable[Any]]]) -> Iterator[str]:
     """Yield rows as CSV, page by page, the first with the headings; no cell is a formula."""
-    line = csv.writer(_Lines()).writerow
-    text = line(map(cell, headings))
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(map(cell, headings))
     for rows in pages:
-        yield text + "".join(line(map(cell, row)) for row in rows)
-        text = ""
-    yield text
+        writer.writerows(map(cell, row) for row in rows)
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+    yield text.getvalue()
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import orjson
 
+from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
@@ -80,11 +81,6 @@ def milliseconds(value: float | None) -> str:
     if value >= 10_000:
         return f"{value / 1000:,.1f} s"
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
-
-
-def shortened(text: str, chars: int) -> str:
-    """Truncate a text that is too long."""
-    return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def is_number(value: object) -> TypeGuard[int | float]:

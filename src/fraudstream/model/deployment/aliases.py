@@ -10,9 +10,9 @@ from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
     changeable_models_dir,
-    current_file,
     deployment_lock,
     read_current,
+    read_model,
     write_deployment,
 )
 from fraudstream.model.manifest import Manifest
@@ -38,10 +38,8 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
 def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
     """Read the stream's column `new` as the feature `old` from the next revision on.
 
-    Raises:
-        AliasRefused: There is no such feature, `new` is itself a feature, or `old` already has an alias.
-        ModelNamedDirectly: `model` names an artifact.
-        ModelError: The deployment cannot be read or written.
+    Raises AliasRefused if there is no such feature, `new` is itself a feature, or `old` already has an alias; else
+    ModelNamedDirectly if `model` names an artifact, or ModelError.
     """
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):
@@ -55,10 +53,7 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
 def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) -> Deployment:
     """Stop reading the column `new` as a feature of another name from the next revision on.
 
-    Raises:
-        AliasRefused: There is no such alias.
-        ModelNamedDirectly: `model` names an artifact.
-        ModelError: The deployment cannot be read or written.
+    Raises AliasRefused if there is no such alias, else as `declare_alias`.
     """
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):
@@ -72,12 +67,7 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 def active_contract(model: Path) -> Contract:
     """Return the contract of an artifact or of a `current` file; raises ModelError if it cannot be read."""
-    current = current_file(model)
-    if current is None:
-        manifest = _manifest(model)
-        return contract_of(manifest, Deployment(manifest.model_id, manifest.threshold))
-    deployment = read_current(current)
-    return contract_of(_manifest(current.parent / deployment.model_id), deployment)
+    return contract_of(*read_model(model, _manifest))
 
 
 def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.manifest import Manifest
 from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json, tighten
 from fraudstream.times import iso
 
@@ -45,10 +46,7 @@ class DeploymentChange:
 
 
 def append_changes(models_dir: Path, changes: Sequence[DeploymentChange]) -> None:
-    """Append changes to the history, with fsync; the caller holds the lock of `current`.
-
-    Raises OSError if the file cannot be written.
-    """
+    """Append changes to the history, with fsync; the caller holds the lock of `current`. Raises OSError."""
     path = models_dir / HISTORY_FILE
     with path.open("ab") as file:
         # Terminate a line that a crash cut off, so that it does not corrupt the next one.
@@ -198,11 +196,8 @@ def write_deployment(
     """Write and record the next revision, with who, when and why, under the caller's lock; returns it.
 
     `is_rollback`: `after` was active before, under its own revision.
-
-    Raises:
-        SettingsError: The threshold is not between 0 and 1.
-        ModelCorrupt: The existing `current` cannot be read.
-        OSError: A file cannot be written.
+    Raises SettingsError if the threshold is not between 0 and 1, ModelCorrupt if the existing `current` cannot be read,
+    OSError if a file cannot be written.
     """
     before = deployment_or_none(models_dir)
     if not _is_threshold(after.threshold):
@@ -228,14 +223,24 @@ def deployment_from(state: State, models_dir: Path) -> Deployment:
         raise _broken(models_dir / HISTORY_FILE) from e
 
 
+def read_model(path: Path, manifest_of: Callable[[Path], Manifest]) -> tuple[Manifest, Deployment]:
+    """Return the manifest, read from an artifact by `manifest_of`, and the deployment of a model path, unverified.
+
+    Raises what `manifest_of` and `read_current` raise.
+    """
+    current = current_file(path)
+    if current is None:
+        manifest = manifest_of(path)
+        return manifest, Deployment(manifest.model_id, manifest.threshold)
+    deployment = read_current(current)
+    return manifest_of(current.parent / deployment.model_id), deployment
+
+
 def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
     """Load the verified artifact of `path`, with the deployment.
 
     `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
-
-    Raises:
-        ModelNotFound: Nothing is there, or the artifact that `current` names is missing.
-        ModelCorrupt: As `load_artifact` and `read_current`.
+    Raises ModelNotFound if nothing is there, or the artifact that `current` names is missing, else as `load_artifact`.
     """
     current = current_file(path)
     if current is None:

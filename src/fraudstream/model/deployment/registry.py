@@ -44,10 +44,7 @@ class Verified:
 
 
 def list_models(models_dir: Path) -> list[KnownModel]:
-    """List the artifacts of a directory, the newest first, without verifying their files.
-
-    Raises ModelNotFound if there is no such directory.
-    """
+    """List the artifacts of a directory, the newest first; raises ModelNotFound. Their files are not verified."""
     try:
         deployment = deployment_or_none(models_dir)
     except ModelError:  # the list must work when something is wrong
@@ -172,11 +169,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
     """Roll back to the deployment before the last change, as a new revision: model, threshold and aliases.
 
     A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
-
-    Raises:
-        ModelNotFound: There was no earlier deployment, or its artifact is missing.
-        ModelCorrupt: The existing `current` cannot be read.
-        ModelError: The file cannot be written.
+    Raises ModelNotFound if there was no earlier deployment, or its artifact is missing, else as `write_deployment`.
     """
     with deployment_lock(models_dir):
         state = _state_before_last(history(models_dir))
@@ -197,10 +190,7 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
 
 
 def history(models_dir: Path) -> list[DeploymentChange]:
-    """Return every known change of the deployment, oldest first.
-
-    Raises ModelCorrupt or ModelError if `current` or the history cannot be read.
-    """
+    """Return every known change of the deployment, oldest first; raises ModelError if a file cannot be read."""
     deployment = deployment_or_none(models_dir)
     try:
         return read_changes(models_dir, None if deployment is None else asdict(deployment))

@@ -34,8 +34,7 @@ class TreeShap:
     Attributes:
         value: Of each leaf (L).
         component: By condition, the component of the vector.
-        low: By condition, the bound that the value must be above.
-        high: By condition, the bound that it must not be above.
+        low: By condition, the bound that the value must be above; `high` that it must not be above.
         first: By pair of leaf and column, its first condition.
         pair: The pairs as indexes into a flat L x D.
         share: By leaf and column, the share of training rows that stay on the path (L x D); 1 if there is none.

@@ -39,12 +39,10 @@ class Explanation:
 
     Attributes:
         scale: The unit of `base`, `margin` and every contribution.
-        background: What `base` refers to, as text.
-        base: The margin without any information on the payment.
+        background: What `base`, the margin without any information on the payment, refers to.
         steps: By column, in the order of the vector.
         margin: `base` and all the contributions together.
         probability: The classifier's own probability of fraud; `score` is that after the model's calibration.
-        missing: How many columns were imputed.
         is_scorable: Whether the stream would score the payment; with too many columns missing it is unscorable.
     """
 

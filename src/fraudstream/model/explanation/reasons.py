@@ -18,11 +18,10 @@ class Reason:
     """The contribution of one column to a score.
 
     Attributes:
-        feature: The column's name in training.
         value: As received; None if missing.
         typical: The training median; of a category the most frequent value, of a time its median as HH:MM.
         quantile: Share of the training values below it, 0 to 1; None for a category and if it could not be read.
-        contribution: Its addition to the margin; negative if it lowers it.
+        contribution: To the margin; negative if it lowers it.
         imputed: Whether the value was missing or unreadable, so that the typical value was used.
     """
 
@@ -87,9 +86,10 @@ def _value(cell: ReadCell, raw: Any) -> str:
     if raw is None or raw == "":
         return f"{name} is missing"
     text = number_text(raw) if isinstance(raw, int | float) and not isinstance(raw, bool) else str(raw)
-    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    text = shortened(text, _LONGEST)
     if cell.is_imputed:
-        return f"{name} is {text!r}, which is not a {_kind(cell.feature)}"
+        kind = {FeatureType.NUMBER: "number", FeatureType.CATEGORY: "category"}.get(cell.feature.type, "date")
+        return f"{name} is {text!r}, which is not a {kind}"
     if cell.feature.type is FeatureType.TIME:
         hour, weekday = cell.components
         return f"{name} is {text}, {_clock(hour)} on a {WEEKDAYS[int(weekday)]}"
@@ -130,13 +130,14 @@ def _rank(values: Sequence[str], components: Sequence[float]) -> str:
     return "the most frequent in training" if index == 0 else f"number {index + 1} of {len(values)} by frequency"
 
 
-def _kind(feature: Feature) -> str:
-    return {FeatureType.NUMBER: "number", FeatureType.CATEGORY: "category"}.get(feature.type, "date")
-
-
 def _clock(hour: float) -> str:
     minutes = int(hour * 60)
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def shortened(text: str, chars: int) -> str:
+    """Truncate a text that is too long."""
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
 
 
 def number_text(value: float) -> str:

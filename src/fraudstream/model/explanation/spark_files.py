@@ -48,7 +48,7 @@ class Node:
         left: Index of the child for values at or below the threshold.
         component: The component of the vector that is split.
         cover: Weight of the training rows that reached the node.
-        prediction: The prediction of a regression tree at the node.
+        prediction: Of a regression tree.
         fraud_share: Of a classification tree, the share of fraud at the node; NaN in a regression tree.
     """
 

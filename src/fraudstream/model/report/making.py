@@ -9,6 +9,7 @@ from fraudstream.charts import svg
 from fraudstream.charts.plot import Area, Figure, Key, Linear, Size, in_both_sizes, x_axis
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.record import Comparison, Evaluation, Stage, TestFigures
+from fraudstream.model.explanation.reasons import shortened
 from fraudstream.model.report.words import NONE, count, estimate, percent, signed
 
 _MOST_BARS = 20
@@ -111,7 +112,7 @@ def importances(evaluation: Evaluation) -> Figure:
         for number, each in enumerate(top):
             y = 4 + 21.0 * number
             tip = f"{each.slot}: {percent(each.share)}"
-            parts.append(svg.text(left - 8, y + 13, _short(each.slot, chars), "label", "end"))
+            parts.append(svg.text(left - 8, y + 13, shortened(each.slot, chars), "label", "end"))
             parts.append(svg.rectangle((left, y + 2), across.at(each.share) - left, 14, "bar", tip))
             parts.append(svg.text(across.at(each.share) + 6, y + 13, percent(each.share), "tick"))
         return 8 + 21.0 * len(top), parts
@@ -205,9 +206,9 @@ def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, It
             middle = area.top + apart * number + (32 if size.is_narrow else apart / 2)
             class_ = "label strong" if line.class_ == "best" else "label"
             if size.is_narrow:
-                yield svg.text(0, middle - 14, _short(line.name, int(size.width / _LABEL_CHAR_WIDTH)), class_)
+                yield svg.text(0, middle - 14, shortened(line.name, int(size.width / _LABEL_CHAR_WIDTH)), class_)
             else:
-                yield svg.text(area.left - 12, middle + 4, _short(line.name, 42), class_, "end")
+                yield svg.text(area.left - 12, middle + 4, shortened(line.name, 42), class_, "end")
             ends = ((across.at(line.estimate.low), middle), (across.at(line.estimate.high), middle))
             yield svg.line(*ends, f"whisker {line.class_}")
             yield from (svg.circle((across.at(value), middle), 3, "period") for value in line.periods)
@@ -215,7 +216,3 @@ def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, It
             yield svg.circle((across.at(line.estimate.value), middle), 6, line.class_, tip)
 
     return area.bottom + 44, parts()
-
-
-def _short(label: str, most: int) -> str:
-    return label if len(label) <= most else label[: max(most - 1, 1)] + "…"

@@ -30,12 +30,14 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # A leak is also a warning of the manifest, but is listed once, and first.
+    leaks = [leak.message for leak in evaluation.leaks]
     page = environment.get_template("report.html").render(
         evaluation=evaluation,
         manifest=manifest,
         headline=words.headline(evaluation),
         facts=list(words.facts(evaluation)),
-        warnings=_warnings(evaluation, manifest),
+        warnings=[*leaks, *(each for each in manifest.warnings if each not in leaks)],
         sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
         components=sum(len(feature.components) for feature in manifest.features),
         words=words,
@@ -49,12 +51,6 @@ def report_of(artifact: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _warnings(evaluation: Evaluation, manifest: Manifest) -> list[str]:
-    """Return the warnings, leaks first; a leak is also a warning of the manifest, but is listed once."""
-    leaks = [leak.message for leak in evaluation.leaks]
-    return [*leaks, *(each for each in manifest.warnings if each not in leaks)]
-
-
 @dataclass(frozen=True)
 class Table:
     """A table that is always open; the first cell of a row is its name."""
@@ -66,10 +62,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page.
-
-    `anchor` is its id, `lead` what it shows and how to read it, `lines` the results of its charts.
-    """
+    """A section of the page; `lead` is what it shows and how to read it, `lines` the results of its charts."""
 
     anchor: str
     title: str

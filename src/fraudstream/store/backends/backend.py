@@ -11,6 +11,8 @@ from sqlalchemy import Connection, Dialect, Engine, Text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
+from fraudstream.errors import StoreError
+
 WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take the store's one write lock at its start.
 
@@ -36,7 +38,6 @@ TOUCH: Final = (
     "INSERT INTO totals (name, value) VALUES ('probes', 1) ON CONFLICT (name) DO UPDATE SET value = totals.value + 1"
 )
 PROBE_REMEDY: Final = "it recovers by itself once that is fixed; what could not be stored waits in Kafka"
-
 
 NUL_SIGN: Final = "\u2400"
 """Stored in PostgreSQL instead of NUL, which a text cannot have there."""
@@ -93,8 +94,7 @@ class Backend(ABC):
     Attributes:
         url: Its address, with a password.
         where: The database, without a password, for error messages.
-        remedy: What to check when a write fails.
-        open_remedy: What to check when it cannot be opened.
+        remedy: What to check when a write fails; `open_remedy` when it cannot be opened.
         ddl: The statements that create what only this database has: the full-text index, triggers, indexes.
         is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
     """
@@ -114,6 +114,10 @@ class Backend(ABC):
     def opened(self, engine: Engine, *, upgraded: bool) -> None:
         """Finish opening, once the tables exist; `upgraded` if a migration has run."""
         return
+
+    def error(self, what: str, remedy: str) -> StoreError:
+        """Return an error of this database."""
+        return StoreError(what, where=self.where, remedy=remedy)
 
     @abstractmethod
     def is_of_record(self, error: DBAPIError) -> bool:

@@ -91,15 +91,12 @@ class PostgresqlBackend(Backend):
                 version = connection.exec_driver_sql("SHOW server_version_num").scalar_one()
         except DBAPIError as e:
             engine.dispose()
-            raise StoreError(
-                f"the alert store cannot be opened: {_sentence(e.orig)}", where=self.where, remedy=self.open_remedy
-            ) from e
+            raise self.error(f"the alert store cannot be opened: {_sentence(e.orig)}", self.open_remedy) from e
         if int(version) < OLDEST * 10_000:
             engine.dispose()
-            raise StoreError(
+            raise self.error(
                 f"the server is PostgreSQL {int(version) // 10_000}, and the alert store needs {OLDEST} or newer",
-                where=self.where,
-                remedy=f"upgrade the server, or use another one with PostgreSQL {OLDEST} or newer",
+                f"upgrade the server, or use another one with PostgreSQL {OLDEST} or newer",
             )
         return engine
 
@@ -115,8 +112,7 @@ class PostgresqlBackend(Backend):
             with engine.connect().execution_options(**{backend.WRITE: True}) as connection, connection.begin():
                 connection.exec_driver_sql(backend.TOUCH)
         except DBAPIError as e:
-            what = f"cannot write to the alert store: {_sentence(e.orig)}"
-            raise StoreError(what, where=self.where, remedy=backend.PROBE_REMEDY) from e
+            raise self.error(f"cannot write to the alert store: {_sentence(e.orig)}", backend.PROBE_REMEDY) from e
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
@@ -153,11 +149,11 @@ class PostgresqlBackend(Backend):
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)  # noqa: S603
         except FileNotFoundError as e:
-            raise StoreError(f"{program} is not installed", where=self.where, remedy=_CLIENT_REMEDY) from e
+            raise self.error(f"{program} is not installed", _CLIENT_REMEDY) from e
         if done.returncode:
             reason = "; ".join(done.stderr.strip().splitlines()[:2])
             remedy = _CLIENT_REMEDY if "version" in reason else "check the file, the server, and the rights of the user"
-            raise StoreError(f"{program} failed: {reason}", where=self.where, remedy=remedy)
+            raise self.error(f"{program} failed: {reason}", remedy)
 
     def notify(self, connection: Connection, message: str) -> None:
         """Notify the processes that listen, once the transaction is committed."""
@@ -175,8 +171,7 @@ class PostgresqlBackend(Backend):
                 yield _Listener(connection)
         except (DBAPIError, psycopg.Error) as e:
             cause = e.orig if isinstance(e, DBAPIError) else e
-            what = f"no notifications of the alert store: {_sentence(cause)}"
-            raise StoreError(what, where=self.where, remedy=backend.PROBE_REMEDY) from e
+            raise self.error(f"no notifications of the alert store: {_sentence(cause)}", backend.PROBE_REMEDY) from e
 
     def _engine(self, statement_ms: int, lock_ms: int, **options: Any) -> Engine:
         """Make an engine; the settings of the URL come last and win."""

@@ -86,10 +86,7 @@ class SqliteBackend(Backend):
         return self.path.with_name(f"{self.path.name}-{name}")
 
     def check_identity(self) -> None:
-        """Check that the file is still the one that was opened: writes to a removed file are lost when we exit.
-
-        Raises StoreError if it was removed or replaced.
-        """
+        """Raise StoreError if the file is not the one that was opened: writes to a removed one are lost at our exit."""
         if _identity(self.path) != self._identity:
             raise StoreError(
                 "the file of the alert store was removed or replaced while it was open",
@@ -134,9 +131,7 @@ class SqliteBackend(Backend):
     def snapshot(self) -> Iterator[Connection]:
         """Open the file read-only, for one transaction that sees one state of it."""
         if not self.path.is_file():
-            raise StoreError(
-                "there is no alert store", where=self.where, remedy="set --database, or --workdir for a demo"
-            )
+            raise self.error("there is no alert store", "set --database, or --workdir for a demo")
         engine = create_engine("sqlite://", creator=lambda: _open_to_read(self.path), poolclass=NullPool)
         with engine.connect() as connection:
             # The driver begins a transaction only before a write; this one makes all reads see one snapshot.
