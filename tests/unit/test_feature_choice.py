@@ -317,6 +317,7 @@ def test_whatever_texts_there_are_each_has_a_slot_of_its_own(
 
 
 @pytest.mark.skipif(not HANDBOOK.exists(), reason=f"needs ../shared/data/{HANDBOOK.name}")
+@pytest.mark.nightly
 def test_the_handbook_s_columns_are_decided_as_a_person_would(tmp_path: Path) -> None:
     source = open_data(HANDBOOK)
     path = tmp_path / "slice.csv"
