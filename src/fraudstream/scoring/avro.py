@@ -1,7 +1,6 @@
 """Reads records in Confluent's Avro format: a zero byte, four bytes of schema id, the fields in Avro's binary form."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -38,9 +37,6 @@ _JSON: Final = {
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
 }
 
-# Spark's text of a time of day fails for one beyond the day, which would stop the query: it is read as a number.
-_TIMES: Final = ("time-millis", "time-micros")
-_PLAIN: Final = {"boolean", "int", "long", "float", "double", "string"}
 _MERGED: Final = ({"int", "long"}, {"float", "double"})
 """Unions that Spark reads as one type; it reads others as a struct `member0`, `member1`, …"""
 
@@ -64,7 +60,6 @@ class SchemaCatalog:
     schemas: dict[int, str] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     _requested: set[int] = field(default_factory=set)
-    _has_versions: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
@@ -75,21 +70,19 @@ class SchemaCatalog:
     def request(self, error: Exception) -> int | None:
         """Have the next `fetch` ask for the schema id that a query failed on; None if it failed on no new one."""
         match = _UNKNOWN_ID.search(str(error))
-        if match is None or not self._is_new(schema_id := int(match[1])):
+        if not self._is_new(schema_id := int(match[1]) if match else 0):
             return None
         self._requested.add(schema_id)
         return schema_id
 
     def fetch(self, spark: SparkSession) -> list[str]:
-        """Fetch the subject's newest schemas, the first time, and the requested ones; return what cannot be read.
+        """Fetch the subject's newest schemas, until it has any, and the requested ones; return what cannot be read.
 
         Raises SchemaRegistryFailed; the next call tries again.
         """
-        fetched: dict[int, str | None] = {}
-        if not self._has_versions:
+        fetched = {each: self.registry.schema(each) for each in sorted(self._requested)}
+        if not (self.schemas or self.refused):
             fetched |= self.registry.versions(self.subject, MOST_VERSIONS)
-        fetched |= {each: self.registry.schema(each) for each in sorted(self._requested)}
-        self._has_versions = True
         self._requested.clear()
         reasons = [self._add(spark, schema_id, schema) for schema_id, schema in fetched.items()]
         return [reason for reason in reasons if reason]
@@ -104,11 +97,13 @@ class SchemaCatalog:
 
     def text(self, value: Column) -> Column:
         """Return the JSON of a framed value, null if it cannot be read; an id that is not known yet fails the query."""
+        schema_id = schema_id_of(value)
+        is_refused = schema_id.isin([*self.refused]) | ~schema_id.between(1, self._largest)
         case = F.when(F.lit(False), F.lit(None).cast("string"))
-        for schema_id, schema in self.schemas.items():
-            case = case.when(_has_id(value, schema_id), json_of(value, schema))
-        case = case.when(self._is_refused(value), F.lit(None))
-        return case.otherwise(F.raise_error(F.concat(F.lit(_UNKNOWN), schema_id_of(value))).cast("string"))
+        for known, schema in self.schemas.items():
+            case = case.when(_has_id(value, known), json_of(value, schema))
+        case = case.when(is_refused, F.lit(None))
+        return case.otherwise(F.raise_error(F.concat(F.lit(_UNKNOWN), schema_id)).cast("string"))
 
     def reason(self, value: Column) -> Column:
         """Describe why a framed value is a dead letter."""
@@ -131,12 +126,7 @@ class SchemaCatalog:
         return _LARGEST_ID if len(self.refused) < MOST_STRANGE_IDS else max(self.schemas, default=0) + NEAR
 
     def _is_new(self, schema_id: int) -> bool:
-        is_known = schema_id in self.schemas or schema_id in self.refused or schema_id in self._requested
-        return not is_known and 1 <= schema_id <= self._largest
-
-    def _is_refused(self, value: Column) -> Column:
-        schema_id = schema_id_of(value)
-        return schema_id.isin([*self.refused]) | ~schema_id.between(1, self._largest)
+        return 1 <= schema_id <= self._largest and schema_id not in {*self.schemas, *self.refused, *self._requested}
 
     def _add(self, spark: SparkSession, schema_id: int, schema: str | None) -> str:
         """Add a schema, or the reason, which is returned, why records with it are dead letters."""
@@ -183,11 +173,13 @@ def json_of(value: Column, schema: str) -> Column:
     Spark returns nulls for a value that it cannot decode, as for a record of nulls. The reader's schema therefore has
     one field more, whose default is there only if the value was decoded.
     """
-    writer = _without_times(orjson.loads(schema))
+    # Spark's text of a time of day fails for one beyond the day, which would stop the query: it is read as a number.
+    normal = orjson.dumps(orjson.loads(schema)).decode().replace('"logicalType":"time-', '"logicalType":"no-time-')
+    writer = orjson.loads(normal)
     marked = writer | {"fields": [*writer["fields"], {"name": _IS_READ, "type": "boolean", "default": True}]}
     options = {"mode": "PERMISSIVE", "avroSchema": orjson.dumps(marked).decode()}
     content = F.substring(value, F.lit(_PREFIX_BYTES + 1), F.octet_length(value))
-    decoded = from_avro(content, orjson.dumps(writer).decode(), options)
+    decoded = from_avro(content, normal, options)
 
     def to_json(record: Column) -> Column:
         fields = [_cell(record, each["name"], each["type"]).alias(each["name"]) for each in writer["fields"]]
@@ -198,20 +190,8 @@ def json_of(value: Column, schema: str) -> Column:
 
 
 def _cell(record: Column, name: str, kind: Any) -> Column:
-    """Return a field; of a union of several plain types its value as text, as a column of JSON may mix them."""
-    members: Sequence[Any] = [each for each in kind if each != "null"] if isinstance(kind, list) else ()
-    if len(members) < 2 or not all(isinstance(each, str) and each in _PLAIN for each in members):
-        return record[name]
-    if set(members) in _MERGED:
+    """Return a field; of a union of several types its value as text, as a column of JSON may mix them."""
+    members = [each for each in kind if each != "null"] if isinstance(kind, list) else []
+    if len(members) < 2 or set(map(str, members)) in _MERGED:
         return record[name]
     return F.coalesce(*(record[name][f"member{index}"].cast("string") for index in range(len(members))))
-
-
-def _without_times(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_times(each) for each in node]
-    if isinstance(node, dict):
-        return {
-            key: _without_times(each) for key, each in node.items() if not (key == "logicalType" and each in _TIMES)
-        }
-    return node
