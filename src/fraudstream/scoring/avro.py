@@ -28,6 +28,7 @@ NEAR: Final = 10_000
 _LARGEST_ID: Final = 2**31 - 1
 _PREFIX_BYTES: Final = 5
 _IS_READ: Final = "fraudstream_is_read"
+_MISSING: Final = "schema id %d is not in the schema registry at %s"
 _UNKNOWN: Final = "the query does not know schema id "
 _UNKNOWN_ID: Final = re.compile(_UNKNOWN + r"(\d{1,10})")
 
@@ -64,8 +65,9 @@ class SchemaCatalog:
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
         """Make an empty one for the input topic; None without a registry."""
-        registry = SchemaRegistry.of(settings)
-        return None if registry is None else cls(registry, subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)))
+        if settings.schema_registry is None:
+            return None
+        return cls(SchemaRegistry.of(settings), subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)))
 
     def request(self, error: Exception) -> int | None:
         """Have the next `fetch` ask for the schema id that a query failed on; None if it failed on no new one."""
@@ -107,18 +109,12 @@ class SchemaCatalog:
 
     def reason(self, value: Column) -> Column:
         """Describe why a framed value is a dead letter."""
-        schema_id = schema_id_of(value)
-        case = F.when(
-            schema_id.isin([*self.schemas]),
-            F.concat(F.lit("the value does not match its Avro schema, id "), schema_id),
-        )
-        for refused, reason in self.refused.items():
-            case = case.when(_has_id(value, refused), F.lit(reason))
-        return case.otherwise(F.concat(F.lit("schema id "), schema_id, F.lit(f" is not in {self._where}")))
-
-    @property
-    def _where(self) -> str:
-        return f"the schema registry at {self.registry.url}"
+        case = F.when(F.lit(False), F.lit(""))
+        for schema_id in self.schemas:
+            case = case.when(_has_id(value, schema_id), f"the value does not match its Avro schema, id {schema_id}")
+        for schema_id, reason in self.refused.items():
+            case = case.when(_has_id(value, schema_id), reason)
+        return case.otherwise(F.format_string(_MISSING, schema_id_of(value), F.lit(self.registry.url)))
 
     @property
     def _largest(self) -> int:
@@ -130,14 +126,14 @@ class SchemaCatalog:
 
     def _add(self, spark: SparkSession, schema_id: int, schema: str | None) -> str:
         """Add a schema, or the reason, which is returned, why records with it are dead letters."""
-        reason = f"schema id {schema_id} is not in {self._where}"
-        if schema is not None:
-            problem = _problem(spark, schema)
-            reason = f"the schema of id {schema_id} cannot be read: {problem}" if problem else ""
-        if reason:
-            self.refused[schema_id] = reason
+        if schema is None:
+            reason = _MISSING % (schema_id, self.registry.url)
+        elif problem := _problem(spark, schema):
+            reason = f"the schema of id {schema_id} cannot be read: {problem}"
         else:
-            self.schemas[schema_id] = str(schema)
+            self.schemas[schema_id] = schema
+            return ""
+        self.refused[schema_id] = reason
         return reason
 
 

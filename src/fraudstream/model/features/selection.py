@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.features.leakage import (
-    category_leaks,
     find_leaks,
     is_named_like_a_leak,
     leaks,
@@ -214,11 +213,8 @@ class _Choice:
         rows = self._profile.rows - column.missing
         if categories is None:
             raise _NoFeature(f"text with more than {MOST_VALUES:,} distinct values: it looks like an identifier")
-        if not self._selection.features:
-            if len(categories.values) * 2 > rows:
-                raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
-            if category_leaks(categories, self._is_train, self._profile.label.is_fraud):
-                raise _NoFeature(_LEAK)
+        if not self._selection.features and len(categories.values) * 2 > rows:
+            raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
         return Feature(column.name, FeatureType.CATEGORY, values=self._frequent_values(categories))
 
     def _frequent_values(self, categories: Categories) -> tuple[str, ...]:
