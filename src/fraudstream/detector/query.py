@@ -79,7 +79,7 @@ def detect(
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    outcomes = {outcome: F.col(ScoreColumn.OUTCOME) == outcome.value for outcome in REMARKABLE}
+    outcomes = {outcome.value: F.col(ScoreColumn.OUTCOME) == outcome.value for outcome in REMARKABLE}
     return route(scored.observe(OUTCOMES_OBSERVED, *_counts(outcomes, partitions)), scorer, topics, message_format)
 
 

@@ -20,12 +20,10 @@ from fraudstream.transactions.wire import Topic
 MOST_VERSIONS: Final = 20
 """Of the subject, the newest; each is an expression of the plan, and an older one is added when a record has it."""
 
-MOST_STRANGE_IDS: Final = 16
-"""From so many ids on that cannot be read, only those near the known ones are asked for: else each random record that
-begins with a zero byte would restart the query."""
+NEAR: Final = 1_000_000
+"""Registries count: an id further above the known ones is that of a random record that begins with a zero byte, each of
+which would restart the query."""
 
-NEAR: Final = 10_000
-_LARGEST_ID: Final = 2**31 - 1
 _PREFIX_BYTES: Final = 5
 _IS_READ: Final = "fraudstream_is_read"
 _MISSING: Final = "schema id %d is not in the schema registry at %s"
@@ -119,7 +117,7 @@ class SchemaCatalog:
     @property
     def _largest(self) -> int:
         """The largest id to ask for."""
-        return _LARGEST_ID if len(self.refused) < MOST_STRANGE_IDS else max(self.schemas, default=0) + NEAR
+        return max(self.schemas, default=0) + NEAR
 
     def _is_new(self, schema_id: int) -> bool:
         return 1 <= schema_id <= self._largest and schema_id not in {*self.schemas, *self.refused, *self._requested}

@@ -1,6 +1,6 @@
 """Splits the rows in time into training, validation and test periods, and finds duplicates across them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -46,6 +46,11 @@ class Part(IntEnum):
     """Its labels arrive after the test period began: it is not used."""
     TEST = 6
 
+    @property
+    def role(self) -> str:
+        """The use of the part in the evaluation."""
+        return "gap" if self.name.startswith("LATE") else self.name.lower()
+
 
 @dataclass(frozen=True)
 class Split:
@@ -53,6 +58,7 @@ class Split:
 
     Attributes:
         part: By row of the file, a `Part`.
+        periods: Those of the parts that have rows, the earliest first.
         is_known: By row of the file, whether its label had arrived at the last time of the file.
         unseen_from_row: First row of the test period, if the file is sorted by time.
         unseen_from_time: First time of the test period, if it is not.
@@ -61,6 +67,7 @@ class Split:
 
     part: NDArray[np.int8]
     is_known: NDArray[np.bool_]
+    periods: Mapping[Part, Period]
     record: SplitRecord
     unseen_from_row: int | None
     unseen_from_time: str | None
@@ -108,16 +115,18 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
         first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
         return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
 
-    validation = period(begins.validation, begins.late_for_test) if begins.validation < begins.late_for_test else None
-    test = period(begins.test, rows) if begins.test < rows else None
+    edges = zip(Part, (0, *begins), (*begins, rows), strict=True)
+    periods = {each: period(start, end) for each, start, end in edges if start < end}
+    test = periods.get(Part.TEST)
     is_file_order = time is None or time.is_file_order
     return Split(
         part=part,
         is_known=is_known,
+        periods=periods,
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
             train=period(0, begins.late_for_test),
-            validation=validation,
+            validation=periods.get(Part.VALIDATION),
             test=test,
         ),
         unseen_from_row=begins.test if test is not None and is_file_order else None,
