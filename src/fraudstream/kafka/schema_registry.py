@@ -65,12 +65,10 @@ class SchemaRegistry:
     def register(self, subject: str, schema: str) -> int:
         """Register a schema under a subject, if it is not yet, and return its id."""
         answer = self._request("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-        if answer is None:
-            raise self._failure("the schema registry has no such address", "check its URL, with the path of its API")
         return int(answer["id"])
 
     def _request(self, method: str, path: str, content: object = None) -> Any:
-        """Return the JSON of an answer; None for 404."""
+        """Return the JSON of an answer; None for what does not exist."""
         body = None if content is None else orjson.dumps(content)
         try:
             answer = self.pool.request(method, self.url + path, body=body, timeout=SECONDS, retries=False)
@@ -81,7 +79,7 @@ class SchemaRegistry:
             parsed = orjson.loads(answer.data)
         except orjson.JSONDecodeError:
             parsed = None
-        if answer.status == 404 and isinstance(parsed, dict) and "error_code" in parsed:
+        if method == "GET" and answer.status == 404 and isinstance(parsed, dict) and "error_code" in parsed:
             return None
         if answer.status != 200 or parsed is None:
             reason = str(parsed.get("message", "")) if isinstance(parsed, dict) else "no JSON"

@@ -79,7 +79,7 @@ def choose_features(
                 ) from reason
             excluded[column.name] = str(reason)
     suspicions = find_leaks(profile, features, is_train, legitimate_share)
-    named = {feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)}
+    named = [feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)]
     for leak in suspicions:
         if leak.feature in named:
             excluded[leak.feature] = "alone separates nearly all frauds from legitimate rows, and its name says fraud"
@@ -95,14 +95,12 @@ def choose_features(
         by_component(features),
         excluded,
         tuple(leak for leak in suspicions if leak.feature not in excluded),
-        tuple(_name_warning(feature.name) for feature in features if feature.name in named),
-    )
-
-
-def _name_warning(name: str) -> str:
-    return (
-        f"column {name!r} is a feature although its name says fraud, as its values are no copy of the label. If it is "
-        f"known only after the payment, --exclude {name} trains without it"
+        tuple(
+            f"column {name!r} is a feature although its name says fraud, as its values are no copy of the label. If it "
+            f"is known only after the payment, --exclude {name} trains without it"
+            for name in named
+            if name not in excluded
+        ),
     )
 
 
