@@ -48,7 +48,7 @@ def is_avro(environment: Mapping[str, str]) -> bool:
 
 def avro_encoder(source: DataSource) -> AvroEncoder:
     """Make the encoder of `produce --avro` for a source, with the registry of this process's environment."""
-    register = SchemaRegistry.required(Settings.load()).register
+    register = SchemaRegistry.of(Settings.load()).register
     numeric = dict(zip(source.columns, source.numeric, strict=True))
     return AvroEncoder(numeric, partial(register, subject_of(Topic.TRANSACTIONS)))
 

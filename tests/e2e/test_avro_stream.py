@@ -124,7 +124,7 @@ def test_a_new_schema_id_in_the_stream_is_read_and_every_fraud_arrives(
     assert len(read(bootstrap, Topic.DEAD_LETTERS)) == 1
     events = [json.loads(value) for value in read(bootstrap, Topic.EVENTS)]
     messages = [event["message"] for event in events if event["type"] == "query"]
-    ids = SchemaRegistry.required(Settings.load(schema_registry=registry)).versions("credit_card_transactions-value", 9)
+    ids = SchemaRegistry.of(Settings.load(schema_registry=registry)).versions("credit_card_transactions-value", 9)
     assert len(ids) == 2
     for schema_id in (max(ids), UNKNOWN_ID):
         assert messages.count(f"schema id {schema_id} is new: the query restarts with it") == 1

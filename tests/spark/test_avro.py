@@ -24,7 +24,7 @@ from fraudstream.errors import SchemaRegistryFailed
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.schema_registry import prefix_of
 from fraudstream.messages.ledger import Range
-from fraudstream.scoring.avro import MOST_STRANGE_IDS, SchemaCatalog
+from fraudstream.scoring.avro import NEAR, SchemaCatalog
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.scoring.topic import count_outcomes
@@ -269,13 +269,13 @@ def test_a_batch_fetches_the_schemas_of_its_own_records(
 ) -> None:
     registry.register("another-subject", json.dumps(SMALL))
     topic, producer = new_topic(), Producer({"bootstrap.servers": cluster.bootstrap_servers})
-    strange = [prefix_of(1000 + number) for number in range(MOST_STRANGE_IDS + 4)]
-    for value in (prefix_of(1) + body(SMALL, FRAUD), prefix_of(1) + body(SMALL, CLEAR), *strange, prefix_of(2**31 - 1)):
+    strange = [prefix_of(schema_id) for schema_id in (2, NEAR, NEAR + 10, 2**31 - 1)]
+    for value in (prefix_of(1) + body(SMALL, FRAUD), prefix_of(1) + body(SMALL, CLEAR), *strange):
         producer.produce(topic, value)
     assert producer.flush(30) == 0
     with cluster.spark_options(is_local=True) as kafka:
-        counts = count_outcomes(spark, avro_scorer, kafka, topic, [Range(0, 0, len(strange) + 3)], message_format)
-    dead_letters = {Outcome.DEAD_LETTER: MOST_STRANGE_IDS + 5}
-    assert counts == {0: Counter({Outcome.ALERT: 1, Outcome.CLEAR: 1, **dead_letters})}
-    # Far from the known ones, so many are asked for and no more: each could be the first bytes of anything.
-    assert len([each for each in registry.requests if each.startswith("GET /schemas")]) <= MOST_STRANGE_IDS + 5
+        counts = count_outcomes(spark, avro_scorer, kafka, topic, [Range(0, 0, len(strange) + 2)], message_format)
+    assert counts == {0: Counter({Outcome.ALERT: 1, Outcome.CLEAR: 1, Outcome.DEAD_LETTER: len(strange)})}
+    # One far from the known ones is not asked for: it could be the first bytes of anything.
+    requested = [each for each in registry.requests if each.startswith("GET /schemas")]
+    assert requested == [f"GET /schemas/ids/{schema_id}" for schema_id in (1, 2, NEAR)]

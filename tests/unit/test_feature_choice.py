@@ -139,6 +139,7 @@ def test_what_is_masked_is_no_feature_even_where_it_is_named(tmp_path: Path, nam
         ("scenario", lambda row: 0 if row % 8 else 1 + row % 3, "a leak"),
         ("booked", lambda row: 0 if row % 8 else 10 + row, "a leak"),
         ("verdict", lambda row: "ok" if row % 8 else f"bad{row % 3}", "a leak"),
+        ("checked", lambda row: "" if row % 16 < 2 else ("ok", "bad")[row % 8 == 0], "like the label"),
         ("review", lambda row: "confirmed" if row % 8 == 0 or row == 9 else f"r{row % 3}", "like the label"),
         ("status", lambda row: 7 if row % 8 == 0 and row else row % 3, "like the label"),
         ("case", lambda row: "none" if row % 8 or row == 8 else f"case {row // 16}", "like the label"),

@@ -28,7 +28,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 
 def client(registry: FakeRegistry, user: str = "me", password: str = "p w") -> SchemaRegistry:
-    return SchemaRegistry.required(
+    return SchemaRegistry.of(
         Settings.load(schema_registry=f"{registry.url}/", schema_registry_user=user, schema_registry_password=password)
     )
 
@@ -51,13 +51,12 @@ def test_a_registry_that_is_down_or_refuses_is_named_with_the_remedy(registry: F
     with pytest.raises(SchemaRegistryFailed, match="422"):
         client(registry).register("t-value", "{")
     with pytest.raises(SchemaRegistryFailed, match=r"does not answer: .*refused"):
-        SchemaRegistry.required(Settings.load(schema_registry="http://127.0.0.1:1")).schema(1)
+        SchemaRegistry.of(Settings.load(schema_registry="http://127.0.0.1:1")).schema(1)
 
 
 def test_settings_of_the_registry_are_checked() -> None:
-    assert SchemaRegistry.of(Settings.load()) is None
     with pytest.raises(SettingsError, match="Avro needs a schema registry"):
-        SchemaRegistry.required(Settings.load())
+        SchemaRegistry.of(Settings.load())
     with pytest.raises(SettingsError, match="schema_registry"):
         Settings.load(schema_registry="http://me:secret@127.0.0.1")
     with pytest.raises(SettingsError, match="no file"):

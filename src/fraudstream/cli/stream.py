@@ -132,7 +132,7 @@ def produce(
         if settings.envelope:
             what = "--avro sends rows without an envelope"
             raise SettingsError(what, where="--avro and envelope", remedy="leave out one of them")
-        registry, subject = SchemaRegistry.required(settings), subject_of(plan.topic)
+        registry, subject = SchemaRegistry.of(settings), subject_of(plan.topic)
         numeric = dict(zip(payments.columns, payments.numeric, strict=True))
         plan = replace(plan, encode=AvroEncoder(numeric, partial(registry.register, subject)))
     console = Console(stderr=True)

@@ -47,8 +47,7 @@ MAX_PROGRESS_POLLS: Final = 3
 class Note:
     """The progress of the ledger.
 
-    `batch` is the last one whose entries Kafka acknowledged; `deployment` and `envelope` are those of the current or
-    last query.
+    `batch` is the last one whose entries Kafka acknowledged; the deployment and envelope are of the last query.
     """
 
     checkpoint_id: str
@@ -68,8 +67,7 @@ class LedgerKeeper:
     Args:
         read_topic_id: Returns Kafka's id of the topic.
         watermarks: Those of the topic; may raise.
-        count_again: Counts what the query did not report, by scoring the ranges with the deployment and the envelope of
-            that time.
+        count_again: Counts what the query did not report, by scoring the ranges with deployment and envelope of then.
         envelope: The setting of the query.
         events: Receives an event for each loss, and if a new checkpoint meets an old ledger.
     """

@@ -61,10 +61,7 @@ def detect(
     counted for the partitions from 0 to below `partitions`; one transaction in `sample_every` is also emitted as a
     sample.
     """
-    columns = records.observe(
-        RECORDS_OBSERVED,
-        *(F.count_if(F.col(TopicColumn.PARTITION) == each).alias(records_name(each)) for each in range(partitions)),
-    ).select(
+    columns = records.observe(RECORDS_OBSERVED, *_counts({RECORDS_OBSERVED: F.lit(True)}, partitions)).select(
         TopicColumn.KEY,
         TopicColumn.VALUE,
         TopicColumn.TOPIC,
@@ -75,41 +72,23 @@ def detect(
     )
     texts = message_format.transactions(columns)
     if message_format.envelope:
-        texts = texts.observe(TRANSACTIONS_OBSERVED, *_transaction_counts(partitions))
-        texts = texts.where(~F.col(TopicColumn.IS_EMPTY))
+        is_empty = F.col(TopicColumn.IS_EMPTY)
+        apart = {TRANSACTIONS_OBSERVED: ~is_empty, Apart.WITHOUT_TRANSACTION: is_empty}
+        texts = texts.observe(TRANSACTIONS_OBSERVED, *_counts(apart, partitions)).where(~is_empty)
     texts = texts.drop(TopicColumn.IS_EMPTY).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
-    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(partitions)), scorer, topics, message_format)
+    outcomes = {outcome.value: F.col(ScoreColumn.OUTCOME) == outcome.value for outcome in REMARKABLE}
+    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(outcomes, partitions)), scorer, topics, message_format)
 
 
-def observed_name(outcome: Outcome, partition: int) -> str:
-    """Name the count of an outcome in a batch's progress."""
-    return f"{outcome.value}_{partition}"
-
-
-def records_name(partition: int) -> str:
-    """Name the count of a partition's records in a batch's progress."""
-    return f"records_{partition}"
-
-
-def _transaction_counts(partitions: int) -> list[Column]:
-    is_empty = F.col(TopicColumn.IS_EMPTY)
+def _counts(conditions: Mapping[str, Column], partitions: int) -> list[Column]:
+    """Count the rows of each partition that meet each condition, as `condition_partition` in a batch's progress."""
     return [
         F.count_if(condition & (F.col(TopicColumn.PARTITION) == partition)).alias(f"{name}_{partition}")
         for partition in range(partitions)
-        for name, condition in ((TRANSACTIONS_OBSERVED, ~is_empty), (Apart.WITHOUT_TRANSACTION.value, is_empty))
-    ]
-
-
-def _counts(partitions: int) -> list[Column]:
-    return [
-        F.count_if((F.col(ScoreColumn.OUTCOME) == outcome.value) & (F.col(TopicColumn.PARTITION) == partition)).alias(
-            observed_name(outcome, partition)
-        )
-        for partition in range(partitions)
-        for outcome in REMARKABLE
+        for name, condition in conditions.items()
     ]
 
 
@@ -227,14 +206,12 @@ def observed_counts(progress: Mapping[str, Any], spans: Mapping[int, Span]) -> C
     if sum(records.values()) != progress["numInputRows"]:
         return None
     for partition in spans:
-        if records_name(partition) not in records:
+        total = records.get(f"{RECORDS_OBSERVED}_{partition}")
+        if total is None:
             return None
-        total = records[records_name(partition)]
         transactions = apart.get(f"{TRANSACTIONS_OBSERVED}_{partition}", total)
         empty = apart.get(f"{Apart.WITHOUT_TRANSACTION}_{partition}", 0)
-        count = Counter[Outcome | Apart](
-            {outcome: metrics[observed_name(outcome, partition)] for outcome in REMARKABLE}
-        )
+        count = Counter[Outcome | Apart]({outcome: metrics[f"{outcome}_{partition}"] for outcome in REMARKABLE})
         count[Outcome.CLEAR] = transactions - count.total()
         count[Apart.WITHOUT_TRANSACTION], count[Apart.ADDITIONAL] = empty, transactions + empty - total
         counts[partition] = count
@@ -245,4 +222,4 @@ def offsets_without_record(progress: Mapping[str, Any], spans: Mapping[int, Span
     """Count by partition the offsets of a batch that hold no record; an upper bound where they were not counted."""
     records: Mapping[str, int] = progress["observedMetrics"][RECORDS_OBSERVED]
     total = sum(end - start for start, end in spans.values()) - int(progress["numInputRows"])
-    return {p: min(total, end - start - records.get(records_name(p), 0)) for p, (start, end) in spans.items()}
+    return {p: min(total, end - start - records.get(f"{RECORDS_OBSERVED}_{p}", 0)) for p, (start, end) in spans.items()}

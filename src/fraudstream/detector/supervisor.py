@@ -48,8 +48,7 @@ class Supervisor:
         on_ready: Called after each start, once the query is reading.
         on_stop: Called on shutdown, before the query is stopped.
         logs: Where the full text of an error is.
-        fetch_schemas: Fetches the Avro schemas that the query needs, and returns what cannot be read; raises
-            SchemaRegistryFailed.
+        fetch_schemas: Fetches the Avro schemas needed, and returns what cannot be read; raises SchemaRegistryFailed.
         new_schema: Returns the schema id, if any, for which a query failed because it is new.
     """
 
@@ -107,15 +106,14 @@ class Supervisor:
         """
         reported = ""
         while not stop.is_set():
-            if not self.probe.kafka_answers():
-                reason = "Kafka does not answer"
-            else:
-                try:
+            reason = "Kafka does not answer"
+            try:
+                if self.probe.kafka_answers():
                     for problem in self.fetch_schemas():
                         self.events.write(EventType.QUERY, problem)
                     return True
-                except SchemaRegistryFailed as e:
-                    reason = e.line
+            except SchemaRegistryFailed as e:
+                reason = e.line
             if reason != reported:
                 reported = reason
                 log.warning("waiting before the query is started", reason=reason)

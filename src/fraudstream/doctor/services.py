@@ -92,7 +92,8 @@ def _kafka(settings: Settings) -> Iterator[Check]:
 
 
 def _schema_registry(settings: Settings) -> Iterator[Check]:
-    if (registry := SchemaRegistry.of(settings)) is not None:
+    if settings.schema_registry is not None:
+        registry = SchemaRegistry.of(settings)
         ids = registry.versions(subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)), 1)
         detail = f"newest schema id {max(ids)}" if ids else "no schema of the input topic yet"
         yield Check("schema registry", True, f"{registry.url} answers: {detail}")

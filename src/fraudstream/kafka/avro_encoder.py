@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import BytesIO
 from typing import Any, Final
 
@@ -28,7 +29,7 @@ class AvroEncoder:
     def __init__(self, numeric: Mapping[str, bool], register: Callable[[str], int]) -> None:
         self._numeric = numeric
         self._register = register
-        self._schemas: dict[tuple[str, ...], tuple[bytes, Any]] = {}
+        self._schema_of = cache(self._registered)
 
     def __call__(self, row: bytes) -> bytes:
         """Encode a row; raises DataError for a column name that Avro forbids, BrokenRow for a value that is no double.
@@ -36,10 +37,7 @@ class AvroEncoder:
         Raises SchemaRegistryFailed, with a new set of columns.
         """
         values: dict[str, Any] = orjson.loads(row)
-        columns = tuple(values)
-        if columns not in self._schemas:
-            self._schemas[columns] = self._registered(columns)
-        prefix, schema = self._schemas[columns]
+        prefix, schema = self._schema_of(tuple(values))
         for name, value in values.items():
             is_exact = not isinstance(value, int) or abs(value) <= _LARGEST_WHOLE
             if not is_exact or (isinstance(value, str) and self._numeric[name]):

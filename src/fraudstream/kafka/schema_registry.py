@@ -33,10 +33,11 @@ class SchemaRegistry:
     pool: urllib3.PoolManager
 
     @classmethod
-    def of(cls, settings: Settings) -> Self | None:
-        """Make the client of the settings, None if they name no registry; raises SettingsError."""
+    def of(cls, settings: Settings) -> Self:
+        """Make the client of the settings; raises SettingsError, also if they name no registry."""
         if settings.schema_registry is None:
-            return None
+            where = f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY"
+            raise SettingsError("Avro needs a schema registry", where=where, remedy="set it to the registry's URL")
         headers: dict[str, str] = {"Accept": f"{_JSON}, application/json", "Content-Type": _JSON}
         if settings.schema_registry_user is not None:
             secret = settings.schema_registry_password
@@ -48,14 +49,6 @@ class SchemaRegistry:
             raise SettingsError(f"there is no file {ca}", where=where, remedy="correct it, or omit it")
         pool = urllib3.PoolManager(headers=headers, ca_certs=None if ca is None else str(ca))
         return cls(settings.schema_registry.rstrip("/"), pool)
-
-    @classmethod
-    def required(cls, settings: Settings) -> Self:
-        """Make the client of the settings; raises SettingsError also if they name no registry."""
-        if (registry := cls.of(settings)) is None:
-            variable = f"{ENVIRONMENT_PREFIX}SCHEMA_REGISTRY"
-            raise SettingsError("Avro needs a schema registry", where=variable, remedy="set it to the registry's URL")
-        return registry
 
     def versions(self, subject: str, newest: int) -> dict[int, str]:
         """Return the newest schemas of a subject by id; none if it has none."""
@@ -72,12 +65,10 @@ class SchemaRegistry:
     def register(self, subject: str, schema: str) -> int:
         """Register a schema under a subject, if it is not yet, and return its id."""
         answer = self._request("POST", f"/subjects/{quote(subject, safe='')}/versions", {"schema": schema})
-        if answer is None:
-            raise self._failure("the schema registry has no such address", "check its URL, with the path of its API")
         return int(answer["id"])
 
     def _request(self, method: str, path: str, content: object = None) -> Any:
-        """Return the JSON of an answer; None for 404."""
+        """Return the JSON of an answer; None for what does not exist."""
         body = None if content is None else orjson.dumps(content)
         try:
             answer = self.pool.request(method, self.url + path, body=body, timeout=SECONDS, retries=False)
@@ -88,7 +79,7 @@ class SchemaRegistry:
             parsed = orjson.loads(answer.data)
         except orjson.JSONDecodeError:
             parsed = None
-        if answer.status == 404 and isinstance(parsed, dict) and "error_code" in parsed:
+        if method == "GET" and answer.status == 404 and isinstance(parsed, dict) and "error_code" in parsed:
             return None
         if answer.status != 200 or parsed is None:
             reason = str(parsed.get("message", "")) if isinstance(parsed, dict) else "no JSON"

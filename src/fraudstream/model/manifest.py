@@ -218,8 +218,7 @@ class Manifest:
         features: In the order of the vector: numbers first, then the others, each in file order.
         missing_limit: A transaction with more missing features than this is unscorable.
         time_column: The column that the rows were ordered by; None for file order.
-        unseen_from_row: First row of the file not used in training, if no row after it was used either; None after a
-            refit.
+        unseen_from_row: First row of the file from which on none was used in training; None after a refit.
         unseen_from_time: First time of the test period, if the file is not sorted by time; None after a refit.
         threshold: The recommended threshold; a score at or above it is an alert.
         threshold_rule: Text on how it was chosen.

@@ -215,9 +215,8 @@ def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
 
 def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
     """Open a session on a new context and restore the SIGINT handler, which pyspark replaces with each context."""
-    for option in AVRO_LIMITS:
-        name, _, value = option.removeprefix("-D").partition("=")
-        gateway.jvm.System.setProperty(name, value)
+    for name, most in AVRO_LIMITS.items():
+        gateway.jvm.System.setProperty(name, most)
     before = signal.getsignal(signal.SIGINT)
     try:
         context = SparkContext(conf=conf, gateway=gateway)

@@ -23,15 +23,15 @@ AFFECTS_RESULTS: Final = {
 }
 """Nobody's setting takes precedence over these."""
 
-AVRO_LIMITS: Final = tuple(
-    f"-Dorg.apache.avro.limits.{what}.maxLength={most}"
+AVRO_LIMITS: Final = {
+    f"org.apache.avro.limits.{what}.maxLength": str(most)
     for what, most in (("bytes", 2**24), ("string", 2**24), ("collectionItems", 2**20))
-)
+}
 """Avro allocates the length that a record claims, and a few bytes can claim 2 GB: the JVM would run out of memory."""
 
 DEFAULTS: Final = {
     # Before the options that a user sets for executors; the driver's JVM gets them with its session.
-    "spark.executor.defaultJavaOptions": " ".join(AVRO_LIMITS),
+    "spark.executor.defaultJavaOptions": " ".join(f"-D{name}={most}" for name, most in AVRO_LIMITS.items()),
     "spark.ui.enabled": "false",
     # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
     "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",

@@ -1,7 +1,6 @@
 """Reads records in Confluent's Avro format: a zero byte, four bytes of schema id, the fields in Avro's binary form."""
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
@@ -21,14 +20,13 @@ from fraudstream.transactions.wire import Topic
 MOST_VERSIONS: Final = 20
 """Of the subject, the newest; each is an expression of the plan, and an older one is added when a record has it."""
 
-MOST_STRANGE_IDS: Final = 16
-"""From so many ids on that cannot be read, only those near the known ones are asked for: else each random record that
-begins with a zero byte would restart the query."""
+NEAR: Final = 1_000_000
+"""Registries count: an id further above the known ones is that of a random record that begins with a zero byte, each of
+which would restart the query."""
 
-NEAR: Final = 10_000
-_LARGEST_ID: Final = 2**31 - 1
 _PREFIX_BYTES: Final = 5
 _IS_READ: Final = "fraudstream_is_read"
+_MISSING: Final = "schema id %d is not in the schema registry at %s"
 _UNKNOWN: Final = "the query does not know schema id "
 _UNKNOWN_ID: Final = re.compile(_UNKNOWN + r"(\d{1,10})")
 
@@ -38,9 +36,6 @@ _JSON: Final = {
     "timestampNTZFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSS",
 }
 
-# Spark's text of a time of day fails for one beyond the day, which would stop the query: it is read as a number.
-_TIMES: Final = ("time-millis", "time-micros")
-_PLAIN: Final = {"boolean", "int", "long", "float", "double", "string"}
 _MERGED: Final = ({"int", "long"}, {"float", "double"})
 """Unions that Spark reads as one type; it reads others as a struct `member0`, `member1`, …"""
 
@@ -64,32 +59,30 @@ class SchemaCatalog:
     schemas: dict[int, str] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     _requested: set[int] = field(default_factory=set)
-    _has_versions: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self | None:
         """Make an empty one for the input topic; None without a registry."""
-        registry = SchemaRegistry.of(settings)
-        return None if registry is None else cls(registry, subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)))
+        if settings.schema_registry is None:
+            return None
+        return cls(SchemaRegistry.of(settings), subject_of(settings.kafka.topic_name(Topic.TRANSACTIONS)))
 
     def request(self, error: Exception) -> int | None:
         """Have the next `fetch` ask for the schema id that a query failed on; None if it failed on no new one."""
         match = _UNKNOWN_ID.search(str(error))
-        if match is None or not self._is_new(schema_id := int(match[1])):
+        if not self._is_new(schema_id := int(match[1]) if match else 0):
             return None
         self._requested.add(schema_id)
         return schema_id
 
     def fetch(self, spark: SparkSession) -> list[str]:
-        """Fetch the subject's newest schemas, the first time, and the requested ones; return what cannot be read.
+        """Fetch the subject's newest schemas, until it has any, and the requested ones; return what cannot be read.
 
         Raises SchemaRegistryFailed; the next call tries again.
         """
-        fetched: dict[int, str | None] = {}
-        if not self._has_versions:
+        fetched = {each: self.registry.schema(each) for each in sorted(self._requested)}
+        if not (self.schemas or self.refused):
             fetched |= self.registry.versions(self.subject, MOST_VERSIONS)
-        fetched |= {each: self.registry.schema(each) for each in sorted(self._requested)}
-        self._has_versions = True
         self._requested.clear()
         reasons = [self._add(spark, schema_id, schema) for schema_id, schema in fetched.items()]
         return [reason for reason in reasons if reason]
@@ -104,50 +97,41 @@ class SchemaCatalog:
 
     def text(self, value: Column) -> Column:
         """Return the JSON of a framed value, null if it cannot be read; an id that is not known yet fails the query."""
+        schema_id = schema_id_of(value)
+        is_refused = schema_id.isin([*self.refused]) | ~schema_id.between(1, self._largest)
         case = F.when(F.lit(False), F.lit(None).cast("string"))
-        for schema_id, schema in self.schemas.items():
-            case = case.when(_has_id(value, schema_id), json_of(value, schema))
-        case = case.when(self._is_refused(value), F.lit(None))
-        return case.otherwise(F.raise_error(F.concat(F.lit(_UNKNOWN), schema_id_of(value))).cast("string"))
+        for known, schema in self.schemas.items():
+            case = case.when(_has_id(value, known), json_of(value, schema))
+        case = case.when(is_refused, F.lit(None))
+        return case.otherwise(F.raise_error(F.concat(F.lit(_UNKNOWN), schema_id)).cast("string"))
 
     def reason(self, value: Column) -> Column:
         """Describe why a framed value is a dead letter."""
-        schema_id = schema_id_of(value)
-        case = F.when(
-            schema_id.isin([*self.schemas]),
-            F.concat(F.lit("the value does not match its Avro schema, id "), schema_id),
-        )
-        for refused, reason in self.refused.items():
-            case = case.when(_has_id(value, refused), F.lit(reason))
-        return case.otherwise(F.concat(F.lit("schema id "), schema_id, F.lit(f" is not in {self._where}")))
-
-    @property
-    def _where(self) -> str:
-        return f"the schema registry at {self.registry.url}"
+        case = F.when(F.lit(False), F.lit(""))
+        for schema_id in self.schemas:
+            case = case.when(_has_id(value, schema_id), f"the value does not match its Avro schema, id {schema_id}")
+        for schema_id, reason in self.refused.items():
+            case = case.when(_has_id(value, schema_id), reason)
+        return case.otherwise(F.format_string(_MISSING, schema_id_of(value), F.lit(self.registry.url)))
 
     @property
     def _largest(self) -> int:
         """The largest id to ask for."""
-        return _LARGEST_ID if len(self.refused) < MOST_STRANGE_IDS else max(self.schemas, default=0) + NEAR
+        return max(self.schemas, default=0) + NEAR
 
     def _is_new(self, schema_id: int) -> bool:
-        is_known = schema_id in self.schemas or schema_id in self.refused or schema_id in self._requested
-        return not is_known and 1 <= schema_id <= self._largest
-
-    def _is_refused(self, value: Column) -> Column:
-        schema_id = schema_id_of(value)
-        return schema_id.isin([*self.refused]) | ~schema_id.between(1, self._largest)
+        return 1 <= schema_id <= self._largest and schema_id not in {*self.schemas, *self.refused, *self._requested}
 
     def _add(self, spark: SparkSession, schema_id: int, schema: str | None) -> str:
         """Add a schema, or the reason, which is returned, why records with it are dead letters."""
-        reason = f"schema id {schema_id} is not in {self._where}"
-        if schema is not None:
-            problem = _problem(spark, schema)
-            reason = f"the schema of id {schema_id} cannot be read: {problem}" if problem else ""
-        if reason:
-            self.refused[schema_id] = reason
+        if schema is None:
+            reason = _MISSING % (schema_id, self.registry.url)
+        elif problem := _problem(spark, schema):
+            reason = f"the schema of id {schema_id} cannot be read: {problem}"
         else:
-            self.schemas[schema_id] = str(schema)
+            self.schemas[schema_id] = schema
+            return ""
+        self.refused[schema_id] = reason
         return reason
 
 
@@ -183,11 +167,13 @@ def json_of(value: Column, schema: str) -> Column:
     Spark returns nulls for a value that it cannot decode, as for a record of nulls. The reader's schema therefore has
     one field more, whose default is there only if the value was decoded.
     """
-    writer = _without_times(orjson.loads(schema))
+    # Spark's text of a time of day fails for one beyond the day, which would stop the query: it is read as a number.
+    normal = orjson.dumps(orjson.loads(schema)).decode().replace('"logicalType":"time-', '"logicalType":"no-time-')
+    writer = orjson.loads(normal)
     marked = writer | {"fields": [*writer["fields"], {"name": _IS_READ, "type": "boolean", "default": True}]}
     options = {"mode": "PERMISSIVE", "avroSchema": orjson.dumps(marked).decode()}
     content = F.substring(value, F.lit(_PREFIX_BYTES + 1), F.octet_length(value))
-    decoded = from_avro(content, orjson.dumps(writer).decode(), options)
+    decoded = from_avro(content, normal, options)
 
     def to_json(record: Column) -> Column:
         fields = [_cell(record, each["name"], each["type"]).alias(each["name"]) for each in writer["fields"]]
@@ -198,20 +184,8 @@ def json_of(value: Column, schema: str) -> Column:
 
 
 def _cell(record: Column, name: str, kind: Any) -> Column:
-    """Return a field; of a union of several plain types its value as text, as a column of JSON may mix them."""
-    members: Sequence[Any] = [each for each in kind if each != "null"] if isinstance(kind, list) else ()
-    if len(members) < 2 or not all(isinstance(each, str) and each in _PLAIN for each in members):
-        return record[name]
-    if set(members) in _MERGED:
+    """Return a field; of a union of several types its value as text, as a column of JSON may mix them."""
+    members = [each for each in kind if each != "null"] if isinstance(kind, list) else []
+    if len(members) < 2 or set(map(str, members)) in _MERGED:
         return record[name]
     return F.coalesce(*(record[name][f"member{index}"].cast("string") for index in range(len(members))))
-
-
-def _without_times(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_without_times(each) for each in node]
-    if isinstance(node, dict):
-        return {
-            key: _without_times(each) for key, each in node.items() if not (key == "logicalType" and each in _TIMES)
-        }
-    return node

@@ -19,9 +19,11 @@ _END: Final = "end of list"
 _TIMES: Final = ("ts_ms", "ts_us", "ts_ns")
 """The only members of Debezium's heartbeats."""
 
-_CHANGE: Final = ("before", "op", "source", "transaction", "message")
-_BOUNDARY: Final = ("status", "id", "event_count", "data_collections")
-"""Members of Debezium's changes that leave out `after`, and of its transaction boundaries."""
+_CONTROL: Final = (
+    *("before", "op", "source", "transaction", "message"),
+    *("status", "id", "event_count", "data_collections"),
+)
+"""Further members of Debezium's changes that leave out `after`, and of its transaction boundaries."""
 
 
 @dataclass(frozen=True)
@@ -133,28 +135,20 @@ def _is_empty(members: Column) -> Column:
 
     All members must be known: a transaction without its envelope must not pass for one of these.
     """
-
-    def only(*names: str) -> Column:
-        return F.size(F.array_except(F.map_keys(members), F.array(*map(F.lit, (*names, *_TIMES))))) == 0
-
-    def has(name: str) -> Column:
-        return F.map_contains_key(members, F.lit(name))
-
-    change = F.try_element_at(members, F.lit("op")).isin("d", "t", "m") & only(*_CHANGE)
-    boundary = F.try_element_at(members, F.lit("status")).isin("BEGIN", "END") & only(*_BOUNDARY)
-    heartbeat = only() & (F.size(members) > 0)
-    is_event = has("specversion") & ~has("data") & ~has("data_base64")
-    return change | boundary | heartbeat | is_event
+    names, op, status = F.map_keys(members), *(F.try_element_at(members, F.lit(each)) for each in ("op", "status"))
+    further = F.array_except(names, F.array(*map(F.lit, _TIMES)))
+    is_control = op.isin("d", "t", "m") | status.isin("BEGIN", "END") | (F.size(further) == 0)
+    is_known = (F.size(F.array_except(further, F.array(*map(F.lit, _CONTROL)))) == 0) & (F.size(names) > 0)
+    is_event = F.array_contains(names, "specversion")
+    has_data = F.arrays_overlap(names, F.array(F.lit("data"), F.lit("data_base64")))
+    return (is_control & is_known) | (is_event & ~has_data)
 
 
 def _one_dead_letter(texts: Column) -> Column:
     """Make null what is no object, and leave one null: a record has one dead letter at most."""
     objects = F.transform(texts, lambda text: F.when(parse_strings(text).isNotNull(), text))
-    return F.flatten(
-        F.transform(
-            F.array(objects),
-            lambda each: F.concat(
-                F.filter(each, lambda one: one.isNotNull()), F.slice(F.filter(each, lambda one: one.isNull()), 1, 1)
-            ),
-        )
-    )
+
+    def compacted(each: Column) -> Column:
+        return F.concat(F.array_compact(each), F.slice(F.filter(each, lambda one: one.isNull()), 1, 1))
+
+    return F.flatten(F.transform(F.array(objects), compacted))

@@ -26,7 +26,7 @@ _NOT_FINITE_TEXTS: Final = frozenset({"NaN", "Infinity", "-Infinity"})
 BASE64: Final = "base64 text"
 """The type of a text that is no number where one is expected, and looks like a decimal as Debezium sends it."""
 
-BASE64_REMEDY: Final = "it looks like a base64 decimal: set decimal.handling.mode=string or double in Debezium"
+REMEDIES: Final = {BASE64: "it looks like a base64 decimal: set decimal.handling.mode=string or double in Debezium"}
 _BASE64: Final = re.compile(r"(?![a-z]*$)(?![A-Z]*$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 """Not a word in lower or upper case, such as none or VISA."""
 _LONGEST_BASE64: Final = 40
@@ -203,7 +203,7 @@ def changes(drift: Drift) -> list[ColumnChange]:
         by_type.setdefault(kind, []).append(name)
     for kind, names in sorted(by_type.items()):
         what = _DESCRIPTIONS.get(kind, f"sent as {kind}")
-        treatment = {"text": READ_AS_NUMBER, BASE64: f"{MEDIAN}; {BASE64_REMEDY}"}.get(kind, MEDIAN)
+        treatment = {"text": READ_AS_NUMBER, BASE64: f"{MEDIAN}; {REMEDIES[BASE64]}"}.get(kind, MEDIAN)
         differences.append(ColumnChange(tuple(names), what, treatment))
     if drift.added:
         differences.append(ColumnChange(drift.added, "added", KEPT))

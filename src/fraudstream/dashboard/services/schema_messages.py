@@ -11,7 +11,7 @@ from fraudstream.dashboard.services.columns import Shares
 from fraudstream.messages.base import Object
 from fraudstream.store.schemas import SchemaObservation
 from fraudstream.times import from_microseconds, iso_z, microseconds
-from fraudstream.transactions.drift import BASE64, BASE64_REMEDY, MEDIAN, Contract, changes, describe_columns, drift_of
+from fraudstream.transactions.drift import MEDIAN, REMEDIES, Contract, changes, describe_columns, drift_of
 
 MAX_SENTENCES: Final = 5
 UNSCORABLE: Final = "unscorable: too many features are missing"
@@ -193,8 +193,8 @@ def _describe(kind: str, retyped: Mapping[str, str], names: list[str]) -> tuple[
         return f"{'are' if is_plural else 'is'} missing", median
     types = {retyped[name] for name in names if name in retyped}
     actual = f" but {', '.join(sorted(types))}" if types else ""
-    treatment = f"{median}; {BASE64_REMEDY}" if BASE64 in types else median
-    return f"{'hold' if is_plural else 'holds'} no number{actual}", treatment
+    treatments = [median, *(REMEDIES[each] for each in types if each in REMEDIES)]
+    return f"{'hold' if is_plural else 'holds'} no number{actual}", "; ".join(treatments)
 
 
 def _second(at: datetime) -> int:

@@ -9,17 +9,7 @@ from fraudstream.dashboard.services.schema_messages import UNSCORABLE, Sentence,
 from fraudstream.messages.base import Object
 from fraudstream.store.reading import StoredSchema, Total
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.drift import (
-    BASE64,
-    BASE64_REMEDY,
-    KEPT,
-    MEDIAN,
-    READ_AS_NUMBER,
-    Contract,
-    Drift,
-    changes,
-    drift_of,
-)
+from fraudstream.transactions.drift import KEPT, MEDIAN, READ_AS_NUMBER, REMEDIES, Contract, Drift, changes, drift_of
 
 LISTED_SCHEMAS: Final = 50
 MAX_SHARES: Final = 200
@@ -189,8 +179,8 @@ def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str
         return "no transaction sampled yet"
     if share <= 0:
         return READ_AS_NUMBER if kind == "text" else "read as trained"
-    if kind == BASE64:
-        return f"{MEDIAN}; {BASE64_REMEDY}"
+    if kind in REMEDIES:
+        return f"{MEDIAN}; {REMEDIES[kind]}"
     if shares.unscorable >= share:
         return UNSCORABLE
     return f"{MEDIAN} if it is missing" if share < 1 - 1e-9 else MEDIAN

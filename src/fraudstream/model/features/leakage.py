@@ -11,7 +11,7 @@ from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows, average_p
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.cards import is_card_number, masked_text
-from fraudstream.transactions.column_reader import Categories, ColumnProfile
+from fraudstream.transactions.column_reader import ColumnProfile
 from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.sensitive_names import sensitivity
 from fraudstream.transactions.times import words_of
@@ -102,20 +102,12 @@ def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
     return min(len(np.unique(frauds)), len(np.unique(legitimate))) <= _CODE_VALUES
 
 
-def category_leaks(categories: Categories, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> bool:
-    """Return whether a column with few distinct texts has none that occurs in both classes."""
-    frauds = categories.counts(is_train & is_fraud)
-    legitimate = categories.counts(is_train & ~is_fraud)
-    if frauds.sum() < LEAK_FRAUDS or not legitimate.sum() or ((frauds + legitimate) > 0).sum() > _FEW_VALUES:
-        return False
-    return not ((frauds > 0) & (legitimate > 0)).any()
-
-
 def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_fraud: NDArray[np.bool_]) -> str:
     """Return why the values of a column are a copy of the label, also with a few exceptions; empty if they are not.
 
     Many values that each occur with one class only, as of a number, are no copy: a few values must identify a class.
-    They must cover nearly all frauds, or half of them if the name mentions fraud. `is_fraud` is by training row.
+    They must cover nearly all frauds with a value, or half of them if the name mentions fraud. `is_fraud` is by
+    training row.
     """
     if column.categories is not None:
         codes = column.categories.codes[is_train].astype(np.intp) + 1
@@ -135,7 +127,8 @@ def reason_in_the_values(column: ColumnProfile, is_train: NDArray[np.bool_], is_
     is_repeated = any(2 * np.count_nonzero(counts) <= counts.sum() for counts in by_class)
     is_code = np.count_nonzero(rows) <= _FEW_VALUES or np.count_nonzero(rows - frauds) <= _CODE_VALUES
     covered = _FILLED if is_named_like_a_leak(column.name) else _COVERED
-    if is_repeated and is_code and _are_frauds((frauds >= _PURE * rows)[codes], is_fraud, covered):
+    is_like_the_label = is_present & (frauds >= _PURE * rows)[codes]
+    if is_repeated and is_code and _are_frauds(is_like_the_label, is_fraud & is_present, covered):
         return "has values that most frauds and hardly any legitimate rows have, like the label (a leak)"
     return ""
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.features.leakage import (
-    category_leaks,
     find_leaks,
     is_named_like_a_leak,
     leaks,
@@ -80,7 +79,7 @@ def choose_features(
                 ) from reason
             excluded[column.name] = str(reason)
     suspicions = find_leaks(profile, features, is_train, legitimate_share)
-    named = {feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)}
+    named = [feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)]
     for leak in suspicions:
         if leak.feature in named:
             excluded[leak.feature] = "alone separates nearly all frauds from legitimate rows, and its name says fraud"
@@ -96,14 +95,12 @@ def choose_features(
         by_component(features),
         excluded,
         tuple(leak for leak in suspicions if leak.feature not in excluded),
-        tuple(_name_warning(feature.name) for feature in features if feature.name in named),
-    )
-
-
-def _name_warning(name: str) -> str:
-    return (
-        f"column {name!r} is a feature although its name says fraud, as its values are no copy of the label. If it is "
-        f"known only after the payment, --exclude {name} trains without it"
+        tuple(
+            f"column {name!r} is a feature although its name says fraud, as its values are no copy of the label. If it "
+            f"is known only after the payment, --exclude {name} trains without it"
+            for name in named
+            if name not in excluded
+        ),
     )
 
 
@@ -214,11 +211,8 @@ class _Choice:
         rows = self._profile.rows - column.missing
         if categories is None:
             raise _NoFeature(f"text with more than {MOST_VALUES:,} distinct values: it looks like an identifier")
-        if not self._selection.features:
-            if len(categories.values) * 2 > rows:
-                raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
-            if category_leaks(categories, self._is_train, self._profile.label.is_fraud):
-                raise _NoFeature(_LEAK)
+        if not self._selection.features and len(categories.values) * 2 > rows:
+            raise _NoFeature(f"text with {len(categories.values):,} distinct values in {rows:,} rows")
         return Feature(column.name, FeatureType.CATEGORY, values=self._frequent_values(categories))
 
     def _frequent_values(self, categories: Categories) -> tuple[str, ...]:

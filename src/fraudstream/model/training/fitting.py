@@ -196,8 +196,8 @@ class Training:
         return compare(new, replace(new, score=score[theirs]), former.model_id, note, self.plan.settings.seed)
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
-        plan = self.plan
-        profile, split, choice, refit = plan.profile, plan.split, plan.choice, _refit(plan)
+        plan, source, refit = self.plan, self.plan.source, _refit(self.plan)
+        profile, split, choice = plan.profile, plan.split, plan.choice
         return Manifest(
             model_id=evaluation.model_id,
             algorithm=evaluation.algorithm,
@@ -213,12 +213,7 @@ class Training:
             metrics=metrics,
             split=split.record,
             training_data=TrainingData(
-                plan.source.name,
-                plan.source.fingerprint,
-                profile.rows,
-                profile.frauds,
-                plan.source.dialect,
-                plan.source.notes,
+                source.name, source.fingerprint, profile.rows, profile.frauds, source.dialect, source.notes
             ),
             legitimate_share=plan.settings.legitimate_share,
             seed=plan.settings.seed,
@@ -227,7 +222,7 @@ class Training:
             warnings=(*profile.warnings, *split.warnings, *choice.warnings, *(leak.message for leak in choice.leaks)),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
             files={},
-            columns=plan.source.columns,
+            columns=source.columns,
             selection=plan.selection,
             calibration=calibration,
             requested=plan.settings.algorithm,

@@ -14,20 +14,10 @@ from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import Selection
 from fraudstream.model.training.recipe import Algorithm, algorithms_for, model_digest
-from fraudstream.model.training.split import Part, Split, split_in_time
+from fraudstream.model.training.split import Split, split_in_time
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.label import CsvProfile, profile
 from fraudstream.transactions.label_reader import find_label
-
-_ROLES = {
-    Part.FIT: "fit",
-    Part.LATE_FOR_COMPARISON: "gap",
-    Part.COMPARISON: "comparison",
-    Part.LATE_FOR_VALIDATION: "gap",
-    Part.VALIDATION: "validation",
-    Part.LATE_FOR_TEST: "gap",
-    Part.TEST: "test",
-}
 
 
 @dataclass(frozen=True)
@@ -96,19 +86,9 @@ class TrainingPlan:
 
     def stages(self) -> tuple[Stage, ...]:
         """Return the parts of the split, the earliest first."""
-        return tuple(self._stage(part) for part in Part if len(self.split.rows_of(part)))
-
-    def _stage(self, part: Part) -> Stage:
-        rows, time = self.split.rows_of(part), self.profile.time
-        moments = rows.astype(np.float64) if time is None else time.values[rows]
-        first, last = float(moments.min()), float(moments.max())
-        return Stage(
-            role=_ROLES[part],
-            rows=len(rows),
-            frauds=int(self.profile.label.is_fraud[rows].sum()),
-            start=f"row {first:.0f}" if time is None else time.format(first),
-            end=f"row {last:.0f}" if time is None else time.format(last),
-            days=self.days(rows),
+        return tuple(
+            Stage(part.role, **asdict(period), days=self.days(self.split.rows_of(part)))
+            for part, period in self.split.periods.items()
         )
 
 

@@ -90,8 +90,8 @@ def search(
     """Fit each algorithm on the rows before a period and evaluate it on that period, for each round."""
     if not rounds:
         why = "no validation period to compare candidates on: the simplest was chosen"
-        only = algorithms[0]
-        return Winner(only, None, (_candidate(only, components, None, (), None, why, chosen=True),), why)
+        only = _Evaluated(algorithms[0], ())
+        return Winner(only.algorithm, None, (_candidate(only, components, None, None, why, chosen=True),), why)
     periods: list[list[ScoredPeriod]] = [[] for _ in algorithms]
     part = F.col(TrainingColumn.PART)
     for number, each in enumerate(rounds, 1):
@@ -125,7 +125,7 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
         behind = Estimate(each.mean - best.mean, *interval(draw - draws[0])) if each is not best else None
         reason = why if each is chosen else _why_not(each, best, chosen)
         own = Estimate(each.mean, *interval(draw))
-        candidates.append(_candidate(each.algorithm, components, own, each.by_period, behind, reason, each is chosen))
+        candidates.append(_candidate(each, components, own, behind, reason, chosen=each is chosen))
     return Winner(chosen.algorithm, chosen.periods[-1], tuple(candidates), why)
 
 
@@ -160,20 +160,15 @@ def _why_not(each: _Evaluated, best: _Evaluated, chosen: _Evaluated) -> str:
 
 
 def _candidate(
-    algorithm: Algorithm,
-    components: int,
-    own: Estimate | None,
-    by_period: tuple[float, ...],
-    behind: Estimate | None,
-    why: str,
-    chosen: bool,
+    each: _Evaluated, components: int, own: Estimate | None, behind: Estimate | None, why: str, *, chosen: bool
 ) -> Candidate:
+    algorithm = each.algorithm
     return Candidate(
         name=algorithm.label,
         algorithm=algorithm.name,
         parameters=algorithm.all_parameters,
         average_precision=own,
-        by_period=by_period,
+        by_period=each.by_period,
         difference=behind,
         predictions=algorithm.predictions(components),
         chosen=chosen,

@@ -1,6 +1,6 @@
 """Splits the rows in time into training, validation and test periods, and finds duplicates across them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -18,6 +18,14 @@ from fraudstream.transactions.times import TimeOrder
 COMPARISON_FROM: Final = 0.4
 VALIDATION_FROM: Final = 0.6
 TEST_FROM: Final = 0.8
+_SHARES: Final = sorted(
+    ((test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5)),
+    key=lambda shares: abs(shares[0] - TEST_FROM) + abs(shares[1] - VALIDATION_FROM / TEST_FROM),
+)
+"""Where the test period begins, as a share of the rows, and the validation period, of the rows before the test."""
+
+_ENOUGH_FRAUDS: Final = (RELIABLE_FRAUDS, 5, 3)
+"""How many frauds each period should have: the first of these that can be reached."""
 
 
 class Part(IntEnum):
@@ -38,6 +46,11 @@ class Part(IntEnum):
     """Its labels arrive after the test period began: it is not used."""
     TEST = 6
 
+    @property
+    def role(self) -> str:
+        """The use of the part in the evaluation."""
+        return "gap" if self.name.startswith("LATE") else self.name.lower()
+
 
 @dataclass(frozen=True)
 class Split:
@@ -45,6 +58,7 @@ class Split:
 
     Attributes:
         part: By row of the file, a `Part`.
+        periods: Those of the parts that have rows, the earliest first.
         is_known: By row of the file, whether its label had arrived at the last time of the file.
         unseen_from_row: First row of the test period, if the file is sorted by time.
         unseen_from_time: First time of the test period, if it is not.
@@ -53,6 +67,7 @@ class Split:
 
     part: NDArray[np.int8]
     is_known: NDArray[np.bool_]
+    periods: Mapping[Part, Period]
     record: SplitRecord
     unseen_from_row: int | None
     unseen_from_time: str | None
@@ -100,16 +115,18 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
         first, last = (time.format(end) if time is not None else f"row {end:.0f}" for end in ends)
         return Period(end - start, int(fraud_in_order[start:end].sum()), first, last)
 
-    validation = period(begins.validation, begins.late_for_test) if begins.validation < begins.late_for_test else None
-    test = period(begins.test, rows) if begins.test < rows else None
+    edges = zip(Part, (0, *begins), (*begins, rows), strict=True)
+    periods = {each: period(start, end) for each, start, end in edges if start < end}
+    test = periods.get(Part.TEST)
     is_file_order = time is None or time.is_file_order
     return Split(
         part=part,
         is_known=is_known,
+        periods=periods,
         record=SplitRecord(
             ordered_by="file order" if time is None else f"time column {time.column!r}",
             train=period(0, begins.late_for_test),
-            validation=validation,
+            validation=periods.get(Part.VALIDATION),
             test=test,
         ),
         unseen_from_row=begins.test if test is not None and is_file_order else None,
@@ -127,22 +144,6 @@ class _Boundaries(NamedTuple):
     validation: int
     late_for_test: int
     test: int
-
-
-class _Shares(NamedTuple):
-    """Where the test period begins, as a share of the rows, and the validation period, of the rows before the test."""
-
-    test: float
-    validation: float
-
-
-_USUAL: Final = _Shares(TEST_FROM, VALIDATION_FROM / TEST_FROM)
-_NEAREST_FIRST: Final = sorted(
-    (_USUAL, *(_Shares(test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5))),
-    key=lambda each: abs(each.test - _USUAL.test) + abs(each.validation - _USUAL.validation),
-)
-_ENOUGH_FRAUDS: Final = (RELIABLE_FRAUDS, 5, 3)
-"""How many frauds each period should have: the first of these that can be reached."""
 
 
 class _RowsInTime:
@@ -172,68 +173,62 @@ class _RowsInTime:
         frauds = int(self._frauds_before[end] - self._frauds_before[start])
         return frauds if frauds < end - start else 0
 
-    def frauds_by_period(self, shares: _Shares) -> tuple[int, int, int]:
-        """Count the frauds to fit on, to validate on and to test on."""
-        test = self.boundary(self.count, shares.test)
+    def divide(self, test_share: float, validation_share: float) -> _Boundaries:
+        """Divide the rows at these shares, without the periods that would leave nothing to learn from."""
+        test = self.boundary(self.count, test_share)
+        if not self.frauds(0, self.known_before(test)):
+            test = self.count
         trained_to = self.known_before(test)
-        validation = self.boundary(trained_to, shares.validation)
-        fitted = self.frauds(0, self.known_before(validation))
-        return fitted, self.frauds(validation, trained_to), self.frauds(test, self.count)
+        validation = self.boundary(trained_to, validation_share)
+        fitted_to = self.known_before(validation)
+        if not (self.frauds(0, fitted_to) and self.frauds(validation, trained_to)):
+            validation = fitted_to = trained_to
+        comparison = self.boundary(fitted_to, COMPARISON_FROM / VALIDATION_FROM)
+        first_fitted_to = self.known_before(comparison)
+        by_comparison = self.frauds(0, first_fitted_to), self.frauds(comparison, fitted_to)
+        if validation == trained_to or min(by_comparison) < min(_ENOUGH_FRAUDS):
+            comparison = first_fitted_to = fitted_to
+        return _Boundaries(first_fitted_to, comparison, fitted_to, validation, trained_to, test)
 
-    def shares(self) -> _Shares:
-        """Return the usual shares, or the nearest ones that give every period enough frauds."""
-        for enough in _ENOUGH_FRAUDS:
-            if self._frauds_before[-1] >= 3 * enough:
-                enough_in = (each for each in _NEAREST_FIRST if min(self.frauds_by_period(each)) >= enough)
-                if (shares := next(enough_in, None)) is not None:
-                    return shares
-        return _USUAL
+    def frauds_by_period(self, begins: _Boundaries) -> tuple[int, int, int]:
+        """Count the frauds to fit on, to validate on and to test on."""
+        validated = self.frauds(begins.validation, begins.late_for_test)
+        return self.frauds(0, begins.late_for_validation), validated, self.frauds(begins.test, self.count)
 
 
 def _boundaries(
     is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float
 ) -> tuple[_Boundaries, list[str]]:
     """Choose the boundaries of rows in order of time; the warnings say which periods were moved or dropped."""
-    rows = _RowsInTime(is_fraud, moments, delay)
-    shares, warnings = rows.shares(), []
-    test_from = rows.boundary(rows.count, shares.test)
-    if not rows.frauds(0, rows.known_before(test_from)):
-        test_from = rows.count
-    if test_from == rows.count:
+    rows, warnings = _RowsInTime(is_fraud, moments, delay), []
+    divisions = [(shares, rows.divide(*shares)) for shares in _SHARES]
+    shares, begins = next(
+        (each for enough in _ENOUGH_FRAUDS for each in divisions if min(rows.frauds_by_period(each[1])) >= enough),
+        divisions[0],
+    )
+    if begins.test == rows.count:
         warnings.append(
             "no test period: the rows before the last fifth of the time whose labels have arrived do not include both "
             "frauds and legitimate ones, so the model is fitted on every row and none is left to test it on"
         )
-    trained_to = rows.known_before(test_from)
-    validation_from = rows.boundary(trained_to, shares.validation)
-    fitted_to = rows.known_before(validation_from)
-    if not (rows.frauds(0, fitted_to) and rows.frauds(validation_from, trained_to)):
-        validation_from = fitted_to = trained_to
+    if begins.validation == begins.late_for_test:
         warnings.append(
             "no validation period: too few frauds for one, so the threshold is chosen on rows that the model was "
             "fitted on and is likely too high"
         )
-    comparison_from = rows.boundary(fitted_to, COMPARISON_FROM / VALIDATION_FROM)
-    first_fitted_to = rows.known_before(comparison_from)
-    by_comparison = rows.frauds(0, first_fitted_to), rows.frauds(comparison_from, fitted_to)
-    if validation_from == trained_to or min(by_comparison) < min(_ENOUGH_FRAUDS):
-        comparison_from = first_fitted_to = fitted_to
-    fitted, validated, tested = (
-        rows.frauds(start, end)
-        for start, end in ((0, fitted_to), (validation_from, trained_to), (test_from, rows.count))
-    )
-    counts = f"{fitted} to fit on, {validated} to choose the threshold on, {tested} to test on"
-    if min(fitted, validated, tested) < RELIABLE_FRAUDS:
+    by_period = rows.frauds_by_period(begins)
+    counts = "{} to fit on, {} to choose the threshold on, {} to test on".format(*by_period)
+    if min(by_period) < RELIABLE_FRAUDS:
         warnings.append(
             f"too few frauds for reliable figures: {counts}; no division in time gives each of these periods "
             f"{RELIABLE_FRAUDS}, so the figures are unreliable"
         )
-    if shares != _USUAL:
+    if shares != _SHARES[0]:
         warnings.append(
-            f"the periods were moved so that each has frauds ({counts}): the last {1 - shares.test:.0%} of the rows "
-            f"are the test period, and the last {1 - shares.validation:.0%} of those before it the validation period"
+            f"the periods were moved so that each has frauds ({counts}): the last {1 - shares[0]:.0%} of the rows "
+            f"are the test period, and the last {1 - shares[1]:.0%} of those before it the validation period"
         )
-    return _Boundaries(first_fitted_to, comparison_from, fitted_to, validation_from, trained_to, test_from), warnings
+    return begins, warnings
 
 
 MOST_BY_CHANCE: Final = 0.001
