@@ -191,7 +191,7 @@ def test_every_other_value_than_the_fraud_value_is_legitimate(tmp_path: Path) ->
         profile(read(path, fraud_value="x"), "status")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 def test_text_is_read_by_its_byte_order_mark(tmp_path: Path, encoding: str) -> None:
     assert read(write(tmp_path / "a.csv", "é,b", ["ü,1"], encoding)).columns == ("é", "b")
 
@@ -216,7 +216,7 @@ def test_a_header_of_numbers_or_dates_is_none(tmp_path: Path, row: str) -> None:
         read(path)
     assert "--no-header" in error.value.remedy
     assert read(path, has_header=False).columns == ("c1", "c2", "c3", "c4", "c5")
-    assert read(path, has_header=False).recognition.rows == 4
+    assert read(path, has_header=False).row_count == 4
 
 
 @pytest.mark.parametrize("header", ["0,1,2,3,Class", ",0,1,2,label", "V1,V2,V3,30,Class"])
@@ -243,14 +243,14 @@ def test_broken_rows_are_left_out_counted_and_written_to_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    path = write(tmp_path / "a.csv", "x,t,Class", ["1,a,0", *BROKEN, *["2,b,1"] * 200])
+    path = write(tmp_path / "a.csv", "x,t,Class", ["1,a,0", *BROKEN, *["2,b,1"] * 1200])
     source = read(path, skip_broken=True)
-    assert source.recognition.rows == 201
+    assert source.row_count == 1201
     assert source.warnings == ["4 broken rows were left out and written to a.broken.csv"]
     lines = (tmp_path / "a.broken.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["line", "3", "4", "5", "6"]
     assert all(fault in line for fault, line in zip(FAULTS, lines[1:], strict=True))
-    assert [json.loads(row)["x"] for row in source.json_rows()] == [1, *[2] * 200]
+    assert [json.loads(row)["x"] for row in source.json_rows()] == [1, *[2] * 1200]
 
 
 def test_identifiers_that_a_spreadsheet_shortened_are_warned_about(tmp_path: Path) -> None:
@@ -338,7 +338,7 @@ def test_json_lines_have_dotted_names_and_all_columns_of_all_lines(tmp_path: Pat
     assert source.columns == ("a", "b.c", "d")
     assert list(source.rows()) == [["1.5", "x", ""], ["", "", '[1,{"e":2}]'], ["1009.53", "", ""]]
     with pytest.raises(BrokenRow, match="not a JSON object") as error:
-        read(write(tmp_path / "b.jsonl", lines[0], ['{"a":' + "[" * 900 + "]" * 900 + "}"]))
+        read(write(tmp_path / "b.jsonl", lines[0], ['{"a":' + "[" * 10_000 + "]" * 10_000 + "}"]))
     assert error.value.where == f"{tmp_path}/b.jsonl:2"
 
 

@@ -1,7 +1,7 @@
 """Profiles one column of a file, block by block: its kind, and its numbers, dates or categories."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import NotANumber
 from fraudstream.transactions.amounts import is_missing, parse_number
-from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.times import seconds_of_dates
 
@@ -93,8 +92,8 @@ class ColumnReader:
             self._read_texts(cells)
         self._rows += len(cells)
 
-    def column(self, source: DataSource) -> ColumnProfile:
-        """Return the profile, once every cell was read.
+    def column(self, where: Callable[[int], str]) -> ColumnProfile:
+        """Return the profile, once every cell was read; `where` describes a row's place.
 
         Raises NotANumber if a few texts are in a numeric column that is not excluded.
         """
@@ -111,7 +110,7 @@ class ColumnReader:
             row, text = self._first_text
             raise NotANumber(
                 f"the text {text[:_MESSAGE_CHARS]!r} is in the numeric column {self.name!r}",
-                where=source.where(row),
+                where=where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
         return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, False, categories)

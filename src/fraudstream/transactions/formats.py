@@ -284,9 +284,9 @@ def _date(cell: str, order: DateOrder) -> str:
     return canonical_date(text, order) or cell
 
 
-def decide(readers: Sequence[FormatReader], delimiter: str, options: ReadingOptions) -> tuple[ColumnFormat, ...]:
-    """Return the formats of a file's columns; the clear ones among them decide on what is unclear in the others."""
+def decide(readers: Sequence[FormatReader], is_semicolon: bool, options: ReadingOptions) -> dict[str, ColumnFormat]:
+    """Return the formats of the columns; the clear ones among them decide on what is unclear in the others."""
     decimals = {reader.only_decimal for reader in readers} - {None}
     decimal = options.decimal or (decimals.pop() if len(decimals) == 1 else None)
-    fallback = Decimal.COMMA if delimiter == ";" else Decimal.POINT
-    return tuple(reader.format(decimal, fallback, options.date_order) for reader in readers)
+    fallback = Decimal.COMMA if is_semicolon else Decimal.POINT
+    return {reader.name: reader.format(decimal, fallback, options.date_order) for reader in readers}

@@ -1,6 +1,6 @@
 """Profiles payment data: the label, the other columns, what orders the rows, and what is unclear about them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.transactions.column_reader import ColumnProfile, ColumnReader
+from fraudstream.transactions.column_reader import Categories, ColumnProfile, ColumnReader
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
-from fraudstream.transactions.date_parts import DateParts
-from fraudstream.transactions.formats import ColumnKind
-from fraudstream.transactions.fraud_list import LABEL_COLUMN
-from fraudstream.transactions.label_reader import Label, LabelReader, find_label
-from fraudstream.transactions.times import TimeOrder, find_time
+from fraudstream.transactions.formats import ColumnFormat, ColumnKind
+from fraudstream.transactions.label_reader import LABEL_COLUMN, Label, find_label, read_label
+from fraudstream.transactions.notation import canonical_date
+from fraudstream.transactions.reading_options import DateOrder
+from fraudstream.transactions.times import SECONDS_PER_DAY, TimeOrder, find_time, seconds_of_dates, words_of
 
 NEARLY_ALL: Final = 0.95
 """Share of the frauds that were reported within the label delay."""
@@ -85,47 +85,82 @@ def profile(
         DataError: None of the frauds that are listed apart is among the rows.
     """
     names, frauds = source.columns, source.fraud_list
-    label_index = (
-        find_label(names, LABEL_COLUMN if frauds and label is None else label, source.where()) if is_labelled else -1
-    )
-    label_reader = LabelReader(names[label_index], source.where, None if frauds else source.options.fraud_value)
-    readers = {
-        index: ColumnReader(name, source.formats[name], is_included=name in included, is_excluded=name in excluded)
-        for index, name in enumerate(names)
-        if index != label_index
-    }
-    parts, reported = DateParts.of(names), list[NDArray[np.float64]]()
-    rows = 0
+    name = LABEL_COLUMN if frauds and label is None else label
+    label_index = find_label(names, name, source.where()) if is_labelled else None
+    parts = _time_parts(names)
+    readers = [
+        ColumnReader(name, form, is_included=name in (*included, *parts), is_excluded=name in excluded)
+        for name, form in source.formats.items()
+    ]
+    if label_index is not None:
+        readers[label_index] = ColumnReader(names[label_index], ColumnFormat(), is_included=True)
+    reported: list[NDArray[np.float64]] = []
     remaining = source.rows()
     while block := list(islice(remaining, BLOCK_ROWS)):
         cells_by_column = list(zip(*block, strict=True))
-        if is_labelled:
-            label_reader.read(cells_by_column[label_index])
-        for index, reader in readers.items():
-            reader.read(cells_by_column[index])
-        if parts is not None:
-            parts.read([cells_by_column[names.index(name)] for name in parts.names])
+        for reader, cells in zip(readers, cells_by_column, strict=True):
+            reader.read(cells)
         if frauds is not None:
             reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
-        rows += len(block)
     if frauds is not None:
         frauds.warning()  # raises where no id fits, before the label seems to have one class
-    labels = label_reader.label() if is_labelled else Label("", "", "", np.zeros(rows, np.bool_))
-    columns = {index: reader.column(source) for index, reader in readers.items()}
-    if is_labelled:
+    columns = [reader.column(source.where) for reader in readers]
+    labels = Label("", "", "", np.zeros(source.row_count, np.bool_))
+    if label_index is not None and (cells := columns[label_index].categories) is not None:
+        fraud_value = None if frauds else source.options.fraud_value
+        labels = read_label(names[label_index], cells, source.where, fraud_value)
         columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
-    numbers = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.NUMBER}
-    dates = {column.name: column.values for column in columns.values() if column.kind is ColumnKind.DATE}
-    ordered = tuple(columns[index] for index in range(len(names)))
+    numbers = {column.name: column.values for column in columns if column.kind is ColumnKind.NUMBER}
+    dates = {column.name: column.values for column in columns if column.kind is ColumnKind.DATE}
     time = find_time(numbers, dates, names)
-    if parts is not None and (time is None or time.seconds is None or time.column in parts.names):
-        time = parts.order() or time
+    if parts and (time is None or time.seconds is None or time.column in parts):
+        time = _combined([columns[names.index(part)] for part in parts]) or time
     delay = None
     if reported and time is not None and time.seconds is not None:
         delays = np.concatenate(reported) - time.seconds
         if not np.isnan(delays).all():
             delay = max(float(np.nanquantile(delays, NEARLY_ALL)), 0.0)
-    return CsvProfile(source, rows, labels, ordered, time, delay)
+    return CsvProfile(source, source.row_count, labels, tuple(columns), time, delay)
+
+
+def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:
+    """Find columns by their last words, after the same words: `tx_year`, `tx_month`, `tx_day` and `tx_time`."""
+    by_words = {tuple(words_of(name)): name for name in reversed(columns)}
+    for *before, last in filter(None, by_words):
+        year, month, day, date, time, hour = (
+            by_words.get((*before, part)) for part in ("year", "month", "day", "date", "time", "hour")
+        )
+        if last == "year" and month and day:
+            return tuple(filter(None, (year, month, day, time or hour)))
+        if last == "date" and date and time:
+            return date, time
+    return ()
+
+
+def _combined(parts: Sequence[ColumnProfile]) -> TimeOrder | None:
+    """Add up a date, or its year, month and day, and a time of day; None if a row has none, or all have the same."""
+    names = tuple(part.name for part in parts)
+    values = [part.values if part.categories is None else _hours(part.categories) for part in parts]
+    if len(parts) == 2 and parts[0].kind is ColumnKind.DATE:
+        days = values[0] / SECONDS_PER_DAY
+    elif len(parts) > 2 and all(part.kind is ColumnKind.NUMBER and part.missing == 0 for part in parts[:3]):
+        months = ((values[0] - 1970) * 12 + values[1] - 1).astype("datetime64[M]")
+        days = months.astype("datetime64[D]").astype(np.float64) + values[2] - 1
+    else:
+        return None
+    hours = values[-1] if len(parts) in (2, 4) else np.zeros(len(days))
+    # What is no whole day and hour of it, as a date with a time of its own, is no part of a time.
+    if len(hours) != len(days) or not ((days % 1 == 0) & (hours >= 0) & (hours < 24)).all() or not np.ptp(days + hours):
+        return None
+    seconds = days * SECONDS_PER_DAY + hours * 3600
+    return TimeOrder(", ".join(names), seconds, True, bool((np.diff(seconds) >= 0).all()), names)
+
+
+def _hours(times: Categories) -> NDArray[np.float64]:
+    """Parse times of day, as in "8:05" and "01:30 PM"; NaN for any other text."""
+    dates = (canonical_date(f"1970-01-01 {text}", DateOrder.YMD) or "" for text in times.values)
+    seconds = seconds_of_dates([*dates, ""])
+    return np.empty(0) if seconds is None else seconds[times.codes] / 3600
 
 
 def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
