@@ -58,19 +58,25 @@ def amounts(source: DataSource, count: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("cells", "numbers", "delimiter", "options", "note"),
     [
-        (["1,5", "1.234,56", "-7"], [1.5, 1234.56, -7], ";", {}, "decimal comma, thousands '.'"),
+        (["1,5", "1.234,56", "-7"], [1.5, 1234.56, -7], ";", {}, "decimal comma, as in 9.999,99"),
         (["149,62", "3"], [149.62, 3], ",", {}, "decimal comma"),
-        (["1,009.53", "149.62"], [1009.53, 149.62], ",", {}, "thousands ','"),
-        (["$1,009.53", "$-73.00", "-$5", "€ 7.5"], [1009.53, -73.0, -5, 7.5], ",", {}, "thousands ',', currency $"),
-        (["(60.56)", "20.00"], [-60.56, 20.0], ",", {}, "negative in parentheses"),
-        (["1 234,5", "1\u00a0000\u00a0000,25", "2,5"], [1234.5, 1000000.25, 2.5], ";", {}, "thousands blank"),
-        (["1'234.50", "12 CHF"], [1234.5, 12], ",", {}, "currency CHF"),
-        (["12,50-", "99,99 kr"], [-12.5, 99.99], ";", {}, "currency kr"),
-        (["1.234,5 €", "12 %"], [1234.5, 12], ";", {}, "percent"),
-        (["1,234", "5,678"], [1234, 5678], ",", {}, "thousands ','"),
+        (["1,009.53", "149.62"], [1009.53, 149.62], ",", {}, "as in 9,999.99"),
+        (["$1,009.53", "$-73.00", "-$5", "€ 7.5"], [1009.53, -73.0, -5, 7.5], ",", {}, "as in $9,999.99"),
+        (["(60.56)", "20.00"], [-60.56, 20.0], ",", {}, "as in (99.99)"),
+        (
+            ["1 234,5", "1\u00a0000\u00a0000,25", "2,5"],
+            [1234.5, 1000000.25, 2.5],
+            ";",
+            {},
+            "as in 9\u00a0999\u00a0999,99",
+        ),
+        (["1'234.50", "12 CHF"], [1234.5, 12], ",", {}, "as in 9'999.99"),
+        (["12,50-", "99,99 kr"], [-12.5, 99.99], ";", {}, "as in 99,99 kr"),
+        (["1.234,5 €", "12 %"], [1234.5, 12], ";", {}, "as in 9.999,9 €"),
+        (["1,234", "5,678"], [1234, 5678], ",", {}, "as in 9,999"),
         (["1,234", "5,678"], [1.234, 5.678], ";", {}, "decimal comma"),
         (["1,234", "5,678"], [1.234, 5.678], ",", {"decimal": "comma"}, "decimal comma"),
-        (["1,234", "5,678"], [1234, 5678], ";", {"decimal": "point"}, "thousands ','"),
+        (["1,234", "5,678"], [1234, 5678], ";", {"decimal": "point"}, "as in 9,999"),
         (["1.234", "5.678"], [1234, 5678], ";", {"decimal": "comma"}, "decimal comma"),
         (["1.234", "0.5"], [1.234, 0.5], ";", {"decimal": "comma"}, ""),
         (["149.62", "?", "-", "N/A", "NULL", "NA", "nan"], [149.62, *[None] * 6], ",", {}, "missing: "),
@@ -97,7 +103,7 @@ def test_the_commands_take_the_options_for_data(tmp_path: Path, monkeypatch: pyt
         file.write("broken\n")
     arguments = ["--data", "a.csv", "--decimal", "comma", "--date-order", "dmy", "--skip-broken", "--header", "--json"]
     result = CliRunner().invoke(inspect, arguments, catch_exceptions=False)
-    assert json.loads(result.output)["columns"][2]["format"] == "decimal comma"
+    assert json.loads(result.output)["columns"][2]["format"] == "decimal comma, as in 9,999"
     assert (tmp_path / "a.broken.csv").exists()
 
 
@@ -385,9 +391,9 @@ def test_options_that_change_the_reading_change_the_fingerprint(tmp_path: Path) 
 
 EXPECTED: dict[tuple[str, ...], str] = {
     ("decimal_comma.csv",): "decimal comma",
-    ("thousands_separators.csv",): "thousands ','",
-    ("currency_signs.csv",): "currency $",
-    ("accounting_negatives.csv",): "negative in parentheses",
+    ("thousands_separators.csv",): "as in 9,999.99",
+    ("currency_signs.csv",): "as in $9,999.99",
+    ("accounting_negatives.csv",): "as in (",
     ("day_month_unsorted.csv",): "day, month, year",
     ("month_day_short_year_unsorted.csv",): "month, day, year",
     ("ambiguous_dates.csv",): "figures are not split by time",

@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring
@@ -18,7 +18,7 @@ from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
 from fraudstream.transactions.csv_rows import open_csv_file
 from fraudstream.transactions.files import OnBroken, RawFile, data_files, head, ignore, readable, refuse
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
-from fraudstream.transactions.label_reader import LABEL_COLUMN, LABEL_KEY_REMEDY, FraudList
+from fraudstream.transactions.label_reader import LABEL_COLUMN, LABEL_KEY_REMEDY, FraudList, payment_id
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
 from fraudstream.transactions.records import JSON_LINES, open_json_lines, open_parquet
 
@@ -32,7 +32,8 @@ class DataSource:
 
     Attributes:
         formats: How each column is written, of every file and then the label if it comes from a list of frauds.
-        row_count: The number of rows, without the `broken` ones that are left out.
+        row_count: The number of rows, without broken ones that are left out.
+        warnings: What may have been read wrongly, or was left out.
     """
 
     paths: tuple[Path, ...]
@@ -40,7 +41,7 @@ class DataSource:
     options: ReadingOptions
     formats: Mapping[str, ColumnFormat]
     row_count: int
-    broken: int
+    warnings: Sequence[str]
     fraud_list: FraudList | None = None
 
     @property
@@ -75,15 +76,6 @@ class DataSource:
         """What is unusual in a column's cells, for those where something is."""
         return {name: ", ".join(form.notes) for name, form in self.formats.items() if form.notes}
 
-    @property
-    def warnings(self) -> list[str]:
-        """What may have been read wrongly, or was left out."""
-        warnings = [each.warning for each in self.formats.values() if each.warning and not each.has_ambiguous_dates]
-        if self.broken:
-            rows = f"{self.broken:,} broken row{'s were' if self.broken > 1 else ' was'}"
-            warnings.insert(0, f"{rows} left out and written to {self.options.skip_broken}")
-        return warnings
-
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of the only file's bytes, or of those of all files and the options that change the reading."""
@@ -92,8 +84,7 @@ class DataSource:
             with readable(each.path), each.path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         # The label and the name of a file change no row.
-        options = {**asdict(self.options), "fraud_value": None, "labels": None}
-        options = {name: value for name, value in options.items() if value != getattr(AS_RECOGNISED, name)}
+        options = self.options.model_dump(exclude_defaults=True, exclude={"fraud_value", "labels"})
         if self.fraud_list is not None:
             digests.append(self.fraud_list.fingerprint)
         if len(digests) == 1 and not options:
@@ -168,26 +159,38 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
     """
     paths = (paths,) if isinstance(paths, Path) else tuple(paths)
     if options.skip_broken == NAMED_AFTER_DATA:
-        options = replace(options, skip_broken=Path(f"{paths[0].name.partition('.')[0]}.broken.csv"))
+        name = f"{paths[0].name.partition('.')[0]}.broken.csv"
+        options = options.model_copy(update={"skip_broken": Path(name)})
     files = tuple(_open_file(path, options) for path in data_files(paths))
     if not files:
         raise DataNotFound("no file was named", where="--data", remedy="name a file or a folder with --data")
     columns = _common_columns(files)
+    frauds = None if options.labels is None else _open_labels(options.labels, columns, options)
     readers = [FormatReader(name) for name in columns]
+    ids: set[str] = set()
     broken: list[tuple[BrokenRow, str]] = []
     row_count = 0
     rows = _raw_rows(files, columns, refuse if options.skip_broken is None else lambda *row: broken.append(row))
     while block := list(islice(rows, BLOCK_ROWS)):
-        for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
+        cells_by_column = list(zip(*block, strict=True))
+        for reader, cells in zip(readers, cells_by_column, strict=True):
             reader.read(cells)
+        if frauds is not None:
+            ids |= frauds.reported.keys() & set(map(payment_id, cells_by_column[columns.index(frauds.key)]))
         row_count += len(block)
     if not row_count:
         raise EmptyData("the file has a header and no row", where=str(files[0].path), remedy="use a file with rows")
+    warnings: list[str] = []
     if broken and options.skip_broken is not None:
         _write_broken(broken, options.skip_broken)
+        left_out = f"{len(broken):,} broken row{'s were' if len(broken) > 1 else ' was'} left out"
+        warnings.append(f"{left_out} and written to {options.skip_broken}")
     formats = decide(readers, any(file.delimiter == ";" for file in files), options)
-    source = DataSource(paths, files, options, formats, row_count, len(broken))
-    return source if options.labels is None else _with_labels(source, options.labels, options)
+    warnings += [each.warning for each in formats.values() if each.warning and not each.has_ambiguous_dates]
+    if frauds is not None:
+        formats[LABEL_COLUMN] = ColumnFormat(ColumnKind.NUMBER, is_numeric=True)
+        warnings += filter(None, [frauds.warning(ids)])
+    return DataSource(paths, files, options, formats, row_count, warnings, frauds)
 
 
 def _open_file(path: Path, options: ReadingOptions) -> RawFile:
@@ -226,20 +229,18 @@ def _write_broken(rows: Sequence[tuple[BrokenRow, str]], path: Path) -> None:
         raise DataError(what, where=str(path), remedy="--skip-broken FILE names another file") from e
 
 
-def _with_labels(source: DataSource, path: Path, options: ReadingOptions) -> DataSource:
-    if LABEL_COLUMN in source.columns:
+def _open_labels(path: Path, columns: Sequence[str], options: ReadingOptions) -> FraudList:
+    if LABEL_COLUMN in columns:
         what = f"the payments have a column {LABEL_COLUMN!r} already"
         raise SettingsError(what, where="--labels", remedy="leave out --labels, or rename it")
     labels = open_data(path, ReadingOptions(decimal=options.decimal, date_order=options.date_order))
     key = options.label_key or ""
-    for each, whose in ((source, "payments"), (labels, "labels")):
-        if key not in each.columns:
-            what = f"the {whose} have no column {key!r}; theirs are {', '.join(each.columns)}"[:2000]
+    for names, whose in ((columns, "payments"), (labels.columns, "labels")):
+        if key not in names:
+            what = f"the {whose} have no column {key!r}; theirs are {', '.join(names)}"[:2000]
             raise SettingsError(what, where="--label-key", remedy=LABEL_KEY_REMEDY)
     cells = dict(zip(labels.columns, zip(*labels.rows(), strict=True), strict=True))
-    fraud_list = FraudList.of(labels.name, labels.fingerprint, key, cells, options.fraud_value)
-    formats = {**source.formats, LABEL_COLUMN: ColumnFormat(ColumnKind.NUMBER, is_numeric=True)}
-    return replace(source, formats=formats, fraud_list=fraud_list)
+    return FraudList.of(labels.name, labels.fingerprint, key, cells, options.fraud_value)
 
 
 def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Callable[[list[str]], bytes]:

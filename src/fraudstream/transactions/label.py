@@ -59,8 +59,6 @@ class CsvProfile:
         if self.time is None:
             unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
             warnings += [f"figures are not split by time: {warning}" for warning in unclear]
-        if source.fraud_list is not None and (warning := source.fraud_list.warning()):
-            warnings.append(warning)
         return [*warnings, *source.warnings]
 
 
@@ -82,7 +80,6 @@ def profile(
         LabelError: No label column, a label that is not binary, or one class only.
         NotANumber: A text is in a column with mostly numbers.
         BrokenRow: A row cannot be read.
-        DataError: None of the frauds that are listed apart is among the rows.
     """
     names, frauds = source.columns, source.fraud_list
     name = LABEL_COLUMN if frauds and label is None else label
@@ -102,13 +99,11 @@ def profile(
             reader.read(cells)
         if frauds is not None:
             reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
-    if frauds is not None:
-        frauds.warning()  # raises where no id fits, before the label seems to have one class
     columns = [reader.column(source.where) for reader in readers]
     labels = Label("", "", "", np.zeros(source.row_count, np.bool_))
-    if label_index is not None and (cells := columns[label_index].categories) is not None:
+    if label_index is not None and (texts := columns[label_index].categories) is not None:
         fraud_value = None if frauds else source.options.fraud_value
-        labels = read_label(names[label_index], cells, source.where, fraud_value)
+        labels = read_label(names[label_index], texts, source.where, fraud_value)
         columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
     numbers = {column.name: column.values for column in columns if column.kind is ColumnKind.NUMBER}
     dates = {column.name: column.values for column in columns if column.kind is ColumnKind.DATE}

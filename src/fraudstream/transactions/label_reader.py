@@ -6,8 +6,8 @@ import contextlib
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -173,14 +173,12 @@ class FraudList:
     Attributes:
         key: The column with the id.
         reported: By id, when the fraud was reported, in seconds since 1970; NaN if the list does not say.
-        matched: The ids that a payment had, once the payments were read.
     """
 
     name: str
     fingerprint: str
     key: str
     reported: dict[str, float]
-    matched: set[str] = field(default_factory=set)
 
     @classmethod
     def of(
@@ -197,43 +195,34 @@ class FraudList:
                 is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
         reported = [math.nan] * len(is_fraud)
         for column in cells:
-            if (
-                not _REPORT_WORDS.isdisjoint(words_of(column))
-                and (times := seconds_of_dates(cells[column])) is not None
-            ):
-                reported = times.tolist()
+            times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
+            reported = reported if times is None else times.tolist()
         listed = zip(cells[key], reported, is_fraud, strict=True)
-        return cls(name, fingerprint, key, {_id(cell): time for cell, time, is_one in listed if is_one and cell})
+        return cls(name, fingerprint, key, {payment_id(cell): time for cell, time, is_one in listed if is_one and cell})
 
     def labelled(self, rows: Iterator[list[str]], columns: Sequence[str]) -> Iterator[list[str]]:
-        """Add the label to each row, and collect the ids of frauds among them."""
+        """Add the label to each row."""
         at = columns.index(self.key)
         for row in rows:
-            key = _id(row[at])
-            if key in self.reported:
-                self.matched.add(key)
-                row.append("1")
-            else:
-                row.append("0")
+            row.append("1" if payment_id(row[at]) in self.reported else "0")
             yield row
 
     def reported_at(self, ids: Sequence[str]) -> NDArray[np.float64]:
         """Return when each payment was reported as fraud; NaN for the others."""
-        return np.array([self.reported.get(_id(cell), np.nan) for cell in ids])
+        return np.array([self.reported.get(payment_id(cell), np.nan) for cell in ids])
 
-    def warning(self) -> str:
-        """Describe the ids without a payment, once all were read; raises DataError if none has one."""
-        missing = [each for each in self.reported if each not in self.matched]
+    def warning(self, ids: Set[str]) -> str:
+        """Describe the listed ids that are none of the payments' `ids`; raises DataError if none is one."""
+        missing = [each for each in self.reported if each not in ids]
         if not missing:
             return ""
-        what = (
-            f"{len(missing):,} of the {len(self.reported):,} ids in {self.name} belong to no payment, as {missing[0]!r}"
-        )
-        if not self.matched:
+        total = len(self.reported)
+        what = f"{len(missing):,} of the {total:,} ids in {self.name} belong to no payment, as {missing[0]!r}"
+        if len(missing) == total:
             raise DataError(what, where=f"--label-key {self.key}", remedy=LABEL_KEY_REMEDY)
         return what
 
 
-def _id(cell: str) -> str:
+def payment_id(cell: str) -> str:
     """Write an id that a table tool turned into a fraction, 100024.0, as the integer that it was."""
     return cell.strip().removesuffix(".0")
