@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
-from fraudstream.cli.inspect import inspect
+from fraudstream.cli.models import inspect
 from fraudstream.errors import BrokenRow, DataError, FraudstreamError, LabelError, SettingsError
 from fraudstream.model.training.inspection import Role, inspect_source
 from fraudstream.transactions.data_source import DataSource, open_data

@@ -96,14 +96,17 @@ class DataSource:
 
         Blank lines are not rows and have no number. Raises BrokenRow if a file was changed.
         """
-        columns = self.columns if self.fraud_list is None else self.columns[:-1]
+        frauds, columns = self.fraud_list, self.columns if self.fraud_list is None else self.columns[:-1]
+        key = None if frauds is None else columns.index(frauds.key)
         forms = enumerate(self.formats.values())
         conversions = [(index, form.canonical) for index, form in forms if form.canonical is not None]
         # Rows before `start` are checked too: the skipped rows must be those that were counted.
-        rows: Iterator[list[str]] = islice(_raw_rows(self.files, columns, self._on_broken), start, None)
-        if conversions:
-            rows = (_converted(row, conversions) for row in rows)
-        return rows if self.fraud_list is None else self.fraud_list.labelled(rows, columns)
+        for row in islice(_raw_rows(self.files, columns, self._on_broken), start, None):
+            for index, convert in conversions:
+                row[index] = convert(row[index])
+            if frauds is not None and key is not None:
+                row.append("1" if payment_id(row[key]) in frauds.reported else "0")
+            yield row
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
         """Yield the rows from number `start`, each as a JSON object in UTF-8, keys in file order; raises as `rows`.
@@ -137,12 +140,6 @@ def _raw_rows(files: Sequence[RawFile], columns: tuple[str, ...], on_broken: OnB
         for row in rows:
             row.append("")
             yield [row[index] for index in indexes]
-
-
-def _converted(row: list[str], conversions: Sequence[tuple[int, Callable[[str], str]]]) -> list[str]:
-    for index, convert in conversions:
-        row[index] = convert(row[index])
-    return row
 
 
 def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNISED) -> DataSource:

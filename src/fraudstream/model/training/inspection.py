@@ -51,12 +51,11 @@ def inspect_source(source: DataSource, label: str | None) -> Object:
     excluded: Mapping[str, str] = {}
     try:
         choice = choose_features(data, is_train)
-    except DataError as e:
-        warnings.append(e.what)
-    else:
         features = {feature.name: feature.type.value for feature in choice.features}
         excluded = choice.excluded
         warnings += [leak.message for leak in choice.leaks]
+    except DataError as e:
+        warnings.append(e.what)
     examples = _examples(source)
     columns = [
         {
