@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import DataError, LabelError
 from fraudstream.transactions.amounts import parse_number
-from fraudstream.transactions.column_reader import Categories
 from fraudstream.transactions.times import seconds_of_dates, words_of
 
 LABEL_COLUMN: Final = "is_fraud"
@@ -46,6 +45,22 @@ _MEANS_LEGITIMATE: Final = frozenset(
 )
 _MESSAGE_CHARS: Final = 40
 _FRAUD_VALUE: Final = "name the value that means fraud with --fraud-value, or another column with --label"
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The distinct texts of a column, as in the file, by first appearance.
+
+    `codes` has each row's index in `values`; -1 for an empty cell.
+    """
+
+    values: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+    def counts(self, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count the selected rows for each value."""
+        codes = self.codes[rows]
+        return np.bincount(codes[codes >= 0], minlength=len(self.values))
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,9 @@ from fraudstream.messages.base import Object
 from fraudstream.model.features.leakage import reason_to_keep_out
 from fraudstream.model.features.selection import choose_features
 from fraudstream.model.training.split import split_in_time
-from fraudstream.transactions.column_reader import ColumnProfile
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.formats import ColumnKind
-from fraudstream.transactions.label import CsvProfile, profile
+from fraudstream.transactions.label import ColumnProfile, CsvProfile, profile
 from fraudstream.transactions.masking import DataMask
 
 
