@@ -17,7 +17,7 @@ from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, read_label
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.reading_options import DateOrder
-from fraudstream.transactions.times import SECONDS_PER_DAY, TimeOrder, find_time, seconds_of_dates, words_of
+from fraudstream.transactions.times import TimeOrder, find_time, seconds_of_dates, words_of
 
 MOST_VALUES: Final = 1000
 """A text column with more distinct values is an identifier; its values are dropped unless a user includes it."""
@@ -208,17 +208,19 @@ def profile(
     label_index = find_label(names, name, source.where()) if is_labelled else None
     parts = _time_parts(names)
     readers = [
-        ColumnReader(name, form, is_included=name in (*included, *parts), is_excluded=name in excluded)
+        ColumnReader(name, form, is_included=name in included, is_excluded=name in excluded)
         for name, form in source.formats.items()
     ]
     if label_index is not None:
         readers[label_index] = ColumnReader(names[label_index], ColumnFormat(), is_included=True)
-    reported: list[NDArray[np.float64]] = []
+    reported, moments = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
     remaining = source.rows()
     while block := list(islice(remaining, BLOCK_ROWS)):
         cells_by_column = list(zip(*block, strict=True))
         for reader, cells in zip(readers, cells_by_column, strict=True):
             reader.read(cells)
+        if parts:
+            moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
         if frauds is not None:
             reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
     columns = [reader.column(source.where) for reader in readers]
@@ -231,7 +233,9 @@ def profile(
     dates = {column.name: column.values for column in columns if column.kind is ColumnKind.DATE}
     time = find_time(numbers, dates, names)
     if parts and (time is None or time.seconds is None or time.column in parts):
-        time = _combined([columns[names.index(part)] for part in parts]) or time
+        values = np.concatenate(moments)
+        if not np.isnan(values).any() and np.ptp(values):
+            time = TimeOrder(", ".join(parts), values, True, bool((np.diff(values) >= 0).all()), parts)
     delay = None
     if reported and time is not None and time.seconds is not None:
         delays = np.concatenate(reported) - time.seconds
@@ -254,30 +258,18 @@ def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _combined(parts: Sequence[ColumnProfile]) -> TimeOrder | None:
-    """Add up a date, or its year, month and day, and a time of day; None if a row has none, or all have the same."""
-    names = tuple(part.name for part in parts)
-    values = [part.values if part.categories is None else _hours(part.categories) for part in parts]
-    if len(parts) == 2 and parts[0].kind is ColumnKind.DATE:
-        days = values[0] / SECONDS_PER_DAY
-    elif len(parts) > 2 and all(part.kind is ColumnKind.NUMBER and part.missing == 0 for part in parts[:3]):
-        months = ((values[0] - 1970) * 12 + values[1] - 1).astype("datetime64[M]")
-        days = months.astype("datetime64[D]").astype(np.float64) + values[2] - 1
-    else:
-        return None
-    hours = values[-1] if len(parts) in (2, 4) else np.zeros(len(days))
-    # What is no whole day and hour of it, as a date with a time of its own, is no part of a time.
-    if len(hours) != len(days) or not ((days % 1 == 0) & (hours >= 0) & (hours < 24)).all() or not np.ptp(days + hours):
-        return None
-    seconds = days * SECONDS_PER_DAY + hours * 3600
-    return TimeOrder(", ".join(names), seconds, True, bool((np.diff(seconds) >= 0).all()), names)
+def _moments(cells: Sequence[Sequence[str]]) -> NDArray[np.float64]:
+    """Read the time of rows from the cells of its parts, in seconds since 1970; NaN for a row without one."""
+    rows = list(zip(*cells, strict=True))
+    seconds = {row: _moment(row) for row in set(rows)}
+    return np.array([seconds[row] for row in rows])
 
 
-def _hours(times: Categories) -> NDArray[np.float64]:
-    """Parse times of day, as in "8:05" and "01:30 PM"; NaN for any other text."""
-    dates = (canonical_date(f"1970-01-01 {text}", DateOrder.YMD) or "" for text in times.values)
-    seconds = seconds_of_dates([*dates, ""])
-    return np.empty(0) if seconds is None else seconds[times.codes] / 3600
+def _moment(parts: Sequence[str]) -> float:
+    *date, time = [part.removesuffix(".0") for part in (parts if len(parts) in (2, 4) else (*parts, "0"))]
+    clock = time if ":" in time else f"{time}:00"
+    seconds = seconds_of_dates([canonical_date(f"{'-'.join(date)} {clock}", DateOrder.YMD) or ""])
+    return math.nan if seconds is None else float(seconds[0])
 
 
 def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
