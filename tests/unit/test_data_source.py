@@ -139,7 +139,7 @@ def test_a_gzip_that_was_cut_off_is_a_clear_error(tmp_path: Path) -> None:
     content = gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (i, i * i) for i in range(5000)))
     path = tmp_path / "a.csv.gz"
     path.write_bytes(content[:-100])
-    with pytest.raises(BrokenRow, match="gzip file is damaged"):
+    with pytest.raises(BrokenRow, match="is damaged"):
         list(open_data(path).rows())
 
 

@@ -14,9 +14,8 @@ from fraudstream.cli.audit import audit
 from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.explain import explain
-from fraudstream.cli.inspect import inspect
 from fraudstream.cli.machine import doctor, kafka, setup
-from fraudstream.cli.models import score, simulate, train
+from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -85,37 +84,14 @@ _data_files = partial(
     multiple=True,
     help="A CSV, JSON Lines or Parquet file, also .gz or .zst, or a folder of them; repeatable.",
 )
-_READING = (
-    click.option("--fraud-value", metavar="VALUE", help="The label's value that means fraud; any other is legitimate."),
-    click.option(
-        "--decimal",
-        type=click.Choice([each.value for each in Decimal]),
-        help="Decimal separator, where the file leaves it open.",
-    ),
-    click.option(
-        "--date-order",
-        type=click.Choice([each.value for each in DateOrder]),
-        help="Order of dates, where the file leaves it open.",
-    ),
-    click.option("--encoding", metavar="NAME", help="Encoding of text files, as in cp1252.  [default: UTF-8]"),
-    click.option("--delimiter", metavar="CHAR", help="Delimiter of CSV files; detected by default."),
-    click.option("--skip-rows", type=click.IntRange(0), default=0, help="Lines above the header."),
-    click.option(
-        "--header/--no-header",
-        "has_header",
-        default=None,
-        help="Without a header the columns are c1, c2, ...; --header takes the first row for one.",
-    ),
-    click.option(
-        "--skip-broken",
-        is_flag=False,
-        flag_value="",
-        metavar="[FILE]",
-        help="Leave out broken rows, and write them to FILE.  [NAME.broken.csv]",
-    ),
-    click.option("--labels", type=PATH, help="A file that lists the frauds by id."),
-    click.option("--label-key", metavar="COLUMN", help="The column with the id, in --labels and in the data."),
-)
+_FLAGS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "decimal": {"type": click.Choice([each.value for each in Decimal])},
+    "date_order": {"type": click.Choice([each.value for each in DateOrder])},
+    "skip_rows": {"type": click.IntRange(0), "default": 0},
+    "skip_broken": {"is_flag": False, "flag_value": "", "metavar": "[FILE]"},
+    "labels": {"type": PATH},
+}
+_NAMES: Final = {"has_header": "--header/--no-header"}
 
 
 def reading(*, required: bool = True) -> Callable[[Function], Function]:
@@ -124,13 +100,15 @@ def reading(*, required: bool = True) -> Callable[[Function], Function]:
     def add(function: Function) -> Function:
         @wraps(function)
         def command(*args: Any, **flags: Any) -> Any:
-            given = {field.name: flags.pop(field.name) for field in fields(ReadingOptions)}
+            given = {name: flags.pop(name) for name in ReadingOptions.model_fields}
             return function(*args, reading=ReadingOptions.of(given), **flags)
 
         decorated: Any = command
-        for option in (*reversed(_READING), _data_files(required=required)):
-            decorated = option(decorated)
-        return cast(Function, decorated)
+        for name, field in reversed(ReadingOptions.model_fields.items()):
+            flag = _NAMES.get(name, f"--{name.replace('_', '-')}")
+            settings = {"default": None, "help": field.description, **_FLAGS.get(name, {})}
+            decorated = click.option(flag, name, **settings)(decorated)
+        return cast(Function, _data_files(required=required)(decorated))
 
     return add
 

@@ -138,7 +138,7 @@ def produce(
     console = Console(stderr=True)
     with (
         stop_signals() as stopped,
-        show_production(console, expected_rows(payments.recognition.rows, limit, loop)) as show,
+        show_production(console, expected_rows(payments.row_count, limit, loop)) as show,
     ):
         produced = produce(source, plan, stopped=stopped, show=show)
     click.echo(summary(produced, settings.bootstrap_servers))

@@ -1,10 +1,11 @@
 """Leaves columns out of some rows of a file, for a stream whose columns change."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 
 import orjson
 
@@ -26,18 +27,6 @@ class ColumnSpans:
         """Whether any column begins or ends."""
         return bool(self.begins or self.ends)
 
-    def columns_at(self, row: int, columns: Sequence[str]) -> list[int]:
-        """Return the indexes of the columns that a row has."""
-        return [
-            index
-            for index, name in enumerate(columns)
-            if self.begins.get(name, 0) <= row and (name not in self.ends or row < self.ends[name])
-        ]
-
-    def changes_after(self, row: int) -> list[int]:
-        """Return the rows after `row` at which a column begins or ends, in order."""
-        return sorted({change for change in (*self.begins.values(), *self.ends.values()) if change > row})
-
 
 @dataclass(frozen=True)
 class ChangingSource:
@@ -54,16 +43,14 @@ class ChangingSource:
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
         """Yield the rows from number `start`, each as a JSON object with its columns; raises as `DataSource.rows`."""
-        rows = self.source.rows(start)
-        for change in self.spans.changes_after(start):
-            yield from self._encoded(islice(rows, change - start), start)
-            start = change
-        yield from self._encoded(rows, start)
-
-    def _encoded(self, rows: Iterator[list[str]], first: int) -> Iterator[bytes]:
-        source, indexes = self.source, self.spans.columns_at(first, self.source.columns)
-        encode = encoder([source.columns[at] for at in indexes], [source.numeric[at] for at in indexes])
-        return (encode([row[at] for at in indexes]) for row in rows)
+        rows, columns, numeric = self.source.rows(start), self.source.columns, self.source.numeric
+        begins, ends = self.spans.begins, self.spans.ends
+        changes = sorted({change for change in (*begins.values(), *ends.values()) if change > start})
+        for first, end in pairwise([start, *changes, None]):
+            sent = [at for at, name in enumerate(columns) if begins.get(name, 0) <= first < ends.get(name, math.inf)]
+            encode = encoder([columns[at] for at in sent], [numeric[at] for at in sent])
+            for row in islice(rows, end and end - first):
+                yield encode([row[at] for at in sent])
 
 
 def with_spans(source: DataSource, spans: ColumnSpans) -> ChangingSource | DataSource:

@@ -10,44 +10,65 @@ from typing import Final
 
 from fraudstream.errors import BrokenRow, DataError, EmptyData, SettingsError
 from fraudstream.transactions.amounts import parse_number
-from fraudstream.transactions.files import BrokenRows, RawFile, compression, encoding_of, open_text
+from fraudstream.transactions.files import OnBroken, RawFile, compression, encoding_of, ignore, open_text
 from fraudstream.transactions.notation import is_date
 from fraudstream.transactions.reading_options import ReadingOptions
 
 LONGEST_CELL: Final = 16 * 1024 * 1024
 """In characters: a longer cell means an unclosed quote."""
+_MOST_LINES: Final = 1000
+"""Lines of a row: more mean an unclosed quote, so that it costs no more than its own line where it is left out."""
 _DELIMITERS: Final = (",", ";", "\t", "|")
 _HEAD_ROWS: Final = 50
-_MOST_LINES: Final = 100
-"""Lines of a row, where broken rows are skipped: a quote that is not closed then costs no more than its line."""
 _QUOTE_REMEDY: Final = "look for an unclosed quote, or one that is closed in the middle of a cell; or --skip-broken"
+_ROW_REMEDY: Final = "fix or remove the row, or leave out all broken rows with --skip-broken"
 
 
 @dataclass(frozen=True)
-class CsvFile(RawFile):
-    """A CSV whose header has been read."""
+class _CsvReader:
+    """Reads a CSV with a delimiter; `width` is the number of its columns, once it is known."""
 
-    delimiter: str
+    path: Path
     encoding: str
     skip_rows: int
-    has_header: bool
+    delimiter: str
+    has_header: bool = True
+    width: int = 0
 
-    def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row with the line that it starts on, without blank lines."""
-        width, is_header = len(self.columns), self.has_header
-        for line, row, text in parse(self.path, self.delimiter, self.encoding, self.skip_rows, on_broken):
-            if is_header:
-                is_header = False
-            elif len(row) == width:
+    def rows(self, on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        """Yield the data rows, with the line that each starts on."""
+        for line, row, text in islice(self.parse(on_broken), int(self.has_header), None):
+            if len(row) == self.width:
                 yield line, row
-            elif on_broken is not None:
-                on_broken(line, self._fault(row), "".join(text))
             else:
-                remedy = "fix or remove the row, or leave out all broken rows with --skip-broken"
-                raise BrokenRow(self._fault(row), where=f"{self.path}:{line}", remedy=remedy)
+                on_broken(BrokenRow(self._fault(row), where=f"{self.path}:{line}", remedy=_ROW_REMEDY), "".join(text))
+
+    def parse(self, on_broken: OnBroken) -> Iterator[tuple[int, list[str], list[str]]]:
+        """Yield line, cells and text of each row with any number of cells, the header first, without blank lines."""
+        # The reader's default limit of 128 KiB is below Kafka's record size.
+        csv.field_size_limit(LONGEST_CELL)
+        with open_text(self.path, self.encoding) as text:
+            line, again, row = self.skip_rows + 1, deque[str](), list[str]()
+            for _ in islice(text, self.skip_rows):
+                pass
+            while True:
+                try:
+                    for cells in csv.reader(_lines(text, again, row), delimiter=self.delimiter, strict=True):
+                        if cells:
+                            yield line, cells, row
+                        line += len(row)
+                        row.clear()
+                    return
+                except csv.Error as e:
+                    fault = f"a row cannot be read: {e}"
+                    on_broken(BrokenRow(fault, where=f"{self.path}:{line}", remedy=_QUOTE_REMEDY), row[0])
+                    # Only the line with the open quote is lost.
+                    again.extendleft(reversed(row[1:]))
+                    line += 1
+                    row.clear()
 
     def _fault(self, row: Sequence[str]) -> str:
-        width = len(self.columns)
+        width = self.width
         first_line = row[0].splitlines()[:1] or [""]
         if len(row) == 1 and len(next(csv.reader(first_line, delimiter=self.delimiter))) == width:
             return "a row is one quoted cell that holds the whole row"
@@ -57,25 +78,26 @@ class CsvFile(RawFile):
         return f"a row has {len(row)} cell{'s' if len(row) > 1 else ''}, but the header has {width}{cause}"
 
 
-def open_csv_file(path: Path, options: ReadingOptions) -> CsvFile:
+def _lines(text: Iterator[str], again: deque[str], row: list[str]) -> Iterator[str]:
+    """Yield the lines to read again and then those of the file, each also added to the current row."""
+    while (line := again.popleft() if again else next(text, None)) is not None:
+        row.append(line)
+        if len(row) > _MOST_LINES:
+            raise csv.Error("a quote is not closed")
+        yield line
+
+
+def open_csv_file(path: Path, options: ReadingOptions) -> RawFile:
     """Detect delimiter, encoding and header; raises EmptyData without a header, DataError if it seems to be none."""
     encoding = encoding_of(path, options.encoding)
-
-    def first_rows(delimiter: str) -> list[list[str]]:
-        rows: list[list[str]] = []
-        try:
-            rows += (row for _, row, _ in islice(parse(path, delimiter, encoding, options.skip_rows), _HEAD_ROWS))
-        except BrokenRow as e:
-            if not isinstance(e.__cause__, csv.Error):
-                raise
-        return rows
-
     named = None if options.delimiter is None else {"tab": "\t", "\\t": "\t"}.get(options.delimiter, options.delimiter)
     if named is not None and (len(named) != 1 or named in '"\r\n'):
         remedy = "name one character, as in ';' or tab"
         raise SettingsError(f"{named!r} cannot separate cells", where="--delimiter", remedy=remedy)
-    candidates = (named,) if named else _DELIMITERS
-    heads = {delimiter: first_rows(delimiter) for delimiter in candidates}
+    heads: dict[str, list[list[str]]] = {}
+    for each in (named,) if named else _DELIMITERS:
+        parsed = _CsvReader(path, encoding, options.skip_rows, each).parse(ignore)
+        heads[each] = [row for _, row, _ in islice(parsed, _HEAD_ROWS)]
     # The delimiter that splits most rows like the first one, into the most cells.
     delimiter = max(heads, key=lambda each: _agreement(heads[each]))
     rows = heads[delimiter]
@@ -95,12 +117,12 @@ def open_csv_file(path: Path, options: ReadingOptions) -> CsvFile:
     if repeated := [name for name, times in Counter(header).items() if times > 1]:
         what = f"the header names the column {repeated[0]!r} twice"
         raise DataError(what, where=f"{path}:{options.skip_rows + 1}", remedy="rename one of them")
+    has_header = options.has_header is not False
+    reader = _CsvReader(path, encoding, options.skip_rows, delimiter, has_header, len(header))
     cells = {"\t": "tabs", ",": "commas", ";": "semicolons"}.get(delimiter, repr(delimiter))
     text = "UTF-8" if encoding == "utf-8-sig" else encoding
-    has_header = options.has_header is not False
     parts = (f"CSV with {cells}", text, compression(path), "" if has_header else "no header")
-    dialect = ", ".join(filter(None, parts))
-    return CsvFile(path, tuple(header), dialect, delimiter, encoding, options.skip_rows, has_header)
+    return RawFile(path, tuple(header), ", ".join(filter(None, parts)), reader.rows, delimiter)
 
 
 def _agreement(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
@@ -115,60 +137,3 @@ def _is_data(header: Sequence[str]) -> bool:
         return True
     counts_up = all(after == before + 1 for before, after in pairwise(numbers))
     return 2 * len(numbers) >= len(header) and not counts_up
-
-
-class _Lines:
-    """Feeds a CSV reader, and remembers the lines of its current row."""
-
-    def __init__(self, lines: Iterator[str], first: int, most: float) -> None:
-        self._lines, self._again, self._most = lines, deque[str](), most
-        self.number, self.row = first, list[str]()
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if len(self.row) >= self._most:
-            raise csv.Error("a quote is not closed")
-        line = self._again.popleft() if self._again else next(self._lines)
-        self.row.append(line)
-        return line
-
-    def next_row(self) -> None:
-        """Begin the next row."""
-        self.number += len(self.row)
-        self.row = []
-
-    def take_back(self) -> str:
-        """Return the first line of the row; the others are fed again."""
-        first, *others = self.row
-        self._again.extendleft(reversed(others))
-        self.row = [first]
-        return first
-
-
-def parse(
-    path: Path, delimiter: str, encoding: str, skip_rows: int, on_broken: BrokenRows | None = None
-) -> Iterator[tuple[int, list[str], list[str]]]:
-    """Yield the line, cells and text of each row with any number of cells, the header first, without blank lines."""
-    # The reader's default limit of 128 KiB is below Kafka's record size.
-    csv.field_size_limit(LONGEST_CELL)
-    with open_text(path, encoding) as text:
-        for _ in islice(text, skip_rows):
-            pass
-        lines = _Lines(text, skip_rows + 1, float("inf") if on_broken is None else _MOST_LINES)
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-        while True:
-            try:
-                row = next(reader, None)
-            except csv.Error as e:
-                fault = f"a row cannot be read: {e}"
-                if on_broken is None:
-                    raise BrokenRow(fault, where=f"{path}:{lines.number}", remedy=_QUOTE_REMEDY) from e
-                on_broken(lines.number, fault, lines.take_back())
-            else:
-                if row is None:
-                    return
-                if row:
-                    yield lines.number, row, lines.row
-            lines.next_row()

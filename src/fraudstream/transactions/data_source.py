@@ -3,8 +3,8 @@
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring
@@ -13,32 +13,17 @@ from typing import Final
 
 import orjson
 
-from fraudstream.errors import DataError, DataNotFound, EmptyData, SettingsError
+from fraudstream.errors import BrokenRow, DataError, DataNotFound, EmptyData, SettingsError
 from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
-from fraudstream.transactions.csv_rows import CsvFile, open_csv_file
-from fraudstream.transactions.files import BrokenRows, RawFile, compression, data_files, head, readable
+from fraudstream.transactions.csv_rows import open_csv_file
+from fraudstream.transactions.files import OnBroken, RawFile, data_files, head, ignore, readable, refuse
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
-from fraudstream.transactions.fraud_list import KEY_REMEDY, LABEL_COLUMN, FraudList
+from fraudstream.transactions.label_reader import LABEL_COLUMN, LABEL_KEY_REMEDY, FraudList, payment_id
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
-from fraudstream.transactions.records import JsonLinesFile, open_json_lines, open_parquet
+from fraudstream.transactions.records import JSON_LINES, open_json_lines, open_parquet
 
 BLOCK_ROWS: Final = 8192
-_CHECKED_ROWS: Final = 1000
 _PARQUET: Final = b"PAR1"
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """What a pass over all rows showed.
-
-    Attributes:
-        formats: By column of the files.
-        broken: How many broken rows were left out.
-    """
-
-    rows: int
-    formats: tuple[ColumnFormat, ...]
-    broken: int
 
 
 @dataclass(frozen=True)
@@ -46,13 +31,17 @@ class DataSource:
     """One or several files of the same columns, in the order of their names; created by `open_data`.
 
     Attributes:
-        columns: Of every file, and the label if it comes from a list of frauds.
+        formats: How each column is written, of every file and then the label if it comes from a list of frauds.
+        row_count: The number of rows, without broken ones that are left out.
+        warnings: What may have been read wrongly, or was left out.
     """
 
     paths: tuple[Path, ...]
     files: tuple[RawFile, ...]
-    columns: tuple[str, ...]
     options: ReadingOptions
+    formats: Mapping[str, ColumnFormat]
+    row_count: int
+    warnings: Sequence[str]
     fraud_list: FraudList | None = None
 
     @property
@@ -73,6 +62,21 @@ class DataSource:
         return several + "; ".join(dict.fromkeys(file.dialect for file in self.files))
 
     @cached_property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.formats)
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """By column, whether its cells are JSON numbers."""
+        return tuple(form.is_numeric for form in self.formats.values())
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """What is unusual in a column's cells, for those where something is."""
+        return {name: ", ".join(form.notes) for name, form in self.formats.items() if form.notes}
+
+    @cached_property
     def fingerprint(self) -> str:
         """The sha256 of the only file's bytes, or of those of all files and the options that change the reading."""
         digests = []
@@ -80,65 +84,29 @@ class DataSource:
             with readable(each.path), each.path.open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())
         # The label and the name of a file change no row.
-        options = {**asdict(self.options), "fraud_value": None, "labels": None}
-        options = {name: value for name, value in options.items() if value != getattr(AS_RECOGNISED, name)}
+        options = self.options.model_dump(exclude_defaults=True, exclude={"fraud_value", "labels"})
         if self.fraud_list is not None:
             digests.append(self.fraud_list.fingerprint)
         if len(digests) == 1 and not options:
             return digests[0]
         return hashlib.sha256(orjson.dumps([digests, options], default=bool)).hexdigest()
 
-    @cached_property
-    def recognition(self) -> Recognition:
-        """How every column is written: read from all rows, on first access; writes the file of broken rows."""
-        readers = [FormatReader(name) for name in self._own_columns]
-        broken: list[tuple[int, str, str]] = []
-        rows = 0
-        remaining = self.raw_rows(lambda *row: broken.append(row))
-        while block := list(islice(remaining, BLOCK_ROWS)):
-            for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
-                reader.read(cells)
-            rows += len(block)
-        if broken and self.options.skip_broken is not None:
-            _write_broken(broken, self.options.skip_broken)
-        delimiters = {file.delimiter if isinstance(file, CsvFile) else "" for file in self.files}
-        formats = decide(readers, min(delimiters, key=lambda each: each != ";"), self.options)
-        return Recognition(rows, formats, len(broken))
-
-    @property
-    def formats(self) -> dict[str, ColumnFormat]:
-        """The format of each column."""
-        label = () if self.fraud_list is None else (ColumnFormat(ColumnKind.NUMBER, is_numeric=True),)
-        return dict(zip(self.columns, (*self.recognition.formats, *label), strict=True))
-
-    @property
-    def notes(self) -> dict[str, str]:
-        """What is unusual in a column's cells, for those where something is."""
-        return {name: ", ".join(form.notes) for name, form in self.formats.items() if form.notes}
-
-    @property
-    def warnings(self) -> list[str]:
-        """What may have been read wrongly, or was left out."""
-        recognition = self.recognition
-        warnings = [form.warning for form in recognition.formats if form.warning and not form.has_ambiguous_dates]
-        if recognition.broken:
-            rows = f"{recognition.broken:,} broken row{'s were' if recognition.broken > 1 else ' was'}"
-            warnings.insert(0, f"{rows} left out and written to {self.options.skip_broken}")
-        return warnings
-
     def rows(self, start: int = 0) -> Iterator[list[str]]:
         """Yield the data rows from number `start` (from 0), each as a list with a canonical cell per column.
 
-        Blank lines are not rows and have no number. Raises BrokenRow if a row cannot be read, or differs from the
-        header in its number of cells, unless such rows are left out.
+        Blank lines are not rows and have no number. Raises BrokenRow if a file was changed.
         """
-        formats = self.recognition.formats
-        conversions = [(index, form.canonical) for index, form in enumerate(formats) if form.canonical is not None]
+        frauds, columns = self.fraud_list, self.columns if self.fraud_list is None else self.columns[:-1]
+        key = None if frauds is None else columns.index(frauds.key)
+        forms = enumerate(self.formats.values())
+        conversions = [(index, form.canonical) for index, form in forms if form.canonical is not None]
         # Rows before `start` are checked too: the skipped rows must be those that were counted.
-        rows: Iterator[list[str]] = islice(self.raw_rows(), start, None)
-        if conversions:
-            rows = (_converted(row, conversions) for row in rows)
-        return rows if self.fraud_list is None else self.fraud_list.labelled(rows, self._own_columns)
+        for row in islice(_raw_rows(self.files, columns, self._on_broken), start, None):
+            for index, convert in conversions:
+                row[index] = convert(row[index])
+            if frauds is not None and key is not None:
+                row.append("1" if payment_id(row[key]) in frauds.reported else "0")
+            yield row
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
         """Yield the rows from number `start`, each as a JSON object in UTF-8, keys in file order; raises as `rows`.
@@ -148,110 +116,128 @@ class DataSource:
         """
         return map(encoder(self.columns, self.numeric), self.rows(start))
 
-    @property
-    def numeric(self) -> tuple[bool, ...]:
-        """By column, whether its cells are JSON numbers."""
-        return tuple(form.is_numeric for form in self.formats.values())
-
     def where(self, row: int | None = None) -> str:
         """Return the file and line, from 1, on which data row `row` starts (reads the files up to it)."""
         if row is None:
             return str(self.path)
-        skipped: BrokenRows | None = (lambda line, fault, text: None) if self.options.skip_broken else None
-        rows = ((file.path, line) for file in self.files for line, _ in file.rows(skipped))
+        rows = ((file.path, line) for file in self.files for line, _ in file.rows(self._on_broken))
         path, line = next(islice(rows, row, None))
         return f"{path}:{line}"
 
     @property
-    def _own_columns(self) -> tuple[str, ...]:
-        return self.columns if self.fraud_list is None else self.columns[:-1]
-
-    def raw_rows(self, on_broken: BrokenRows = lambda line, fault, text: None) -> Iterator[list[str]]:
-        """Yield the rows as they are written; broken ones go to `on_broken` if they are to be left out."""
-        columns = self._own_columns
-        for file in self.files:
-            rows = (row for _, row in file.rows(on_broken if self.options.skip_broken else None))
-            if file.columns == columns:
-                yield from rows
-                continue
-            # An index of -1 is the empty cell that is added to each row.
-            indexes = [file.columns.index(name) if name in file.columns else -1 for name in columns]
-            for row in rows:
-                row.append("")
-                yield [row[index] for index in indexes]
+    def _on_broken(self) -> OnBroken:
+        return refuse if self.options.skip_broken is None else ignore
 
 
-def _converted(row: list[str], conversions: Sequence[tuple[int, Callable[[str], str]]]) -> list[str]:
-    for index, convert in conversions:
-        row[index] = convert(row[index])
-    return row
-
-
-def _write_broken(rows: Sequence[tuple[int, str, str]], path: Path) -> None:
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("line", "fault", "text"))
-            writer.writerows((line, fault, text.rstrip("\r\n")) for line, fault, text in rows)
-    except OSError as e:
-        what = f"the broken rows cannot be written: {e.strerror}"
-        raise DataError(what, where=str(path), remedy="--skip-broken FILE names another file") from e
+def _raw_rows(files: Sequence[RawFile], columns: tuple[str, ...], on_broken: OnBroken) -> Iterator[list[str]]:
+    for file in files:
+        rows = (row for _, row in file.rows(on_broken))
+        if file.columns == columns:
+            yield from rows
+            continue
+        # An index of -1 is the empty cell that is added to each row.
+        indexes = [file.columns.index(name) if name in file.columns else -1 for name in columns]
+        for row in rows:
+            row.append("")
+            yield [row[index] for index in indexes]
 
 
 def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNISED) -> DataSource:
     """Open files or folders as one data set: CSV, JSON Lines or Parquet, each plain or compressed.
 
+    Reads all rows once, to recognise how every column is written, and writes the file of broken rows.
+
     Raises:
         DataNotFound: A file is missing or cannot be read, or a folder holds none.
         EmptyData: There is no column or no row.
         DataError: Two columns have the same name, the files have different ones, or there seems to be no header.
-        BrokenRow: One of the first 1000 rows cannot be read.
+        BrokenRow: A row cannot be read, or differs from the header in its number of cells.
         SettingsError: An option does not fit.
     """
     paths = (paths,) if isinstance(paths, Path) else tuple(paths)
     if options.skip_broken == NAMED_AFTER_DATA:
-        options = replace(options, skip_broken=Path(f"{paths[0].name.partition('.')[0]}.broken.csv"))
-    files = [_open_file(path, options) for path in data_files(paths)]
+        name = f"{paths[0].name.partition('.')[0]}.broken.csv"
+        options = options.model_copy(update={"skip_broken": Path(name)})
+    files = tuple(_open_file(path, options) for path in data_files(paths))
     if not files:
         raise DataNotFound("no file was named", where="--data", remedy="name a file or a folder with --data")
-    first = files[0]
-    columns = tuple(dict.fromkeys(name for file in files for name in file.columns))
-    for file in files:
-        lacks, has = set(first.columns) - set(file.columns), set(file.columns) - set(first.columns)
-        if (lacks or has) and not all(isinstance(each, JsonLinesFile) for each in files):
-            difference = [f"lacks {name!r}" for name in sorted(lacks)] + [f"has {name!r}" for name in sorted(has)]
-            raise DataError(
-                f"the files have different columns: this one {', '.join(difference)[:500]}, unlike {first.path.name}",
-                where=str(file.path),
-                remedy="name files of the same columns",
-            )
-    source = DataSource(paths, tuple(files), columns, options)
-    if not sum(1 for _ in islice(source.raw_rows(), _CHECKED_ROWS)):
-        raise EmptyData("the file has a header and no row", where=str(first.path), remedy="use a file with rows")
-    if options.labels is None:
-        return source
-    if LABEL_COLUMN in columns:
-        what = f"the payments have a column {LABEL_COLUMN!r} already"
-        raise SettingsError(what, where="--labels", remedy="leave out --labels, or rename it")
-    labels = open_data(options.labels, ReadingOptions(decimal=options.decimal, date_order=options.date_order))
-    key = options.label_key or ""
-    for names, whose in ((columns, "payments"), (labels.columns, "labels")):
-        if key not in names:
-            what = f"the {whose} have no column {key!r}; theirs are {', '.join(names)}"[:2000]
-            raise SettingsError(what, where="--label-key", remedy=KEY_REMEDY)
-    cells = dict(zip(labels.columns, zip(*labels.rows(), strict=True), strict=True))
-    fraud_list = FraudList.of(labels.name, labels.fingerprint, key, cells, options.fraud_value)
-    return replace(source, columns=(*columns, LABEL_COLUMN), fraud_list=fraud_list)
+    columns = _common_columns(files)
+    frauds = None if options.labels is None else _open_labels(options.labels, columns, options)
+    readers = [FormatReader(name) for name in columns]
+    ids: set[str] = set()
+    broken: list[tuple[BrokenRow, str]] = []
+    row_count = 0
+    rows = _raw_rows(files, columns, refuse if options.skip_broken is None else lambda *row: broken.append(row))
+    while block := list(islice(rows, BLOCK_ROWS)):
+        cells_by_column = list(zip(*block, strict=True))
+        for reader, cells in zip(readers, cells_by_column, strict=True):
+            reader.read(cells)
+        if frauds is not None:
+            ids |= frauds.reported.keys() & set(map(payment_id, cells_by_column[columns.index(frauds.key)]))
+        row_count += len(block)
+    if not row_count:
+        raise EmptyData("the file has a header and no row", where=str(files[0].path), remedy="use a file with rows")
+    warnings: list[str] = []
+    if broken and options.skip_broken is not None:
+        _write_broken(broken, options.skip_broken)
+        left_out = f"{len(broken):,} broken row{'s were' if len(broken) > 1 else ' was'} left out"
+        warnings.append(f"{left_out} and written to {options.skip_broken}")
+    formats = decide(readers, any(file.delimiter == ";" for file in files), options)
+    warnings += [each.warning for each in formats.values() if each.warning and not each.has_ambiguous_dates]
+    if frauds is not None:
+        formats[LABEL_COLUMN] = ColumnFormat(ColumnKind.NUMBER, is_numeric=True)
+        warnings += filter(None, [frauds.warning(ids)])
+    return DataSource(paths, files, options, formats, row_count, warnings, frauds)
 
 
 def _open_file(path: Path, options: ReadingOptions) -> RawFile:
-    compression(path)  # refuses what is known to be no data file
     start = head(path)
     if start.startswith(_PARQUET):
         return open_parquet(path)
     if start.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{"):
         return open_json_lines(path, options)
     return open_csv_file(path, options)
+
+
+def _common_columns(files: Sequence[RawFile]) -> tuple[str, ...]:
+    """Return the columns; raises DataError if the files have different ones and are not JSON Lines."""
+    first = set(files[0].columns)
+    for file in files:
+        difference = [f"lacks {name!r}" for name in sorted(first - set(file.columns))]
+        difference += [f"has {name!r}" for name in sorted(set(file.columns) - first)]
+        if difference and not all(each.dialect.startswith(JSON_LINES) for each in files):
+            what = f"this one {', '.join(difference)[:500]}, unlike {files[0].path.name}"
+            raise DataError(
+                f"the files have different columns: {what}",
+                where=str(file.path),
+                remedy="name files of the same columns",
+            )
+    return tuple(dict.fromkeys(name for file in files for name in file.columns))
+
+
+def _write_broken(rows: Sequence[tuple[BrokenRow, str]], path: Path) -> None:
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("line", "fault", "text"))
+            writer.writerows((e.where.rpartition(":")[2], e.what, text.rstrip("\r\n")) for e, text in rows)
+    except OSError as e:
+        what = f"the broken rows cannot be written: {e.strerror}"
+        raise DataError(what, where=str(path), remedy="--skip-broken FILE names another file") from e
+
+
+def _open_labels(path: Path, columns: Sequence[str], options: ReadingOptions) -> FraudList:
+    if LABEL_COLUMN in columns:
+        what = f"the payments have a column {LABEL_COLUMN!r} already"
+        raise SettingsError(what, where="--labels", remedy="leave out --labels, or rename it")
+    labels = open_data(path, ReadingOptions(decimal=options.decimal, date_order=options.date_order))
+    key = options.label_key or ""
+    for names, whose in ((columns, "payments"), (labels.columns, "labels")):
+        if key not in names:
+            what = f"the {whose} have no column {key!r}; theirs are {', '.join(names)}"[:2000]
+            raise SettingsError(what, where="--label-key", remedy=LABEL_KEY_REMEDY)
+    cells = dict(zip(labels.columns, zip(*labels.rows(), strict=True), strict=True))
+    return FraudList.of(labels.name, labels.fingerprint, key, cells, options.fraud_value)
 
 
 def encoder(columns: Sequence[str], numeric: Sequence[bool]) -> Callable[[list[str]], bytes]:

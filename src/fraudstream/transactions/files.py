@@ -1,10 +1,7 @@
 """Opens data files: those of a folder, compressed ones, and text in the encoding that was named or is marked."""
 
 import codecs
-import gzip
 import io
-import zlib
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,22 +12,13 @@ import pyarrow as pa
 
 from fraudstream.errors import BrokenRow, DataError, DataNotFound, SettingsError
 
-BrokenRows = Callable[[int, str, str], None]
-"""Takes a broken row: its line, the fault, and its text."""
+OnBroken = Callable[[BrokenRow, str], None]
+"""Takes a broken row: its error and its text."""
 
-_GZIP: Final = b"\x1f\x8b"
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_UNREADABLE: Final = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"BZh": "compressed with bzip2",
-    b"\xfd7zXZ": "compressed with xz",
-    b"%PDF": "a PDF document",
-}
+_COMPRESSIONS: Final = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+_ARCHIVES: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 _MARKS: Final = {
     codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF32_LE: "utf-32",  # before UTF-16, whose mark it begins with
-    codecs.BOM_UTF32_BE: "utf-32",
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
@@ -42,16 +30,29 @@ _HEAD_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True)
-class RawFile(ABC):
-    """A file whose columns are known; `dialect` describes its kind."""
+class RawFile:
+    """A file whose columns are known.
+
+    Attributes:
+        dialect: Describes its kind.
+        rows: Yields each row's line and its text per column; what is broken goes to the argument.
+        delimiter: Of a CSV.
+    """
 
     path: Path
     columns: tuple[str, ...]
     dialect: str
+    rows: Callable[[OnBroken], Iterator[tuple[int, list[str]]]]
+    delimiter: str = ""
 
-    @abstractmethod
-    def rows(self, on_broken: BrokenRows | None = None) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row's line and its text per column; a broken one goes to `on_broken`, else raises BrokenRow."""
+
+def refuse(error: BrokenRow, text: str) -> None:
+    """Raise the error of a broken row."""
+    raise error
+
+
+def ignore(error: BrokenRow, text: str) -> None:
+    """Leave a broken row out."""
 
 
 def data_files(paths: Sequence[Path]) -> list[Path]:
@@ -72,36 +73,26 @@ def data_files(paths: Sequence[Path]) -> list[Path]:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Convert errors about the file of the operating system and of decompression into our errors."""
+    """Convert errors about the file of the operating system and of pyarrow into our errors."""
     try:
         yield
     except FileNotFoundError as e:
         raise DataNotFound("the file is not there", where=str(path), remedy="check the path given with --data") from e
-    except (EOFError, zlib.error, gzip.BadGzipFile) as e:
-        raise _damaged("gzip file", path) from e
-    except pa.ArrowException as e:
-        raise _damaged("file", path) from e
-    except OSError as e:
-        if e.errno is None:  # pyarrow's, about what it decompresses
-            raise _damaged("zstd file", path) from e
-        raise DataNotFound(
-            f"the file cannot be read: {e.strerror}", where=str(path), remedy="check its permissions"
-        ) from e
-
-
-def _damaged(what: str, path: Path) -> BrokenRow:
-    return BrokenRow(f"the {what} is damaged", where=str(path), remedy="download or compress it again")
+    except (pa.ArrowException, OSError) as e:
+        if getattr(e, "errno", None) is None:  # pyarrow's, about what it decompresses or parses
+            raise BrokenRow("the file is damaged", where=str(path), remedy="download or compress it again") from e
+        what = f"the file cannot be read: {e.strerror}"
+        raise DataNotFound(what, where=str(path), remedy="check its permissions") from e
 
 
 def compression(path: Path) -> str:
     """Return "gzip", "zstd" or nothing, by the file's first bytes, whatever it is called."""
     with readable(path), path.open("rb") as file:
         start = file.read(8)
-    for magic, what in _UNREADABLE.items():
-        if start.startswith(magic):
-            remedy = "save or unpack it as CSV, JSON Lines or Parquet, plain or compressed with gzip or zstd"
-            raise DataError(f"the file is {what}", where=str(path), remedy=remedy)
-    return "gzip" if start.startswith(_GZIP) else "zstd" if start.startswith(_ZSTD) else ""
+    if start.startswith(_ARCHIVES):
+        remedy = "save or unpack it as CSV, JSON Lines or Parquet, plain or compressed with gzip or zstd"
+        raise DataError("the file is a ZIP archive or an Excel workbook", where=str(path), remedy=remedy)
+    return next((kind for magic, kind in _COMPRESSIONS.items() if start.startswith(magic)), "")
 
 
 @contextmanager
@@ -109,13 +100,13 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     """Open the file's bytes, decompressed."""
     kind = compression(path)
     with readable(path), path.open("rb") as file:
-        if kind == "gzip":
-            with gzip.open(file) as decompressed:
-                yield cast(IO[bytes], decompressed)
-        elif kind == "zstd":
-            yield cast(IO[bytes], io.BufferedReader(pa.CompressedInputStream(file, "zstd")))
-        else:
-            yield file
+        yield cast(IO[bytes], io.BufferedReader(pa.CompressedInputStream(file, kind))) if kind else file
+
+
+def head(path: Path) -> bytes:
+    """Return the first 64 KB of the file, decompressed."""
+    with open_bytes(path) as file:
+        return file.read(_HEAD_BYTES)
 
 
 def encoding_of(path: Path, named: str | None) -> str:
@@ -131,12 +122,6 @@ def encoding_of(path: Path, named: str | None) -> str:
     if marked is None and b"\0" in start[:4]:
         raise BrokenRow("the file is not UTF-8", where=f"{path}:1", remedy=_encoding_remedy(start))
     return marked or "utf-8-sig"
-
-
-def head(path: Path) -> bytes:
-    """Return the first 64 KB of the file, decompressed."""
-    with open_bytes(path) as file:
-        return file.read(_HEAD_BYTES)
 
 
 @contextmanager

@@ -2,18 +2,17 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from typing import Final
 
 import orjson
 
-from fraudstream.transactions.amounts import MISSING_MARKS, NO_NUMBER, is_json_number
+from fraudstream.transactions.amounts import MISSING_MARKS, NO_NUMBER, is_json_number, parse_number
 from fraudstream.transactions.notation import (
     BLANKS,
-    CURRENCY,
     LONGEST_TEXT,
     canonical_date,
     canonical_number,
@@ -79,16 +78,14 @@ class FormatReader:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.separators: set[str] = set()
+        self._separators: set[str] = set()
         """Of the point and the comma, those that may separate thousands as well as a fraction."""
         self._plain = self._numbers = self._dates = self._texts = self._shortened = 0
         self._is_plain = self._is_iso = True
         self._has_leading_zeros = False
-        self._may_be = dict.fromkeys(Decimal, True)
-        self._groups: dict[Decimal, set[str]] = {decimal: set() for decimal in Decimal}
-        self._orders = set(DateOrder)
+        self._decimals, self._orders = set(Decimal), set(DateOrder)
         self._marks: dict[str, None] = {}
-        self._notes: dict[str, None] = {}
+        self._shape = ""
 
     def read(self, cells: Sequence[str]) -> None:
         """Read the next cells."""
@@ -122,66 +119,55 @@ class FormatReader:
     @property
     def only_decimal(self) -> Decimal | None:
         """The decimal separator of its numbers, if they can be read with one alone."""
-        fitting = [decimal for decimal in Decimal if self._may_be[decimal]]
-        return fitting[0] if self.is_number and len(fitting) == 1 else None
+        return next(iter(self._decimals)) if self.is_number and len(self._decimals) == 1 else None
 
     def format(self, decimal: Decimal | None, fallback: Decimal, date_order: DateOrder | None) -> ColumnFormat:
         """Return the format, once every cell was read.
 
         `decimal` is that of the file or of the user, `fallback` a guess; `date_order` is the user's.
         """
-        if self.is_number:
-            return self._number_format(decimal, fallback)
-        if self._dates and not self._numbers and not self._plain and not self._texts:
-            return self._date_format(date_order)
-        kind = ColumnKind.TEXT if self._texts or self._dates or self._numbers or self._plain else ColumnKind.EMPTY
-        return ColumnFormat(kind, canonical=self._without_marks, notes=self._missing)
-
-    @property
-    def _without_marks(self) -> Callable[[str], str] | None:
-        return _text if self._marks else None
-
-    @property
-    def _missing(self) -> tuple[str, ...]:
         marks = ", ".join(repr(mark) for mark in self._marks if mark)
-        return (f"missing: {marks}",) if marks else ()
+        missing = (f"missing: {marks}",) if marks else ()
+        without_marks = partial(_canonical, form=None) if self._marks else None
+        others = self._plain + self._numbers + self._texts
+        if self.is_number:
+            form = self._number_format(self.only_decimal or decimal, fallback)
+        elif self._dates and not others:
+            form = self._date_format(date_order)
+        else:
+            form = ColumnFormat(ColumnKind.TEXT if self._dates or others else ColumnKind.EMPTY)
+        return replace(form, canonical=form.canonical or without_marks, notes=(*form.notes, *missing))
 
-    def _number_format(self, decimal: Decimal | None, fallback: Decimal) -> ColumnFormat:
+    def _number_format(self, chosen: Decimal | None, fallback: Decimal) -> ColumnFormat:
         warning = ""
-        chosen = self.only_decimal or decimal
         if chosen is None:
             # A point in a number stays one; a comma is taken by the delimiter.
-            chosen = fallback if "," in self.separators else Decimal.POINT
-            if "," in self.separators or (self.separators and fallback is Decimal.COMMA):
+            chosen = fallback if "," in self._separators else Decimal.POINT
+            if "," in self._separators or (self._separators and fallback is Decimal.COMMA):
                 other = Decimal.COMMA if chosen is Decimal.POINT else Decimal.POINT
                 warning = (
                     f"it is unclear what the separator in column {self.name!r} means: it was read with a decimal "
                     f"{chosen}; --decimal {other} reads it the other way"
                 )
-        if not any(self._may_be.values()):
+        if not self._decimals:
             warning = f"column {self.name!r} has both decimal points and commas: see --decimal"
-        if self._shortened * 2 > self._plain + self._numbers:
+        is_shortened = self._shortened * 2 > self._plain + self._numbers
+        if is_shortened:
             warning = (
                 f"column {self.name!r} holds identifiers that a spreadsheet shortened, as in 4.08988E+15: different "
                 "ones collide; export it as text"
             )
-        groups = sorted("blank" if group.isspace() else repr(group) for group in self._groups[chosen])
-        is_comma = chosen is Decimal.COMMA and (self.separators or not self._may_be[Decimal.POINT])
-        canonical = partial(_number, decimal=chosen) if is_comma or not self._is_plain else self._without_marks
+        is_comma = chosen is Decimal.COMMA and bool(self._separators or Decimal.POINT not in self._decimals)
+        notes = ("decimal comma" if is_comma else "", f"as in {self._shape}" if self._shape else "")
         return ColumnFormat(
             ColumnKind.NUMBER,
-            is_mixed=bool(self._texts or self._dates or not self._may_be[chosen]),
+            is_mixed=bool(self._texts or self._dates or chosen not in self._decimals),
             decimal=chosen if is_comma else Decimal.POINT,
             is_numeric=not self._has_leading_zeros,
-            canonical=canonical,
-            notes=(
-                *(["decimal comma"] if is_comma else []),
-                *(f"thousands {group}" for group in groups),
-                *self._notes,
-                *self._missing,
-            ),
+            canonical=partial(_canonical, form=chosen) if is_comma or not self._is_plain else None,
+            notes=tuple(filter(None, notes)),
             warning=warning,
-            is_shortened=self._shortened * 2 > self._plain + self._numbers,
+            is_shortened=is_shortened,
         )
 
     def _date_format(self, date_order: DateOrder | None) -> ColumnFormat:
@@ -193,15 +179,11 @@ class FormatReader:
             what = "are in several orders" if not orders else "fit more than one order"
             warning = f"the dates of column {self.name!r} {what}: --date-order dmy, mdy or ymd decides"
             return ColumnFormat(warning=warning, notes=("dates of an unclear order",), has_ambiguous_dates=True)
-        order = orders.pop()
         if self._is_iso:
-            return ColumnFormat(ColumnKind.DATE, canonical=self._without_marks, notes=self._missing)
-        return ColumnFormat(
-            ColumnKind.DATE,
-            date_order=order,
-            canonical=partial(_date, order=order),
-            notes=(_ORDER_NAMES[order], *self._missing),
-        )
+            return ColumnFormat(ColumnKind.DATE)
+        order = orders.pop()
+        canonical = partial(_canonical, form=order)
+        return ColumnFormat(ColumnKind.DATE, date_order=order, canonical=canonical, notes=(_ORDER_NAMES[order],))
 
     def _read_plain_numbers(self, cells: Sequence[str]) -> bool:
         joined = ",".join(cells)
@@ -214,9 +196,10 @@ class FormatReader:
         if "e+1" in joined.lower() and self._shortened * 2 >= self._plain:
             self._shortened += sum(_SPREADSHEET_ID(cell) is not None for cell in cells)
         self._plain += len(cells)
-        if self._may_be[Decimal.COMMA] and "." in joined:
-            self.separators.add(".")
-            self._may_be[Decimal.COMMA] = _NOT_THOUSANDS.search(joined) is None
+        if Decimal.COMMA in self._decimals and "." in joined:
+            self._separators.add(".")
+            if _NOT_THOUSANDS.search(joined):
+                self._decimals.discard(Decimal.COMMA)
         return True
 
     def _read_iso_dates(self, cells: Sequence[str]) -> bool:
@@ -227,20 +210,18 @@ class FormatReader:
         return True
 
     def _read_number(self, cell: str, text: str, times: int) -> bool:
-        fits = {decimal: match for decimal in Decimal if (match := match_number(text, decimal)) is not None}
+        fits = {decimal for decimal in Decimal if match_number(text, decimal) is not None}
         if not fits:
             return False
         self._is_plain = self._is_plain and is_json_number(cell) is not None
         if len(fits) == len(Decimal):
-            self.separators.update(set(".,").intersection(text))
+            self._separators.update(set(".,").intersection(text))
         self._has_leading_zeros = self._has_leading_zeros or _LEADING_ZERO(text) is not None
         self._shortened += times * (_SPREADSHEET_ID(text) is not None)
-        for decimal in Decimal:
-            self._may_be[decimal] = self._may_be[decimal] and decimal in fits
-        for decimal, match in fits.items():
-            prefix, _, group, _, suffix = match.groups(default="")
-            self._groups[decimal].update(group)
-            self._notes.update(dict.fromkeys(_remarks(prefix, suffix)))
+        self._decimals &= fits
+        if parse_number(text) is None:
+            # The longest shape has most of what is unusual; digits are no one's business.
+            self._shape = max(self._shape, re.sub("[0-9]", "9", text), key=len)
         return True
 
     def _read_date(self, cell: str, text: str) -> bool:
@@ -255,38 +236,19 @@ class FormatReader:
         return True
 
 
-def _remarks(prefix: str, suffix: str) -> Iterator[str]:
-    if "(" in prefix:
-        yield "negative in parentheses"
-    for sign in re.findall(CURRENCY, prefix + suffix):
-        yield f"currency {sign}"
-    if "%" in suffix:
-        yield "percent"
-
-
-def _text(cell: str) -> str:
-    return "" if cell.strip(BLANKS) in MISSING_MARKS else cell
-
-
-def _number(cell: str, decimal: Decimal) -> str:
-    if decimal is Decimal.POINT and is_json_number(cell):
-        return cell
+def _canonical(cell: str, form: Decimal | DateOrder | None) -> str:
+    """Write a cell in canonical form; a text, whose form is None, changes only if it stands for a missing value."""
     text = cell.strip(BLANKS)
-    if text in MISSING_MARKS or text.lower() in NO_NUMBER:
+    if text in MISSING_MARKS or (form is not None and text.lower() in NO_NUMBER):
         return ""
-    return cell if _LEADING_ZERO(text) else canonical_number(text, decimal) or cell
+    if isinstance(form, DateOrder):
+        return canonical_date(text, form) or cell
+    return cell if form is None or _LEADING_ZERO(text) else canonical_number(text, form) or cell
 
 
-def _date(cell: str, order: DateOrder) -> str:
-    text = cell.strip(BLANKS)
-    if text in MISSING_MARKS or text.lower() in NO_NUMBER:
-        return ""
-    return canonical_date(text, order) or cell
-
-
-def decide(readers: Sequence[FormatReader], delimiter: str, options: ReadingOptions) -> tuple[ColumnFormat, ...]:
-    """Return the formats of a file's columns; the clear ones among them decide on what is unclear in the others."""
+def decide(readers: Sequence[FormatReader], is_semicolon: bool, options: ReadingOptions) -> dict[str, ColumnFormat]:
+    """Return the formats of the columns; the clear ones among them decide on what is unclear in the others."""
     decimals = {reader.only_decimal for reader in readers} - {None}
     decimal = options.decimal or (decimals.pop() if len(decimals) == 1 else None)
-    fallback = Decimal.COMMA if delimiter == ";" else Decimal.POINT
-    return tuple(reader.format(decimal, fallback, options.date_order) for reader in readers)
+    fallback = Decimal.COMMA if is_semicolon else Decimal.POINT
+    return {reader.name: reader.format(decimal, fallback, options.date_order) for reader in readers}

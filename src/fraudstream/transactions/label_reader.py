@@ -1,16 +1,28 @@
-"""Finds the label column, and which of its values means fraud."""
+"""Finds the label column, and which of its values means fraud; reads the frauds from a list of their ids."""
 
+from __future__ import annotations
+
+import contextlib
+import math
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.errors import LabelError
+from fraudstream.errors import DataError, LabelError
 from fraudstream.transactions.amounts import parse_number
+from fraudstream.transactions.times import seconds_of_dates, words_of
+
+LABEL_COLUMN: Final = "is_fraud"
+"""The label from a list of frauds."""
+LABEL_KEY_REMEDY: Final = "name the column with the payment's id, which both files have"
+_REPORT_WORDS: Final = frozenset(
+    {"reported", "report", "chargeback", "label", "labelled", "labeled", "confirmed", "dispute", "disputed", "claimed"}
+)
 
 # Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
 _USUAL_NAMES: Final = (
@@ -20,23 +32,35 @@ _USUAL_NAMES: Final = (
 )
 # Simplified: in lower case, without accents and punctuation.
 _NAMES_FRAUD: Final = frozenset(
-    {"fraud", "fraudulent", "fraudster", "isfraud", "fraude", "fraudulento", "fraudulenta", "frauduleux"}
-    | {"frode", "fraudolento", "betrug", "betrugerisch", "oszustwo", "bedrageri", "мошенничество", "фрод", "欺诈"}
-    | {"chargeback", "chargedback", "confirmedfraud", "suspectedfraud", "scam", "bad", "malicious", "illegitimate"}
+    {"fraud", "fraudulent", "fraudster", "isfraud", "fraude", "fraudulento", "frauduleux", "frode", "betrug"}
+    | {"мошенничество", "фрод", "chargeback", "scam", "bad"}
 )
 """Mean fraud whatever the other value is."""
 _MEANS_FRAUD: Final = _NAMES_FRAUD | {
-    *("1", "true", "yes", "t", "y", "si", "s", "oui", "o", "ja", "j", "sim", "tak", "да", "evet", "positive", "pos"),
-    *("anomaly", "suspicious", "illicit", "vrai", "wahr", "verdadero", "verdadeiro", "vero", "是"),
+    *("1", "true", "yes", "t", "y", "si", "s", "oui", "o", "ja", "j", "sim", "tak", "да", "positive", "suspicious")
 }
 _MEANS_LEGITIMATE: Final = frozenset(
     {"0", "-1", "false", "no", "f", "n", "legitimate", "legit", "genuine", "normal", "nonfraud", "notfraud", "nofraud"}
-    | {"non", "nein", "nao", "nie", "нет", "hayır", "nee", "clean", "good", "ok", "valid", "negative", "neg", "licit"}
-    | {"faux", "falsch", "falso", "regular", "authentic", "real", "benign", "legitimo", "legitima", "legitime", "否"}
+    | {"non", "nein", "nao", "nie", "нет", "clean", "good", "ok", "valid", "negative", "licit"}
 )
-_OTHER: Final = "every other value"
 _MESSAGE_CHARS: Final = 40
 _FRAUD_VALUE: Final = "name the value that means fraud with --fraud-value, or another column with --label"
+
+
+@dataclass(frozen=True)
+class Categories:
+    """The distinct texts of a column, as in the file, by first appearance.
+
+    `codes` has each row's index in `values`; -1 for an empty cell.
+    """
+
+    values: tuple[str, ...]
+    codes: NDArray[np.int32]
+
+    def counts(self, rows: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Count the selected rows for each value."""
+        codes = self.codes[rows]
+        return np.bincount(codes[codes >= 0], minlength=len(self.values))
 
 
 @dataclass(frozen=True)
@@ -68,83 +92,61 @@ def find_label(columns: Sequence[str], label: str | None, where: str) -> int:
     )
 
 
-class LabelReader:
-    """Reads the label column block by block."""
+def read_label(
+    name: str,
+    cells: Categories,
+    where: Callable[[int | None], str],
+    fraud_value: str | None = None,
+    *,
+    may_be_most: bool = False,
+) -> Label:
+    """Return the label from the cells of its column.
 
-    def __init__(
-        self,
-        name: str,
-        where: Callable[[int | None], str],
-        fraud_value: str | None = None,
-        *,
-        may_be_most: bool = False,
-    ) -> None:
-        """Take the column's name, and what describes the place of a row, or of the file, in an error message.
+    `where` describes the place of a row, or of the file, in an error message. With a `fraud_value` every other value is
+    legitimate, and so is an empty cell. More than half of the rows can be frauds only with it, or if `may_be_most`.
 
-        With a `fraud_value` every other value is legitimate, and so is an empty cell. More than half of the rows can be
-        frauds only with it, or if `may_be_most`.
-        """
-        self._name = name
-        self._where = where
-        self._may_be_most = may_be_most or fraud_value is not None
-        self._fraud_value = None if fraud_value is None else _canonical(fraud_value)
-        self._code_by_cell: dict[str, int] = {}
-        self._first_cells: dict[str, str] = {}
-        self._blocks: list[NDArray[np.int8]] = []
-        self._rows = 0
+    Raises LabelError if a cell is empty or has a third value, if there is only one class, if it is unclear which of the
+    two values means fraud, or if more than half of the rows would be frauds and the user did not say so.
+    """
 
-    def read(self, cells: Sequence[str]) -> None:
-        """Read the next cells of the column; raises LabelError if one is empty or has a third value."""
-        codes = self._code_by_cell
-        for cell in dict.fromkeys(cells):
-            if cell not in codes:
-                codes[cell] = self._code(cell, cells)
-        self._blocks.append(np.fromiter((codes[cell] for cell in cells), np.int8, len(cells)))
-        self._rows += len(cells)
+    def error(problem: str, remedy: str = _FRAUD_VALUE, row: int | None = None) -> LabelError:
+        return LabelError(f"the label column {name!r} {problem}", where=where(row), remedy=remedy)
 
-    def label(self) -> Label:
-        """Return the label, once every cell was read.
-
-        Raises LabelError if there is only one class, if it is unclear which of the two values means fraud, or if more
-        than half of the rows would be frauds and the user did not say so.
-        """
-        values = list(self._first_cells)
-        cells = list(self._first_cells.values())
-        if self._fraud_value is not None and self._fraud_value not in values:
-            raise self._error(f"never has the value of --fraud-value, but {_quoted(cells[:5])}", None, _FRAUD_VALUE)
-        if len(values) == 1:
-            remedy = "use data with both legitimate and fraudulent rows"
-            raise self._error(f"has one class only: every row is {cells[0]!r}", None, remedy)
-        fraud = _index_of_fraud(values) if self._fraud_value is None else values.index(self._fraud_value)
-        if fraud is None:
-            what = f"has {cells[0]!r} and {cells[1]!r}: neither is known to mean fraud"
-            raise self._error(what, None, _FRAUD_VALUE)
-        is_fraud = np.concatenate(self._blocks) == fraud
-        legitimate = next(cell for index, cell in enumerate(cells) if index != fraud)
-        if not self._may_be_most and 2 * int(is_fraud.sum()) > len(is_fraud):
-            raise self._error(
-                f"would make {is_fraud.mean():.1%} of the rows frauds, as {cells[fraud]!r} seems to mean fraud",
-                None,
-                f"if {legitimate!r} means fraud, say so with --fraud-value {legitimate}; "
-                f"if most rows are frauds, with --fraud-value {cells[fraud]}",
-            )
-        return Label(self._name, legitimate, cells[fraud], is_fraud)
-
-    def _code(self, cell: str, cells: Sequence[str]) -> int:
-        value = _canonical(cell)
-        if self._fraud_value is not None and value != self._fraud_value:
-            value = _OTHER
-        if value and value not in self._first_cells and len(self._first_cells) < 2:
-            self._first_cells[value] = cell
-        if value in self._first_cells:
-            return list(self._first_cells).index(value)
-        known = _quoted(list(self._first_cells.values()))
-        problem = f"has {cell[:_MESSAGE_CHARS]!r} besides {known}" if value else "is empty in a row"
-        row = self._rows + list(cells).index(cell)
-        raise self._error(f"is not binary: it {problem}", row, f"use a label with two values; {_FRAUD_VALUE}")
-
-    def _error(self, problem: str, row: int | None, remedy: str) -> LabelError:
-        return LabelError(f"the label column {self._name!r} {problem}", where=self._where(row), remedy=remedy)
+    values = [_canonical(cell) for cell in cells.values]
+    spellings: dict[str, str] = {}
+    for value, cell in zip(values, cells.values, strict=True):
+        spellings.setdefault(value, cell)
+    if fraud_value is None:
+        two = [value for value in spellings if value][:2]
+        others = [code for code, value in enumerate(values) if value not in two]
+        strange = np.flatnonzero(np.isin(cells.codes, [-1, *others]))
+        if len(strange):
+            code = int(cells.codes[strange[0]])
+            is_empty = code < 0 or not values[code]
+            known = _quoted([spellings[value] for value in two])
+            problem = "is empty in a row" if is_empty else f"has {_quoted([cells.values[code]])} besides {known}"
+            remedy = f"use a label with two values; {_FRAUD_VALUE}"
+            raise error(f"is not binary: it {problem}", remedy, int(strange[0]))
+        index = _index_of_fraud(two) if len(two) == 2 else 0
+        if index is None:
+            raise error(f"has {_quoted(list(spellings.values()))}: neither is known to mean fraud")
+        fraud = two[index]
+    else:
+        fraud = _canonical(fraud_value)
+        if fraud not in spellings:
+            raise error(f"never has the value of --fraud-value, but {_quoted(list(spellings.values())[:5])}")
+    is_fraud = np.isin(cells.codes, [code for code, value in enumerate(values) if value == fraud])
+    if is_fraud.all():
+        remedy = "use data with both legitimate and fraudulent rows"
+        raise error(f"has one class only: every row is {spellings[fraud]!r}", remedy)
+    legitimate = next((cell for value, cell in spellings.items() if value != fraud), "")
+    if fraud_value is None and not may_be_most and 2 * int(is_fraud.sum()) > len(is_fraud):
+        raise error(
+            f"would make {is_fraud.mean():.1%} of the rows frauds, as {spellings[fraud]!r} seems to mean fraud",
+            f"if {legitimate!r} means fraud, say so with --fraud-value {legitimate}; "
+            f"if most rows are frauds, with --fraud-value {spellings[fraud]}",
+        )
+    return Label(name, legitimate, spellings[fraud], is_fraud)
 
 
 def _quoted(cells: Sequence[str]) -> str:
@@ -174,3 +176,58 @@ def _index_of_fraud(values: Sequence[str]) -> int | None:
             return fraud
     first, second = (parse_number(value) for value in values)
     return None if first is None or second is None else int(first <= second)
+
+
+@dataclass(frozen=True)
+class FraudList:
+    """The ids of the frauds.
+
+    Attributes:
+        key: The column with the id.
+        reported: By id, when the fraud was reported, in seconds since 1970; NaN if the list does not say.
+    """
+
+    name: str
+    fingerprint: str
+    key: str
+    reported: dict[str, float]
+
+    @classmethod
+    def of(
+        cls, name: str, fingerprint: str, key: str, cells: Mapping[str, Sequence[str]], fraud: str | None
+    ) -> FraudList:
+        """Read the list's cells by column; if it has a label column, only its frauds."""
+        is_fraud: Sequence[bool] = [True] * len(cells[key])
+        with contextlib.suppress(LabelError):
+            label = list(cells)[find_label(list(cells), None, name)]
+            if len(set(cells[label])) > 1 and seconds_of_dates(cells[label]) is None:
+                code = {cell: code for code, cell in enumerate(filter(None, dict.fromkeys(cells[label])))}
+                codes = np.array([code.get(cell, -1) for cell in cells[label]], np.int32)
+                texts = Categories(tuple(code), codes)
+                is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
+        reported = [math.nan] * len(is_fraud)
+        for column in cells:
+            times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
+            reported = reported if times is None else times.tolist()
+        listed = zip(cells[key], reported, is_fraud, strict=True)
+        return cls(name, fingerprint, key, {payment_id(cell): time for cell, time, is_one in listed if is_one and cell})
+
+    def reported_at(self, ids: Sequence[str]) -> NDArray[np.float64]:
+        """Return when each payment was reported as fraud; NaN for the others."""
+        return np.array([self.reported.get(payment_id(cell), np.nan) for cell in ids])
+
+    def warning(self, ids: Set[str]) -> str:
+        """Describe the listed ids that are none of the payments' `ids`; raises DataError if none is one."""
+        missing = [each for each in self.reported if each not in ids]
+        if not missing:
+            return ""
+        total = len(self.reported)
+        what = f"{len(missing):,} of the {total:,} ids in {self.name} belong to no payment, as {missing[0]!r}"
+        if len(missing) == total:
+            raise DataError(what, where=f"--label-key {self.key}", remedy=LABEL_KEY_REMEDY)
+        return what
+
+
+def payment_id(cell: str) -> str:
+    """Write an id that a table tool turned into a fraction, 100024.0, as the integer that it was."""
+    return cell.strip().removesuffix(".0")

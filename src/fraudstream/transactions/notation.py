@@ -13,15 +13,12 @@ LONGEST_TEXT: Final = 100
 NEGATIVE: Final = "(\u2212-"
 """Characters around a number that make it negative."""
 BLANKS: Final = " \t\u00a0\u2009\u202f"
-BLANK: Final = "[ \\u00a0\\u2009\\u202f]"
-_CODES: Final = (
-    "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|RUB|BRL|MXN|ZAR|SEK|NOK|DKK|PLN|CZK|HUF|RON|BGN|TRY|UAH|KZT|KRW|SGD|HKD"
-    "|TWD|THB|IDR|MYR|PHP|VND|ILS|AED|SAR|EGP|NGN|KES|ARS|CLP|COP|PEN"
-)
-CURRENCY: Final = f"(?:(?:US|R|A|C|HK|S)?[$¢-¥฿\\u20a0-\\u20c0]|{_CODES}|kr\\.?|Kč|zł|Rs\\.?)"
+_BLANK: Final = "[ \\u00a0\\u2009\\u202f]"
+_CODES: Final = "USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|CNY|INR|RUB|BRL|MXN|ZAR|SEK|NOK|DKK|PLN|CZK|HUF|TRY|KRW|SGD|HKD"
+_CURRENCY: Final = f"(?:(?:US|R|A|C|HK|S)?[$¢-¥฿\\u20a0-\\u20c0]|{_CODES}|kr\\.?|Kč|zł|Rs\\.?)"
 _SIGN: Final = "[+\\u2212-]"
-_PREFIX: Final = f"{BLANK}*+\\(?{BLANK}*+{_SIGN}?{BLANK}*+(?:{CURRENCY}{BLANK}*+)?\\(?{_SIGN}?{BLANK}*+"
-_SUFFIX: Final = f"{BLANK}*+(?:{CURRENCY}|%)?{BLANK}*+[)-]?{BLANK}*+"
+_PREFIX: Final = f"{_BLANK}*+\\(?{_BLANK}*+{_SIGN}?{_BLANK}*+(?:{_CURRENCY}{_BLANK}*+)?\\(?{_SIGN}?{_BLANK}*+"
+_SUFFIX: Final = f"{_BLANK}*+(?:{_CURRENCY}|%)?{_BLANK}*+[)-]?{_BLANK}*+"
 _POINT_GROUP: Final = "[,'’ \\u00a0\\u2009\\u202f]"
 
 

@@ -1,12 +1,11 @@
 """Defines how a user may override what is recognised in a data file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from fraudstream.errors import SettingsError
 
@@ -26,44 +25,36 @@ class DateOrder(StrEnum):
     YMD = "ymd"
 
 
-@dataclass(frozen=True)
-class ReadingOptions:
-    """The overrides; each default leaves it to what the files show.
+class ReadingOptions(BaseModel, frozen=True, extra="forbid"):
+    """The overrides; each default leaves it to what the files show."""
 
-    Attributes:
-        fraud_value: The label's value that means fraud; every other value is legitimate.
-        decimal: Decides on columns that can be read with either separator.
-        date_order: Decides on columns whose dates can be read in several orders.
-        encoding: A codec of Python; the default is UTF-8, or what a byte order mark says.
-        delimiter: One character, of CSV files.
-        skip_rows: Lines above the header of a CSV.
-        has_header: False names the columns of a CSV c1, c2, ...; True accepts any header.
-        skip_broken: The file for the broken rows, which are left out; None makes the first one an error.
-        labels: A file that lists the frauds by id.
-        label_key: The column with the id, in both.
-    """
+    fraud_value: str | None = Field(None, description="The label's value that means fraud; any other is legitimate.")
+    decimal: Decimal | None = Field(None, description="Decimal separator, where the file leaves it open.")
+    date_order: DateOrder | None = Field(None, description="Order of dates, where the file leaves it open.")
+    encoding: str | None = Field(
+        None, description="Encoding of text files, as in cp1252.  [default: UTF-8, or by a byte order mark]"
+    )
+    delimiter: str | None = Field(None, description="Delimiter of CSV files; detected by default.")
+    skip_rows: int = Field(0, ge=0, description="Lines above the header.")
+    has_header: bool | None = Field(
+        None, description="Without a header the columns are c1, c2, ...; --header takes the first row for one."
+    )
+    skip_broken: Path | None = Field(
+        None, description="Leave out broken rows, and write them to FILE.  [NAME.broken.csv]"
+    )
+    labels: Path | None = Field(None, description="A file that lists the frauds by id.")
+    label_key: str | None = Field(None, description="The column with the id, in --labels and in the data.")
 
-    fraud_value: str | None = None
-    decimal: Decimal | None = None
-    date_order: DateOrder | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    skip_rows: int = 0
-    has_header: bool | None = None
-    skip_broken: Path | None = None
-    labels: Path | None = None
-    label_key: str | None = None
+    @field_validator("skip_broken", mode="before")
+    @classmethod
+    def _named_after_data(cls, value: Any) -> Any:
+        return NAMED_AFTER_DATA if value in (True, "") else value or None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "ReadingOptions":
         """Convert texts to their types; `skip_broken` may be true. Raises SettingsError if a value is impossible."""
-        given = {name: value for name, value in values.items() if value is not None and value is not False}
-        if values.get("has_header") is False:
-            given["has_header"] = False
-        if given.get("skip_broken") in (True, ""):
-            given["skip_broken"] = NAMED_AFTER_DATA
         try:
-            return TypeAdapter(cls).validate_python(given)
+            return cls(**values)
         except ValidationError as e:
             first = e.errors(include_url=False)[0]
             name, message = str(first["loc"][0]), str(first["msg"])

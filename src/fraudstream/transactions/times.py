@@ -19,6 +19,8 @@ DATE_PATTERN: Final = f"{_YEAR}-{_MONTH}-{_DAY}(?:[T ]{_TIME}(?::[0-5][0-9](?:\\
 """Dates that Python's and Spark's parsers read identically: a zone only after seconds, no hour 24, no year 0."""
 
 SECONDS_PER_DAY: Final = 86_400.0
+LAST_SECOND: Final = 253_402_300_799.0
+"""End of the year 9999; a clock beyond it is broken, and far larger numbers would overflow the arithmetic of days."""
 MONDAY: Final = 3
 """Days from a Monday to 1970-01-01, a Thursday."""
 

@@ -6,10 +6,9 @@ A test checks that the two agree.
 import contextlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import orjson
@@ -17,16 +16,11 @@ import orjson
 from fraudstream.errors import DataError
 from fraudstream.messages.base import Object
 from fraudstream.model.manifest import Feature, FeatureType, by_component, date_orders
-from fraudstream.transactions.amounts import MISSING_MARKS
+from fraudstream.transactions.amounts import MISSING_MARKS, parse_number
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.notation import canonical_date, canonical_number
 from fraudstream.transactions.reading_options import DateOrder, Decimal
-from fraudstream.transactions.times import SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
-
-# The last group: the line end that Java's `$` allows, as in `reading.number_from_text`.
-_number: Final = re.compile(r"[+-]?(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?(?:\r\n|[\r\n])?").fullmatch
-_LAST_SECOND: Final = 253_402_300_799.0
-"""As in `reading.py`: the end of the year 9999."""
+from fraudstream.transactions.times import LAST_SECOND, SECONDS_PER_DAY, hours_and_weekdays, seconds_of_dates
 
 
 class NumberText(str):
@@ -86,10 +80,7 @@ def read_cells(row: Mapping[str, Any], features: Sequence[Feature], aliases: Map
 
 
 def _read(
-    row: Mapping[str, Any],
-    feature: Feature,
-    new_names: Mapping[str, str],
-    orders: Mapping[str, DateOrder | None],
+    row: Mapping[str, Any], feature: Feature, new_names: Mapping[str, str], orders: Mapping[str, DateOrder | None]
 ) -> ReadCell:
     names = [name for name in (new_names.get(feature.name), feature.name) if name is not None]
     if feature.type is FeatureType.NUMBER:
@@ -181,10 +172,9 @@ def _as_number(value: Any, decimal: Decimal) -> float | None:
 
 
 def _number_in(text: str, decimal: Decimal = Decimal.POINT) -> float | None:
-    trimmed: str | None = text.strip(" ")
-    if decimal is Decimal.COMMA or not _number(str(trimmed)):
-        trimmed = canonical_number(str(trimmed), decimal)
-    number = math.nan if trimmed is None else float(trimmed)
+    if decimal is Decimal.POINT and (number := parse_number(text)) is not None:
+        return number
+    number = float(canonical_number(text.strip(" "), decimal) or math.nan)
     return number if math.isfinite(number) else None
 
 
@@ -195,7 +185,7 @@ def _moment(text: str | None, clock: int | None, order: DateOrder | None) -> flo
     if clock is not None:
         number = _number_in(text)
         seconds = None if number is None else number / clock
-        return seconds if seconds is not None and abs(seconds) <= _LAST_SECOND else None
+        return seconds if seconds is not None and abs(seconds) <= LAST_SECOND else None
     trimmed = text.strip(" ")
     date = None if order is None else canonical_date(trimmed, order)
     parsed = seconds_of_dates([date or trimmed.removesuffix("\n")])

@@ -11,8 +11,7 @@ from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows, average_p
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.cards import is_card_number, masked_text
-from fraudstream.transactions.column_reader import ColumnProfile
-from fraudstream.transactions.label import CsvProfile
+from fraudstream.transactions.label import ColumnProfile, CsvProfile
 from fraudstream.transactions.sensitive_names import sensitivity
 from fraudstream.transactions.times import words_of
 

@@ -189,9 +189,8 @@ def _number_named(name: Column, decimal: Decimal = Decimal.POINT) -> Column:
 
 
 def _json_numbers(inputs: _InputColumns) -> Column:
-    """Parse the numbers of the features with a decimal comma: in the stream and in training, for each in turn."""
-    pairs = zip(inputs.names, inputs.own_names, strict=True)
-    names = [name for pair, has_comma in zip(pairs, inputs.has_comma, strict=True) if has_comma for name in pair]
+    """Parse the numbers under the names in the stream and then in training, if any has a decimal comma."""
+    names = [*inputs.names, *inputs.own_names] if any(inputs.has_comma) else []
     return reading.json_numbers(F.col(Projected.TEXT), names) if names else reading.doubles([])
 
 
@@ -200,12 +199,11 @@ def _slow_number(inputs: _InputColumns, name: Column, own_name: Column, index: C
     number = F.coalesce(_number_named(name), _number_named(own_name))
     if not any(inputs.has_comma):
         return number
-    at = reading.doubles([2.0 * sum(inputs.has_comma[:each]) for each in range(len(inputs.names))])[index].cast("int")
-    json_numbers = F.col(Projected.JSON_NUMBERS)
+    json_numbers, own_index = F.col(Projected.JSON_NUMBERS), index + F.lit(len(inputs.names))
     with_comma = F.coalesce(
-        json_numbers[at],
+        json_numbers[index],
         _number_named(name, Decimal.COMMA),
-        json_numbers[at + 1],
+        json_numbers[own_index],
         _number_named(own_name, Decimal.COMMA),
     )
     return F.when(F.lit(list(inputs.has_comma))[index], with_comma).otherwise(number)

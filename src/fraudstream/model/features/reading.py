@@ -20,7 +20,7 @@ from fraudstream.transactions.notation import (
     SEPARATORS,
 )
 from fraudstream.transactions.reading_options import DateOrder, Decimal
-from fraudstream.transactions.times import DATE_PATTERN, MONDAY, SECONDS_PER_DAY
+from fraudstream.transactions.times import DATE_PATTERN, LAST_SECOND, MONDAY, SECONDS_PER_DAY
 
 
 class TrainingColumn:
@@ -201,10 +201,8 @@ def _parse_strings(text: Column, options: Mapping[str, str]) -> Column:
 Cell = Callable[[str], Column]
 """The transaction's text for a column's name in training; null if there is none."""
 
-_NUMBER: Final = r"^[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?$"
+_NUMBER: Final = r"^[+-]?([0-9]++(\.[0-9]*+)?|\.[0-9]++)([eE][+-]?[0-9]++)?\z"
 """Each digit can match in one way only: a megabyte of digits and a character would block the stream for minutes."""
-_LAST_SECOND: Final = 253_402_300_799.0
-"""End of the year 9999; a clock beyond it is broken, and far larger numbers would overflow the arithmetic of days."""
 
 
 def number_from_text(text: Column, decimal: Decimal = Decimal.POINT) -> Column:
@@ -235,9 +233,8 @@ def text_columns(features: Sequence[Feature]) -> list[str]:
 def moments(features: Sequence[Feature], cell: Cell) -> Column:
     """Return the times that the features need as seconds since 1970, each computed once; null if missing."""
     orders = date_orders(features)
-    return F.array(*(_seconds(cell(name), clock, orders[name]) for name, clock in _clocks(features))).cast(
-        "array<double>"
-    )
+    seconds = (_seconds(cell(name), clock, orders[name]) for name, clock in _clocks(features))
+    return F.array(*seconds).cast("array<double>")
 
 
 def components(features: Sequence[Feature], cell: Cell, moments: Column) -> list[Column]:
@@ -273,7 +270,7 @@ def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
 def _seconds(text: Column, clock: int | None, order: DateOrder | None) -> Column:
     if clock is not None:
         seconds = number_from_text(text) / F.lit(float(clock))
-        return F.when(F.abs(seconds) <= F.lit(_LAST_SECOND), seconds)
+        return F.when(F.abs(seconds) <= F.lit(LAST_SECOND), seconds)
     trimmed = F.trim(text)
     # The pattern rejects what Spark would also accept: a bare time of day would become one of today.
     iso = f"^{DATE_PATTERN}$"
@@ -295,15 +292,8 @@ def _iso_date(text: Column, order: DateOrder) -> Column:
     of_day = (twelve % 12 + F.when(F.lower(half) == "p", F.lit(12)).otherwise(F.lit(0))).cast("string")
     hour = F.when(half == "", hour).when(twelve.between(1, 12), of_day).otherwise(F.lit("none"))
     seconds = F.when(second == "", F.lit("00")).otherwise(second)
-    time = F.concat(
-        F.lit(" "),
-        _two_digits(hour),
-        F.lit(":"),
-        minute,
-        F.lit(":"),
-        seconds,
-        F.replace(zone, F.lit("UTC"), F.lit("Z")),
-    )
+    clock = F.concat_ws(":", _two_digits(hour), minute, seconds)
+    time = F.concat(F.lit(" "), clock, F.replace(zone, F.lit("UTC"), F.lit("Z")))
     date = F.concat_ws("-", year, _two_digits(month), _two_digits(day))
     return F.concat(date, F.when(hour == "", F.lit("")).otherwise(time))
 

@@ -17,9 +17,9 @@ from fraudstream.model.features.leakage import (
     reason_to_keep_out,
 )
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
-from fraudstream.transactions.column_reader import MOST_VALUES, Categories, ColumnProfile, least_rows
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
-from fraudstream.transactions.label import CsvProfile, statistics
+from fraudstream.transactions.label import MOST_VALUES, ColumnProfile, CsvProfile, least_rows, statistics
+from fraudstream.transactions.label_reader import Categories
 from fraudstream.transactions.times import (
     SECONDS_PER_DAY,
     hours_and_weekdays,

@@ -13,10 +13,9 @@ from fraudstream.messages.base import Object
 from fraudstream.model.features.leakage import reason_to_keep_out
 from fraudstream.model.features.selection import choose_features
 from fraudstream.model.training.split import split_in_time
-from fraudstream.transactions.column_reader import ColumnProfile
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.formats import ColumnKind
-from fraudstream.transactions.label import CsvProfile, profile
+from fraudstream.transactions.label import ColumnProfile, CsvProfile, profile
 from fraudstream.transactions.masking import DataMask
 
 
@@ -51,12 +50,11 @@ def inspect_source(source: DataSource, label: str | None) -> Object:
     excluded: Mapping[str, str] = {}
     try:
         choice = choose_features(data, is_train)
-    except DataError as e:
-        warnings.append(e.what)
-    else:
         features = {feature.name: feature.type.value for feature in choice.features}
         excluded = choice.excluded
         warnings += [leak.message for leak in choice.leaks]
+    except DataError as e:
+        warnings.append(e.what)
     examples = _examples(source)
     columns = [
         {
