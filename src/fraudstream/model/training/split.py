@@ -18,9 +18,10 @@ from fraudstream.transactions.times import TimeOrder
 COMPARISON_FROM: Final = 0.4
 VALIDATION_FROM: Final = 0.6
 TEST_FROM: Final = 0.8
+_USUAL: Final = TEST_FROM, VALIDATION_FROM / TEST_FROM
 _SHARES: Final = sorted(
-    ((test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5)),
-    key=lambda shares: abs(shares[0] - TEST_FROM) + abs(shares[1] - VALIDATION_FROM / TEST_FROM),
+    (_USUAL, *((test / 100, validation / 100) for test in range(60, 91, 5) for validation in range(50, 96, 5))),
+    key=lambda shares: abs(shares[0] - _USUAL[0]) + abs(shares[1] - _USUAL[1]),
 )
 """Where the test period begins, as a share of the rows, and the validation period, of the rows before the test."""
 
@@ -223,7 +224,7 @@ def _boundaries(
             f"too few frauds for reliable figures: {counts}; no division in time gives each of these periods "
             f"{RELIABLE_FRAUDS}, so the figures are unreliable"
         )
-    if shares != _SHARES[0]:
+    if shares != _USUAL:
         warnings.append(
             f"the periods were moved so that each has frauds ({counts}): the last {1 - shares[0]:.0%} of the rows "
             f"are the test period, and the last {1 - shares[1]:.0%} of those before it the validation period"
