@@ -126,6 +126,7 @@ WRITTEN = (
     Feature("preis", FeatureType.NUMBER, -2.0, decimal=Decimal.COMMA),
     Feature("fee", FeatureType.NUMBER, -3.0),
     Feature("betrag", FeatureType.NUMBER, -4.0, decimal=Decimal.COMMA),
+    Feature("fach.betrag", FeatureType.NUMBER, -6.0, decimal=Decimal.COMMA),
     Feature("paid", FeatureType.TIME, median=12.0, weekday=6, date_order=DateOrder.DMY),
     Feature("born", FeatureType.ELAPSED, median=-5.0, reference="paid", date_order=DateOrder.MDY),
     Feature("kind", FeatureType.CATEGORY, values=("chip", "n/a")),
@@ -164,6 +165,8 @@ def test_numbers_and_dates_in_text_are_read_as_written_in_training(spark: SparkS
     texts = [json.dumps({**row, "kind": "chip", **change}) for change in changes]
     texts += [text.replace("4.567", f'4.567, "x": {odd}') for odd in ("NaN", "-Infinity") for text in texts[:4]]
     aliases = {"neu": "preis"}
+    nested = [{"fach": {"betrag": value}} for value in (1.234, "1.234", "12,5", 12.5, "x", None)]
+    texts += [json.dumps({**row, "kind": "chip", "paid": "x", **change}) for change in nested]
     frame = spark.createDataFrame(list(enumerate(texts)), "row int, text string")
     for text, read in zip(texts, project(frame, WRITTEN, aliases=aliases).orderBy("row").collect(), strict=True):
         cells = read_cells(parse_transaction(text), WRITTEN, aliases)

@@ -297,6 +297,11 @@ def test_values_behind_names_in_a_text_are_masked(text: str, masked: str) -> Non
     assert DataMask().text(masked) == masked
 
 
+def test_of_an_avro_payload_only_the_id_of_its_schema_is_stored() -> None:
+    encoded = base64.b64encode(b"\0\0\0\0\7" + b"\x06737" + VISA.encode()).decode()
+    assert base64.b64decode(DataMask().record({"payload_base64": encoded})["payload_base64"]) == b"\0\0\0\0\7"
+
+
 def test_a_payload_keeps_its_length_and_what_is_no_text_in_it() -> None:
     for payload in (
         b"\xff\xfe 4111111111111111",

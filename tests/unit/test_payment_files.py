@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from fraudstream.cli.models import inspect
 from fraudstream.errors import BrokenRow, DataError, FraudstreamError, LabelError, SettingsError
 from fraudstream.model.training.inspection import Role, inspect_source
+from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.label import profile
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -120,6 +121,7 @@ def test_a_separator_of_unclear_meaning_is_warned_about(tmp_path: Path) -> None:
         ("%Y/%m/%d %H:%M", "year, month, day"),
         ("%m-%d-%Y %I:%M:%S %p", "month, day, year"),
         ("'%Y-%m-%d %H:%M:%S'", "year, month, day"),
+        (" %Y-%m-%d %H:%M:%S", "year, month, day"),
         ("%Y-%m-%d %H:%M:%S UTC", "year, month, day"),
     ],
 )
@@ -131,6 +133,31 @@ def test_dates_are_read_in_the_only_order_that_fits(tmp_path: Path, form: str, n
     assert not data.time.is_file_order
     assert [data.time.format(value) for value in data.time.values[:3]] == [str(at(row)) for row in rows[:3]]
     assert note in source.notes["when"]
+
+
+@pytest.mark.parametrize(
+    ("odd", "message"), [("0000-00-00", "neither a number nor a date"), ("", "lacks a date in 1 of")]
+)
+def test_a_date_that_keeps_a_column_from_being_the_time_is_named(tmp_path: Path, odd: str, message: str) -> None:
+    dates = [odd, *(f"{at(row):%Y-%m-%d %H:%M:%S}" for row in range(1, ROWS))]
+    data = profile(read(payments(tmp_path / "a.csv", ["1.5"], dates)))
+    assert data.time is None
+    assert message in data.warnings[0]
+
+
+def test_a_birthday_in_parts_is_not_the_time(tmp_path: Path) -> None:
+    rows = [
+        f"{row},{1950 + row % 40},{1 + row % 12},{1 + row % 28},{row % 9}.5,{int(row % 9 == 0)}" for row in range(90)
+    ]
+    path = write(tmp_path / "a.csv", "step,birth_year,birth_month,birth_day,amount,is_fraud", rows)
+    time = profile(read(path)).time
+    assert time is not None
+    assert time.column == "step"
+
+
+def test_points_that_others_columns_make_thousands_are_warned_about(tmp_path: Path) -> None:
+    rows = [f'"{row},5",{row}.250,{int(row % 9 == 0)}' for row in range(1, 90)]
+    assert "were read as thousands" in read(write(tmp_path / "a.csv", "amount,rate,is_fraud", rows)).warnings[0]
 
 
 def test_dates_of_several_possible_orders_order_nothing_until_a_user_says_how(tmp_path: Path) -> None:
@@ -312,6 +339,31 @@ def test_frauds_listed_by_id_are_the_label_with_their_delay(tmp_path: Path) -> N
 def test_a_list_with_a_label_of_its_own_gives_its_frauds_alone(tmp_path: Path) -> None:
     rows = [f"{row},{'yes' if row % 3 else 'no'}" for row in range(110, 120)]
     assert profile(Listed(tmp_path).read("id,fraud", rows)).frauds == 7
+
+
+@pytest.mark.parametrize(
+    ("rows", "frauds"),
+    [(["110,1", "111,"], None), (["110,0", "111,0"], None), (["110,yes", "111,no", "112,later"], None), (["110,1"], 1)],
+)
+def test_a_list_whose_own_label_is_odd_is_refused(tmp_path: Path, rows: list[str], frauds: int | None) -> None:
+    if frauds is not None:
+        assert profile(Listed(tmp_path).read("id,fraud", rows)).frauds == frauds
+        return
+    with pytest.raises(LabelError):
+        Listed(tmp_path).read("id,fraud", rows)
+
+
+def test_of_several_reports_of_a_payment_the_first_counts(tmp_path: Path) -> None:
+    rows = [f"{row},{at(row) + timedelta(days=days):%Y-%m-%d %H:%M}" for row in (110, 120) for days in (2, 9)]
+    assert profile(Listed(tmp_path).read("id,reported_at", rows)).label_delay == 2 * 86_400
+
+
+def test_reports_too_late_for_an_evaluation_are_said_and_left_out_of_the_split(tmp_path: Path) -> None:
+    rows = [f"{row},{at(row) + timedelta(days=90):%Y-%m-%d %H:%M}" for row in range(101, 200, 3)]
+    plan = plan_training(Listed(tmp_path).read("id,reported_at", rows), TrainingSettings())
+    assert plan.split.record.test is not None
+    assert plan.settings.label_delay_seconds == 90 * 86_400
+    assert "90 days after the payment" in plan.split.warnings[0]
 
 
 def test_ids_of_no_payment_and_columns_that_are_not_there_are_errors(tmp_path: Path) -> None:

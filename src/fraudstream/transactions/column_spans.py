@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import islice
 
 import orjson
 
@@ -46,10 +46,10 @@ class ChangingSource:
         rows, columns, numeric = self.source.rows(start), self.source.columns, self.source.numeric
         begins, ends = self.spans.begins, self.spans.ends
         changes = sorted({change for change in (*begins.values(), *ends.values()) if change > start})
-        for first, end in pairwise([start, *changes, None]):
+        for first, end in zip([start, *changes], [*changes, None], strict=True):
             sent = [at for at, name in enumerate(columns) if begins.get(name, 0) <= first < ends.get(name, math.inf)]
             encode = encoder([columns[at] for at in sent], [numeric[at] for at in sent])
-            for row in islice(rows, end and end - first):
+            for row in islice(rows, None if end is None else end - first):
                 yield encode([row[at] for at in sent])
 
 

@@ -113,6 +113,7 @@ def encoding_of(path: Path, named: str | None) -> str:
     """Return the codec to read a text file with; raises SettingsError if `named` is none."""
     try:
         if named is not None and codecs.lookup(named).name != "utf-8":
+            "".encode(named)  # a LookupError for what encodes no text, as base64
             return codecs.lookup(named).name
     except LookupError as e:
         remedy = "name one that Python knows, as in cp1252, latin-1 or utf-16"

@@ -10,7 +10,7 @@ from typing import Final
 
 import orjson
 
-from fraudstream.transactions.amounts import MISSING_MARKS, NO_NUMBER, is_json_number, parse_number
+from fraudstream.transactions.amounts import MISSING_MARKS, NO_NUMBER, is_amount, is_json_number, parse_number
 from fraudstream.transactions.notation import (
     BLANKS,
     LONGEST_TEXT,
@@ -20,7 +20,7 @@ from fraudstream.transactions.notation import (
     match_number,
 )
 from fraudstream.transactions.reading_options import DateOrder, Decimal, ReadingOptions
-from fraudstream.transactions.times import seconds_of_dates
+from fraudstream.transactions.times import may_be_time, seconds_of_dates
 
 _NOT_THOUSANDS: Final = re.compile(r"[0-9]{4}\.|\b0\.|\.(?![0-9]{3}(?:,|$))|[eE]")
 """In plain numbers that are joined with commas: a point that separates no thousands."""
@@ -85,7 +85,7 @@ class FormatReader:
         self._has_leading_zeros = False
         self._decimals, self._orders = set(Decimal), set(DateOrder)
         self._marks: dict[str, None] = {}
-        self._shape = ""
+        self._shape = self._misfit = ""
 
     def read(self, cells: Sequence[str]) -> None:
         """Read the next cells."""
@@ -110,6 +110,7 @@ class FormatReader:
                 self._dates += times
             else:
                 self._texts += times
+                self._misfit = self._misfit or text
 
     @property
     def is_number(self) -> bool:
@@ -121,21 +122,29 @@ class FormatReader:
         """The decimal separator of its numbers, if they can be read with one alone."""
         return next(iter(self._decimals)) if self.is_number and len(self._decimals) == 1 else None
 
-    def format(self, decimal: Decimal | None, fallback: Decimal, date_order: DateOrder | None) -> ColumnFormat:
+    def format(self, of_others: Decimal | None, fallback: Decimal, options: ReadingOptions) -> ColumnFormat:
         """Return the format, once every cell was read.
 
-        `decimal` is that of the file or of the user, `fallback` a guess; `date_order` is the user's.
+        `of_others` is the decimal separator of the columns that leave no doubt, `fallback` a guess.
         """
         marks = ", ".join(repr(mark) for mark in self._marks if mark)
         missing = (f"missing: {marks}",) if marks else ()
         without_marks = partial(_canonical, form=None) if self._marks else None
         others = self._plain + self._numbers + self._texts
         if self.is_number:
-            form = self._number_format(self.only_decimal or decimal, fallback)
+            form = self._number_format(self.only_decimal or options.decimal or of_others, fallback)
+            if form.decimal is Decimal.COMMA and "." in self._separators and not (self.only_decimal or options.decimal):
+                warning = (
+                    f"the points in column {self.name!r} were read as thousands: other columns have decimal commas"
+                )
+                form = replace(form, warning=f"{warning}; --decimal point reads them the other way")
         elif self._dates and not others:
-            form = self._date_format(date_order)
+            form = self._date_format(options.date_order)
         else:
             form = ColumnFormat(ColumnKind.TEXT if self._dates or others else ColumnKind.EMPTY)
+            if self._misfit and (self._dates > self._texts or is_amount(self.name) or may_be_time(self.name)):
+                what = f"{self._misfit[:40]!r} is neither a number nor a date that can be read"
+                form = replace(form, warning=f"column {self.name!r} was read as text: {what}")
         return replace(form, canonical=form.canonical or without_marks, notes=(*form.notes, *missing))
 
     def _number_format(self, chosen: Decimal | None, fallback: Decimal) -> ColumnFormat:
@@ -181,7 +190,7 @@ class FormatReader:
             return ColumnFormat(warning=warning, notes=("dates of an unclear order",), has_ambiguous_dates=True)
         if self._is_iso:
             return ColumnFormat(ColumnKind.DATE)
-        order = orders.pop()
+        (order,) = orders
         canonical = partial(_canonical, form=order)
         return ColumnFormat(ColumnKind.DATE, date_order=order, canonical=canonical, notes=(_ORDER_NAMES[order],))
 
@@ -228,10 +237,9 @@ class FormatReader:
         fits = {order for order in DateOrder if canonical_date(text, order) is not None}
         if not fits:
             return False
-        if is_iso_date(cell):
+        if is_iso_date(text):
             fits = {DateOrder.YMD}
-        else:
-            self._is_iso = False
+        self._is_iso = self._is_iso and is_iso_date(cell) is not None
         self._orders &= fits
         return True
 
@@ -249,6 +257,6 @@ def _canonical(cell: str, form: Decimal | DateOrder | None) -> str:
 def decide(readers: Sequence[FormatReader], is_semicolon: bool, options: ReadingOptions) -> dict[str, ColumnFormat]:
     """Return the formats of the columns; the clear ones among them decide on what is unclear in the others."""
     decimals = {reader.only_decimal for reader in readers} - {None}
-    decimal = options.decimal or (decimals.pop() if len(decimals) == 1 else None)
+    decimal = decimals.pop() if len(decimals) == 1 else None
     fallback = Decimal.COMMA if is_semicolon else Decimal.POINT
-    return {reader.name: reader.format(decimal, fallback, options.date_order) for reader in readers}
+    return {reader.name: reader.format(decimal, fallback, options) for reader in readers}

@@ -17,7 +17,7 @@ from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, read_label
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.reading_options import DateOrder
-from fraudstream.transactions.times import TimeOrder, find_time, seconds_of_dates, words_of
+from fraudstream.transactions.times import OTHER_WORDS, TimeOrder, find_time, seconds_of_dates, words_of
 
 MOST_VALUES: Final = 1000
 """A text column with more distinct values is an identifier; its values are dropped unless a user includes it."""
@@ -90,6 +90,8 @@ class CsvProfile:
         source, warnings = self.source, []
         if self.time is None:
             unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
+            gaps = [each for each in self.columns if each.kind is ColumnKind.DATE and each.missing]
+            unclear += [f"column {each.name!r} lacks a date in {each.missing:,} of {self.rows:,} rows" for each in gaps]
             warnings += [f"figures are not split by time: {warning}" for warning in unclear]
         return [*warnings, *source.warnings]
 
@@ -251,6 +253,8 @@ def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:
         year, month, day, date, time, hour = (
             by_words.get((*before, part)) for part in ("year", "month", "day", "date", "time", "hour")
         )
+        if not OTHER_WORDS.isdisjoint(before):  # birth_year
+            continue
         if last == "year" and month and day:
             return tuple(filter(None, (year, month, day, time or hour)))
         if last == "date" and date and time:

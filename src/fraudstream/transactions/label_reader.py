@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import unicodedata
@@ -103,7 +102,8 @@ def read_label(
     """Return the label from the cells of its column.
 
     `where` describes the place of a row, or of the file, in an error message. With a `fraud_value` every other value is
-    legitimate, and so is an empty cell. More than half of the rows can be frauds only with it, or if `may_be_most`.
+    legitimate, and so is an empty cell. More than half of the rows can be frauds only with it, or if `may_be_most`,
+    which allows all of them.
 
     Raises LabelError if a cell is empty or has a third value, if there is only one class, if it is unclear which of the
     two values means fraud, or if more than half of the rows would be frauds and the user did not say so.
@@ -136,7 +136,7 @@ def read_label(
         if fraud not in spellings:
             raise error(f"never has the value of --fraud-value, but {_quoted(list(spellings.values())[:5])}")
     is_fraud = np.isin(cells.codes, [code for code, value in enumerate(values) if value == fraud])
-    if is_fraud.all():
+    if is_fraud.all() and not (may_be_most and (fraud_value is not None or _simplified(fraud) in _MEANS_FRAUD)):
         remedy = "use data with both legitimate and fraudulent rows"
         raise error(f"has one class only: every row is {spellings[fraud]!r}", remedy)
     legitimate = next((cell for value, cell in spellings.items() if value != fraud), "")
@@ -198,19 +198,25 @@ class FraudList:
     ) -> FraudList:
         """Read the list's cells by column; if it has a label column, only its frauds."""
         is_fraud: Sequence[bool] = [True] * len(cells[key])
-        with contextlib.suppress(LabelError):
+        try:
             label = list(cells)[find_label(list(cells), None, name)]
-            if len(set(cells[label])) > 1 and seconds_of_dates(cells[label]) is None:
-                code = {cell: code for code, cell in enumerate(filter(None, dict.fromkeys(cells[label])))}
-                codes = np.array([code.get(cell, -1) for cell in cells[label]], np.int32)
-                texts = Categories(tuple(code), codes)
-                is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
+        except LabelError:
+            label = ""
+        if label and seconds_of_dates(cells[label]) is None:
+            code = {cell: code for code, cell in enumerate(filter(None, dict.fromkeys(cells[label])))}
+            codes = np.array([code.get(cell, -1) for cell in cells[label]], np.int32)
+            texts = Categories(tuple(code), codes)
+            is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
         reported = [math.nan] * len(is_fraud)
         for column in cells:
             times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
-            reported = reported if times is None else times.tolist()
+            reported = reported if times is None or np.isnan(times).all() else times.tolist()
         listed = zip(cells[key], reported, is_fraud, strict=True)
-        return cls(name, fingerprint, key, {payment_id(cell): time for cell, time, is_one in listed if is_one and cell})
+        by_id: dict[str, float] = {}
+        for cell, time, is_one in listed:
+            if is_one and cell:  # of several reports the first counts
+                by_id[payment_id(cell)] = float(np.fmin(by_id.get(payment_id(cell), math.nan), time))
+        return cls(name, fingerprint, key, by_id)
 
     def reported_at(self, ids: Sequence[str]) -> NDArray[np.float64]:
         """Return when each payment was reported as fraud; NaN for the others."""

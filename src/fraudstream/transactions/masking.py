@@ -22,6 +22,8 @@ from fraudstream.transactions.wire import AlertField, DeadLetterField, EventFiel
 REMOVED: Final = "removed"
 """The member of a record that lists the removed members."""
 
+FRAME_BYTES: Final = 5
+"""Before an Avro record: a zero byte and the id of its schema."""
 PAYLOAD_BYTES: Final = 65_535
 """This much of a payload is masked and forwarded, more than the store keeps; the topic has all of it."""
 
@@ -218,6 +220,9 @@ class _Walk:
             payload = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             return self.text(encoded)
+        if len(payload) > FRAME_BYTES and payload[:1] == b"\0":
+            # Avro has no names by which a verification code is known: of the record only the schema's id is kept.
+            return base64.b64encode(payload[:FRAME_BYTES]).decode()
         text = payload[:PAYLOAD_BYTES].decode(errors="surrogateescape")
         masked = self.text(text)
         if masked is text and len(payload) <= PAYLOAD_BYTES:

@@ -53,6 +53,7 @@ def _objects(path: Path, encoding: str, on_broken: OnBroken) -> Iterator[tuple[i
             record: dict[str, str] = {}
             try:
                 _flatten(json.loads(content), "", record)
+                "".join((*record, *record.values())).encode()  # a UnicodeError, which is a ValueError, for half a pair
             except (ValueError, TypeError, AttributeError, RecursionError):  # no JSON, no object, or nested too deep
                 on_broken(BrokenRow("a line is not a JSON object", where=f"{path}:{line}", remedy=remedy), content)
             else:

@@ -64,7 +64,7 @@ _CLEAR_NAMES: Final = frozenset(
 )
 _WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt", "when"})
 # A part of a time does not order rows, and the time of another event orders them incorrectly.
-_OTHER_WORDS: Final = frozenset(
+OTHER_WORDS: Final = frozenset(
     {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
     | {"birth", "expiry", "expiration", "last", "first", "previous", "open", "account", "diff", "delta", "duration"}
     | {"opened", "opening", "signup", "registration", "joined", "issued", "issue", "activation"}
@@ -128,7 +128,7 @@ class TimeOrder:
 def may_be_time(name: str) -> bool:
     """Return whether a column of this name may be the time of a payment."""
     words = set(words_of(name))
-    return is_clearly_time(name) or (bool(_WORDS & words) and not _OTHER_WORDS & words)
+    return is_clearly_time(name) or (bool(_WORDS & words) and not OTHER_WORDS & words)
 
 
 def mentions_time(name: str) -> bool:
@@ -156,7 +156,7 @@ def find_time(
     candidates = []
     for name in columns:
         values = dates[name] if name in dates else numbers.get(name)
-        may_be_time_of_payment = may_be_time(name) or (name in dates and _OTHER_WORDS.isdisjoint(words_of(name)))
+        may_be_time_of_payment = may_be_time(name) or (name in dates and OTHER_WORDS.isdisjoint(words_of(name)))
         if values is None or not may_be_time_of_payment or np.isnan(values).any() or values.min() == values.max():
             continue
         candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))

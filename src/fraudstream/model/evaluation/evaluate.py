@@ -49,6 +49,9 @@ class ThresholdConstraints:
 NO_CONSTRAINTS: Final = ThresholdConstraints()
 
 
+_EVERY_ROW: Final = "; every row of it would be an alert: --review-cost and --max-alerts-per-day decide otherwise"
+
+
 def choose_threshold(
     chosen_on: ScoredPeriod,
     test: ScoredPeriod | None,
@@ -80,7 +83,8 @@ def choose_threshold(
     return (
         ThresholdChoice(
             threshold=row.threshold,
-            rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated),
+            rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated)
+            + (_EVERY_ROW if (expected.score >= row.threshold).all() else ""),
             review_cost=review_cost,
             review_cost_note="given" if constraints.review_cost is not None else thresholds.REVIEW_COST_NOTE,
             max_alerts_per_day=constraints.max_alerts_per_day,

@@ -191,7 +191,8 @@ def _number_named(name: Column, decimal: Decimal = Decimal.POINT) -> Column:
 def _json_numbers(inputs: _InputColumns) -> Column:
     """Parse the numbers under the names in the stream and then in training, if any has a decimal comma."""
     names = [*inputs.names, *inputs.own_names] if any(inputs.has_comma) else []
-    return reading.json_numbers(F.col(Projected.TEXT), names) if names else reading.doubles([])
+    text, strings = F.col(Projected.TEXT), F.col(Projected.STRINGS)
+    return reading.json_numbers(text, strings, names) if names else reading.doubles([])
 
 
 def _slow_number(inputs: _InputColumns, name: Column, own_name: Column, index: Column) -> Column:

@@ -1,6 +1,7 @@
 """Parses a transaction's JSON text and encodes its features as vector components."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from types import MappingProxyType
 from typing import Final
 
@@ -135,11 +136,25 @@ def parse_strings(text: Column, options: Mapping[str, str] = LENIENT_JSON) -> Co
     return F.map_from_entries(F.map_entries(strings))
 
 
-def json_numbers(text: Column, names: Sequence[str]) -> Column:
-    """Parse the text into an array of the numbers with these names; null for what is sent as text."""
+def json_numbers(text: Column, strings: Column, names: Sequence[str]) -> Column:
+    """Parse the text into an array of the numbers with these names; null for what is sent as text.
+
+    A dotted name is also that of a member of an object, whose text is in the map `strings`.
+    """
+
+    def number(row: Column, name: str) -> Column:
+        outer, *inner = name.split(".")
+        if not inner:
+            return row[name]
+        kind = T.StructType([T.StructField(inner[-1], T.DoubleType())])
+        for part in reversed(inner[:-1]):
+            kind = T.StructType([T.StructField(part, kind)])
+        nested = F.from_json(F.try_element_at(strings, F.lit(outer)), kind, dict(LENIENT_JSON))
+        return F.coalesce(row[name], reduce(lambda column, part: column[part], inner, nested))
+
     # A lambda, so that the plan contains the parse once and not once per name.
     rows = F.array(parse_row(_repaired(text), list(dict.fromkeys(names))))
-    return F.transform(rows, lambda row: F.array(*(_finite(row[name]) for name in names)))[0]
+    return F.transform(rows, lambda row: F.array(*(_finite(number(row, name)) for name in names)))[0]
 
 
 def _repaired(text: Column) -> Column:

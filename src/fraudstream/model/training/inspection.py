@@ -52,7 +52,7 @@ def inspect_source(source: DataSource, label: str | None) -> Object:
         choice = choose_features(data, is_train)
         features = {feature.name: feature.type.value for feature in choice.features}
         excluded = choice.excluded
-        warnings += [leak.message for leak in choice.leaks]
+        warnings += [*choice.warnings, *(leak.message for leak in choice.leaks)]
     except DataError as e:
         warnings.append(e.what)
     examples = _examples(source)

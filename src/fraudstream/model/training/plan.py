@@ -112,8 +112,10 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
     ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
     data = profile(source, label, included=selection.features, excluded=ignored)
     if settings.label_delay_seconds is None:
+        split = split_with_reports(data, data.label_delay or 0.0)
         settings = replace(settings, label_delay_seconds=data.label_delay or 0.0)
-    split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds or 0.0)
+    else:
+        split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds)
     choice = choose_features(data, split.is_train, selection, share)
     digest = model_digest(
         algorithms,
@@ -135,6 +137,20 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
         pyspark=version("pyspark"),
     )
     return TrainingPlan(source, data, split, choice, selection, algorithms, losses(data), settings, digest)
+
+
+def split_with_reports(data: CsvProfile, delay: float) -> Split:
+    """Split with the delay that the reports of frauds show; without it if they came too late for any evaluation."""
+    split = split_in_time(data.label.is_fraud, data.time, delay)
+    if not delay or (split.record.test is not None and split.record.validation is not None):
+        return split
+    warning = (
+        f"the frauds were reported up to {delay / 86_400:.0f} days after the payment, too late to be learned from "
+        "within this data: the periods are split as if every label were known at once, so the figures are too good; "
+        "--label-delay decides"
+    )
+    without = split_in_time(data.label.is_fraud, data.time)
+    return replace(without, warnings=(warning, *without.warnings))
 
 
 def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence[str], label: str) -> Selection:
