@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -14,7 +15,7 @@ from fraudstream.errors import NotANumber
 from fraudstream.transactions.amounts import is_missing, parse_number
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
-from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, read_label
+from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, payment_id, read_label
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.reading_options import DateOrder
 from fraudstream.transactions.times import TimeOrder, find_time, seconds_of_dates, words_of
@@ -53,7 +54,6 @@ class ColumnProfile:
     Attributes:
         missing: Rows without a value (empty; of numbers also NaN, null, not finite).
         values: By row, NaN if missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
-        is_non_decreasing: Whether its numbers never decrease from one row of the file to the next.
         categories: The values of a text column; None for the other kinds and if there are more than 1,000.
     """
 
@@ -61,8 +61,12 @@ class ColumnProfile:
     kind: ColumnKind
     missing: int
     values: NDArray[np.float64]
-    is_non_decreasing: bool
     categories: Categories | None = None
+
+    @cached_property
+    def is_non_decreasing(self) -> bool:
+        """Whether its numbers never decrease from one row of the file to the next; false if one is missing."""
+        return len(self.values) > 0 and bool((np.diff(self.values) >= 0).all())
 
 
 @dataclass(frozen=True)
@@ -87,11 +91,9 @@ class CsvProfile:
     @property
     def warnings(self) -> list[str]:
         """What affects the figures or may have been read wrongly, the most important first."""
-        source, warnings = self.source, []
-        if self.time is None:
-            unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
-            warnings += [f"figures are not split by time: {warning}" for warning in unclear]
-        return [*warnings, *source.warnings]
+        unclear = [form.warning for form in self.source.formats.values() if form.has_ambiguous_dates]
+        warnings = [f"figures are not split by time: {warning}" for warning in unclear if self.time is None]
+        return [*warnings, *self.source.warnings]
 
 
 class ColumnReader:
@@ -131,13 +133,10 @@ class ColumnReader:
         Raises NotANumber if a few texts are in a numeric column that is not excluded.
         """
         if self._form.kind is ColumnKind.EMPTY:
-            return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING, is_non_decreasing=False)
+            return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING)
         if self._blocks:
             values = np.concatenate(self._blocks)
-            # A comparison with NaN is false: a column with a missing value does not count as non-decreasing.
-            is_non_decreasing = bool((np.diff(values) >= 0).all())
-            missing = int(np.isnan(values).sum())
-            return ColumnProfile(self.name, self._form.kind, missing, values, is_non_decreasing)
+            return ColumnProfile(self.name, self._form.kind, int(np.isnan(values).sum()), values)
         categories = None if self._codes is None else Categories(tuple(self._codes), np.concatenate(self._code_blocks))
         if self._first_text is not None and not self._is_excluded and not _is_code(categories):
             row, text = self._first_text
@@ -146,7 +145,7 @@ class ColumnReader:
                 where=where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
-        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, False, categories)
+        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, categories)
 
     def _read_texts(self, cells: Sequence[str]) -> None:
         self._missing += cells.count("")
@@ -222,16 +221,16 @@ def profile(
         if parts:
             moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
         if frauds is not None:
-            reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
+            ids = map(payment_id, cells_by_column[names.index(frauds.key)])
+            reported.append(np.array([frauds.reported.get(each, np.nan) for each in ids]))
     columns = [reader.column(source.where) for reader in readers]
     labels = Label("", "", "", np.zeros(source.row_count, np.bool_))
     if label_index is not None and (texts := columns[label_index].categories) is not None:
         fraud_value = None if frauds else source.options.fraud_value
         labels = read_label(names[label_index], texts, source.where, fraud_value)
-        columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
-    numbers = {column.name: column.values for column in columns if column.kind is ColumnKind.NUMBER}
-    dates = {column.name: column.values for column in columns if column.kind is ColumnKind.DATE}
-    time = find_time(numbers, dates, names)
+        columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, _NOTHING)
+    ordered = [column for column in columns if column.kind in (ColumnKind.NUMBER, ColumnKind.DATE)]
+    time = find_time({column.name: (column.values, column.kind is ColumnKind.DATE) for column in ordered})
     if parts and (time is None or time.seconds is None or time.column in parts):
         values = np.concatenate(moments)
         if not np.isnan(values).any() and np.ptp(values):

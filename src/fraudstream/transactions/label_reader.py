@@ -212,10 +212,6 @@ class FraudList:
         listed = zip(cells[key], reported, is_fraud, strict=True)
         return cls(name, fingerprint, key, {payment_id(cell): time for cell, time, is_one in listed if is_one and cell})
 
-    def reported_at(self, ids: Sequence[str]) -> NDArray[np.float64]:
-        """Return when each payment was reported as fraud; NaN for the others."""
-        return np.array([self.reported.get(payment_id(cell), np.nan) for cell in ids])
-
     def warning(self, ids: Set[str]) -> str:
         """Describe the listed ids that are none of the payments' `ids`; raises DataError if none is one."""
         missing = [each for each in self.reported if each not in ids]
