@@ -168,11 +168,9 @@ def _canonical(cell: str) -> str:
 def _index_of_fraud(values: Sequence[str]) -> int | None:
     """Return which of the two values means fraud: by its name, else the greater of two numbers."""
     names = [_simplified(value) if parse_number(value) is None else value for value in values]
-    for fraud in (0, 1):
-        if names[fraud] in _MEANS_FRAUD and names[1 - fraud] in _MEANS_LEGITIMATE:
-            return fraud
-    for fraud in (0, 1):
-        if names[fraud] in _NAMES_FRAUD and names[1 - fraud] not in _MEANS_FRAUD:
+    for fraud, other in ((0, names[1]), (1, names[0])):
+        is_opposite = names[fraud] in _MEANS_FRAUD and other in _MEANS_LEGITIMATE
+        if is_opposite or (names[fraud] in _NAMES_FRAUD and other not in _MEANS_FRAUD):
             return fraud
     first, second = (parse_number(value) for value in values)
     return None if first is None or second is None else int(first <= second)

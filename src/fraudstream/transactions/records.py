@@ -1,7 +1,7 @@
 """Reads JSON Lines and Parquet files as rows of text, with nested names dotted."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,13 +35,12 @@ def open_json_lines(path: Path, options: ReadingOptions) -> RawFile:
     names = tuple(dict.fromkeys(name for _, record in objects for name in record))
     if not names:
         raise EmptyData("the file has no JSON object with a member", where=str(path), remedy="use a file with rows")
-    dialect = ", ".join(filter(None, [JSON_LINES, compression(path)]))
-    return RawFile(path, names, dialect, partial(_json_rows, path, encoding, names))
 
+    def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        for line, record in _objects(path, encoding, on_broken):
+            yield line, [record.get(name, "") for name in names]
 
-def _json_rows(path: Path, encoding: str, names: Sequence[str], on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
-    for line, record in _objects(path, encoding, on_broken):
-        yield line, [record.get(name, "") for name in names]
+    return RawFile(path, names, ", ".join(filter(None, [JSON_LINES, compression(path)])), rows)
 
 
 def _objects(path: Path, encoding: str, on_broken: OnBroken) -> Iterator[tuple[int, dict[str, str]]]:
