@@ -73,7 +73,8 @@ class ColumnProfile:
 class CsvProfile:
     """The columns of a file, in file order; `time` orders the rows, None if they are in file order.
 
-    `label_delay` is how many seconds after the payment nearly all frauds were reported, if the labels say it.
+    `label_delay` is how many seconds after the payment nearly all frauds were reported, if the labels say it;
+    `warnings` are what affects the figures or may have been read wrongly, the most important first.
     """
 
     source: DataSource
@@ -81,19 +82,13 @@ class CsvProfile:
     label: Label
     columns: tuple[ColumnProfile, ...]
     time: TimeOrder | None
-    label_delay: float | None = None
+    warnings: Sequence[str]
+    label_delay: float | None
 
     @property
     def frauds(self) -> int:
         """Number of rows labelled as fraud."""
         return int(self.label.is_fraud.sum())
-
-    @property
-    def warnings(self) -> list[str]:
-        """What affects the figures or may have been read wrongly, the most important first."""
-        unclear = [form.warning for form in self.source.formats.values() if form.has_ambiguous_dates]
-        warnings = [f"figures are not split by time: {warning}" for warning in unclear if self.time is None]
-        return [*warnings, *self.source.warnings]
 
 
 class ColumnReader:
@@ -201,6 +196,7 @@ def profile(
         LabelError: No label column, a label that is not binary, or one class only.
         NotANumber: A text is in a column with mostly numbers.
         BrokenRow: A row cannot be read.
+        DataError: None of the frauds that are listed apart is among the rows.
     """
     names, frauds = source.columns, source.fraud_list
     name = LABEL_COLUMN if frauds and label is None else label
@@ -213,6 +209,7 @@ def profile(
     if label_index is not None:
         readers[label_index] = ColumnReader(names[label_index], ColumnFormat(), is_included=True)
     reported, moments = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    matched: set[str] = set()
     remaining = source.rows()
     while block := list(islice(remaining, BLOCK_ROWS)):
         cells_by_column = list(zip(*block, strict=True))
@@ -221,8 +218,11 @@ def profile(
         if parts:
             moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
         if frauds is not None:
-            ids = map(payment_id, cells_by_column[names.index(frauds.key)])
+            ids = [payment_id(cell) for cell in cells_by_column[names.index(frauds.key)]]
+            matched |= frauds.reported.keys() & ids
             reported.append(np.array([frauds.reported.get(each, np.nan) for each in ids]))
+    # First, before the label seems to have one class as no id fits.
+    warnings = list(source.warnings) if frauds is None else [*frauds.warnings(matched), *source.warnings]
     columns = [reader.column(source.where) for reader in readers]
     labels = Label("", "", "", np.zeros(source.row_count, np.bool_))
     if label_index is not None and (texts := columns[label_index].categories) is not None:
@@ -235,12 +235,15 @@ def profile(
         values = np.concatenate(moments)
         if not np.isnan(values).any() and np.ptp(values):
             time = TimeOrder(", ".join(parts), values, True, bool((np.diff(values) >= 0).all()), parts)
+    if time is None:
+        unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
+        warnings = [*(f"figures are not split by time: {warning}" for warning in unclear), *warnings]
     delay = None
     if reported and time is not None and time.seconds is not None:
         delays = np.concatenate(reported) - time.seconds
         if not np.isnan(delays).all():
             delay = max(float(np.nanquantile(delays, NEARLY_ALL)), 0.0)
-    return CsvProfile(source, source.row_count, labels, tuple(columns), time, delay)
+    return CsvProfile(source, source.row_count, labels, tuple(columns), time, warnings, delay)
 
 
 def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:

@@ -210,16 +210,16 @@ class FraudList:
         listed = zip(cells[key], reported, is_fraud, strict=True)
         return cls(name, fingerprint, key, {payment_id(cell): time for cell, time, is_one in listed if is_one and cell})
 
-    def warning(self, ids: Set[str]) -> str:
+    def warnings(self, ids: Set[str]) -> list[str]:
         """Describe the listed ids that are none of the payments' `ids`; raises DataError if none is one."""
         missing = [each for each in self.reported if each not in ids]
-        if not missing:
-            return ""
         total = len(self.reported)
+        if not missing:
+            return []
         what = f"{len(missing):,} of the {total:,} ids in {self.name} belong to no payment, as {missing[0]!r}"
         if len(missing) == total:
             raise DataError(what, where=f"--label-key {self.key}", remedy=LABEL_KEY_REMEDY)
-        return what
+        return [what]
 
 
 def payment_id(cell: str) -> str:
