@@ -115,14 +115,14 @@ def test_a_separator_of_unclear_meaning_is_warned_about(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "note"),
     [
-        ("%d/%m/%Y %H:%M", "day, month, year"),
-        ("%m/%d/%y %H:%M", "month, day, year"),
-        ("%d.%m.%Y %H:%M:%S", "day, month, year"),
-        ("%Y/%m/%d %H:%M", "year, month, day"),
-        ("%m-%d-%Y %I:%M:%S %p", "month, day, year"),
-        ("'%Y-%m-%d %H:%M:%S'", "year, month, day"),
-        (" %Y-%m-%d %H:%M:%S", "year, month, day"),
-        ("%Y-%m-%d %H:%M:%S UTC", "year, month, day"),
+        ("%d/%m/%Y %H:%M", "date order dmy"),
+        ("%m/%d/%y %H:%M", "date order mdy"),
+        ("%d.%m.%Y %H:%M:%S", "date order dmy"),
+        ("%Y/%m/%d %H:%M", "date order ymd"),
+        ("%m-%d-%Y %I:%M:%S %p", "date order mdy"),
+        ("'%Y-%m-%d %H:%M:%S'", "date order ymd"),
+        (" %Y-%m-%d %H:%M:%S", "date order ymd"),
+        ("%Y-%m-%d %H:%M:%S UTC", "date order ymd"),
     ],
 )
 def test_dates_are_read_in_the_only_order_that_fits(tmp_path: Path, form: str, note: str) -> None:
@@ -136,7 +136,7 @@ def test_dates_are_read_in_the_only_order_that_fits(tmp_path: Path, form: str, n
 
 
 @pytest.mark.parametrize(
-    ("odd", "message"), [("0000-00-00", "neither a number nor a date"), ("", "lacks a date in 1 of")]
+    ("odd", "message"), [("0000-00-00", "neither a number nor a date"), ("", "lacks a date in 1 rows")]
 )
 def test_a_date_that_keeps_a_column_from_being_the_time_is_named(tmp_path: Path, odd: str, message: str) -> None:
     dates = [odd, *(f"{at(row):%Y-%m-%d %H:%M:%S}" for row in range(1, ROWS))]
@@ -446,8 +446,8 @@ EXPECTED: dict[tuple[str, ...], str] = {
     ("thousands_separators.csv",): "as in 9,999.99",
     ("currency_signs.csv",): "as in $9,999.99",
     ("accounting_negatives.csv",): "as in (",
-    ("day_month_unsorted.csv",): "day, month, year",
-    ("month_day_short_year_unsorted.csv",): "month, day, year",
+    ("day_month_unsorted.csv",): "date order dmy",
+    ("month_day_short_year_unsorted.csv",): "date order mdy",
     ("ambiguous_dates.csv",): "figures are not split by time",
     ("date_in_parts.csv",): "'Year, Month, Day, Time'",
     ("inverted_label.csv",): "--fraud-value 0",

@@ -91,7 +91,6 @@ _FLAGS: Final[Mapping[str, Mapping[str, Any]]] = {
     "skip_broken": {"is_flag": False, "flag_value": "", "metavar": "[FILE]"},
     "labels": {"type": PATH},
 }
-_NAMES: Final = {"has_header": "--header/--no-header"}
 
 
 def reading(*, required: bool = True) -> Callable[[Function], Function]:
@@ -105,7 +104,7 @@ def reading(*, required: bool = True) -> Callable[[Function], Function]:
 
         decorated: Any = command
         for name, field in reversed(ReadingOptions.model_fields.items()):
-            flag = _NAMES.get(name, f"--{name.replace('_', '-')}")
+            flag = "--header/--no-header" if name == "has_header" else f"--{name.replace('_', '-')}"
             settings = {"default": None, "help": field.description, **_FLAGS.get(name, {})}
             decorated = click.option(flag, name, **settings)(decorated)
         return cast(Function, _data_files(required=required)(decorated))

@@ -2,10 +2,11 @@
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 
 import orjson
 
@@ -46,10 +47,10 @@ class ChangingSource:
         rows, columns, numeric = self.source.rows(start), self.source.columns, self.source.numeric
         begins, ends = self.spans.begins, self.spans.ends
         changes = sorted({change for change in (*begins.values(), *ends.values()) if change > start})
-        for first, end in zip([start, *changes], [*changes, None], strict=True):
+        for first, end in pairwise([start, *changes, sys.maxsize]):
             sent = [at for at, name in enumerate(columns) if begins.get(name, 0) <= first < ends.get(name, math.inf)]
             encode = encoder([columns[at] for at in sent], [numeric[at] for at in sent])
-            for row in islice(rows, None if end is None else end - first):
+            for row in islice(rows, end - first):
                 yield encode([row[at] for at in sent])
 
 

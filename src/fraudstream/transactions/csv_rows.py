@@ -107,10 +107,9 @@ def open_csv_file(path: Path, options: ReadingOptions) -> RawFile:
     if options.has_header is False:
         width = Counter(map(len, rows)).most_common(1)[0][0]
         header = [f"c{number}" for number in range(1, width + 1)]
-    elif options.has_header is None and _is_data(header):
-        example = next(cell for cell in header if parse_number(cell) is not None or is_date(cell))
+    elif options.has_header is None and (cell := _data_cell(header)) is not None:
         raise DataError(
-            f"there seems to be no header: the first row holds {example[:40]!r}",
+            f"there seems to be no header: the first row holds {cell[:40]!r}",
             where=f"{path}:{options.skip_rows + 1}",
             remedy="--no-header names the columns c1, c2, ...; --header takes the first row as their names",
         )
@@ -130,10 +129,11 @@ def _agreement(rows: Sequence[Sequence[str]]) -> tuple[int, int]:
     return (sum(len(row) == width for row in rows), width) if width > 1 else (0, width)
 
 
-def _is_data(header: Sequence[str]) -> bool:
-    """Return whether it has a date or a fraction, or is half of whole numbers that do not count up as pandas' do."""
-    numbers = [number for cell in header if (number := parse_number(cell)) is not None]
-    if any(is_date(cell) for cell in header) or not all(number.is_integer() for number in numbers):
-        return True
-    counts_up = all(after == before + 1 for before, after in pairwise(numbers))
-    return 2 * len(numbers) >= len(header) and not counts_up
+def _data_cell(header: Sequence[str]) -> str | None:
+    """Return a date, a fraction, or a whole number if half of the cells are ones that do not count up as pandas' do."""
+    numbers = {at: number for at, cell in enumerate(header) if (number := parse_number(cell)) is not None}
+    for at, cell in enumerate(header):
+        if is_date(cell) or not numbers.get(at, 0.0).is_integer():
+            return cell
+    counts_up = all(after == before + 1 for before, after in pairwise(numbers.values()))
+    return header[min(numbers)] if 2 * len(numbers) >= len(header) and not counts_up else None

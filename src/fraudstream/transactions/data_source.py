@@ -155,25 +155,21 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
         SettingsError: An option does not fit.
     """
     paths = (paths,) if isinstance(paths, Path) else tuple(paths)
+    if not paths:
+        raise DataNotFound("no file was named", where="--data", remedy="name a file or a folder with --data")
     if options.skip_broken == NAMED_AFTER_DATA:
         name = f"{paths[0].name.partition('.')[0]}.broken.csv"
         options = options.model_copy(update={"skip_broken": Path(name)})
     files = tuple(_open_file(path, options) for path in data_files(paths))
-    if not files:
-        raise DataNotFound("no file was named", where="--data", remedy="name a file or a folder with --data")
     columns = _common_columns(files)
     frauds = None if options.labels is None else _open_labels(options.labels, columns, options)
     readers = [FormatReader(name) for name in columns]
-    ids: set[str] = set()
     broken: list[tuple[BrokenRow, str]] = []
     row_count = 0
     rows = _raw_rows(files, columns, refuse if options.skip_broken is None else lambda *row: broken.append(row))
     while block := list(islice(rows, BLOCK_ROWS)):
-        cells_by_column = list(zip(*block, strict=True))
-        for reader, cells in zip(readers, cells_by_column, strict=True):
+        for reader, cells in zip(readers, zip(*block, strict=True), strict=True):
             reader.read(cells)
-        if frauds is not None:
-            ids |= frauds.reported.keys() & set(map(payment_id, cells_by_column[columns.index(frauds.key)]))
         row_count += len(block)
     if not row_count:
         raise EmptyData("the file has a header and no row", where=str(files[0].path), remedy="use a file with rows")
@@ -186,7 +182,6 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
     warnings += [each.warning for each in formats.values() if each.warning and not each.has_ambiguous_dates]
     if frauds is not None:
         formats[LABEL_COLUMN] = ColumnFormat(ColumnKind.NUMBER, is_numeric=True)
-        warnings += filter(None, [frauds.warning(ids)])
     return DataSource(paths, files, options, formats, row_count, warnings, frauds)
 
 

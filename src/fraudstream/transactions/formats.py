@@ -28,11 +28,6 @@ _SPREADSHEET_ID: Final = re.compile(r"[0-9][.,][0-9]++[eE]\+?1[1-9]").fullmatch
 _LEADING_ZERO: Final = re.compile(r"0[0-9]++").fullmatch
 _MOST_MISFITS: Final = 100
 _NUMBERS_ONLY: Final = frozenset({int, float})
-_ORDER_NAMES: Final = {
-    DateOrder.DMY: "day, month, year",
-    DateOrder.MDY: "month, day, year",
-    DateOrder.YMD: "year, month, day",
-}
 
 
 class ColumnKind(StrEnum):
@@ -192,7 +187,7 @@ class FormatReader:
             return ColumnFormat(ColumnKind.DATE)
         (order,) = orders
         canonical = partial(_canonical, form=order)
-        return ColumnFormat(ColumnKind.DATE, date_order=order, canonical=canonical, notes=(_ORDER_NAMES[order],))
+        return ColumnFormat(ColumnKind.DATE, date_order=order, canonical=canonical, notes=(f"date order {order}",))
 
     def _read_plain_numbers(self, cells: Sequence[str]) -> bool:
         joined = ",".join(cells)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Final
 
@@ -14,7 +15,7 @@ from fraudstream.errors import NotANumber
 from fraudstream.transactions.amounts import is_missing, parse_number
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
-from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, read_label
+from fraudstream.transactions.label_reader import LABEL_COLUMN, Categories, Label, find_label, payment_id, read_label
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.reading_options import DateOrder
 from fraudstream.transactions.times import OTHER_WORDS, TimeOrder, find_time, seconds_of_dates, words_of
@@ -53,7 +54,6 @@ class ColumnProfile:
     Attributes:
         missing: Rows without a value (empty; of numbers also NaN, null, not finite).
         values: By row, NaN if missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
-        is_non_decreasing: Whether its numbers never decrease from one row of the file to the next.
         categories: The values of a text column; None for the other kinds and if there are more than 1,000.
     """
 
@@ -61,15 +61,20 @@ class ColumnProfile:
     kind: ColumnKind
     missing: int
     values: NDArray[np.float64]
-    is_non_decreasing: bool
     categories: Categories | None = None
+
+    @cached_property
+    def is_non_decreasing(self) -> bool:
+        """Whether its numbers never decrease from one row of the file to the next; false if one is missing."""
+        return len(self.values) > 0 and bool((np.diff(self.values) >= 0).all())
 
 
 @dataclass(frozen=True)
 class CsvProfile:
     """The columns of a file, in file order; `time` orders the rows, None if they are in file order.
 
-    `label_delay` is how many seconds after the payment nearly all frauds were reported, if the labels say it.
+    `label_delay` is how many seconds after the payment nearly all frauds were reported, if the labels say it;
+    `warnings` are what affects the figures or may have been read wrongly, the most important first.
     """
 
     source: DataSource
@@ -77,23 +82,13 @@ class CsvProfile:
     label: Label
     columns: tuple[ColumnProfile, ...]
     time: TimeOrder | None
-    label_delay: float | None = None
+    warnings: Sequence[str]
+    label_delay: float | None
 
     @property
     def frauds(self) -> int:
         """Number of rows labelled as fraud."""
         return int(self.label.is_fraud.sum())
-
-    @property
-    def warnings(self) -> list[str]:
-        """What affects the figures or may have been read wrongly, the most important first."""
-        source, warnings = self.source, []
-        if self.time is None:
-            unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
-            gaps = [each for each in self.columns if each.kind is ColumnKind.DATE and each.missing]
-            unclear += [f"column {each.name!r} lacks a date in {each.missing:,} of {self.rows:,} rows" for each in gaps]
-            warnings += [f"figures are not split by time: {warning}" for warning in unclear]
-        return [*warnings, *source.warnings]
 
 
 class ColumnReader:
@@ -133,13 +128,10 @@ class ColumnReader:
         Raises NotANumber if a few texts are in a numeric column that is not excluded.
         """
         if self._form.kind is ColumnKind.EMPTY:
-            return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING, is_non_decreasing=False)
+            return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING)
         if self._blocks:
             values = np.concatenate(self._blocks)
-            # A comparison with NaN is false: a column with a missing value does not count as non-decreasing.
-            is_non_decreasing = bool((np.diff(values) >= 0).all())
-            missing = int(np.isnan(values).sum())
-            return ColumnProfile(self.name, self._form.kind, missing, values, is_non_decreasing)
+            return ColumnProfile(self.name, self._form.kind, int(np.isnan(values).sum()), values)
         categories = None if self._codes is None else Categories(tuple(self._codes), np.concatenate(self._code_blocks))
         if self._first_text is not None and not self._is_excluded and not _is_code(categories):
             row, text = self._first_text
@@ -148,7 +140,7 @@ class ColumnReader:
                 where=where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
-        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, False, categories)
+        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, categories)
 
     def _read_texts(self, cells: Sequence[str]) -> None:
         self._missing += cells.count("")
@@ -204,6 +196,7 @@ def profile(
         LabelError: No label column, a label that is not binary, or one class only.
         NotANumber: A text is in a column with mostly numbers.
         BrokenRow: A row cannot be read.
+        DataError: None of the frauds that are listed apart is among the rows.
     """
     names, frauds = source.columns, source.fraud_list
     name = LABEL_COLUMN if frauds and label is None else label
@@ -216,6 +209,7 @@ def profile(
     if label_index is not None:
         readers[label_index] = ColumnReader(names[label_index], ColumnFormat(), is_included=True)
     reported, moments = list[NDArray[np.float64]](), list[NDArray[np.float64]]()
+    matched: set[str] = set()
     remaining = source.rows()
     while block := list(islice(remaining, BLOCK_ROWS)):
         cells_by_column = list(zip(*block, strict=True))
@@ -224,26 +218,34 @@ def profile(
         if parts:
             moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
         if frauds is not None:
-            reported.append(frauds.reported_at(cells_by_column[names.index(frauds.key)]))
+            ids = [payment_id(cell) for cell in cells_by_column[names.index(frauds.key)]]
+            matched |= frauds.reported.keys() & ids
+            reported.append(np.array([frauds.reported.get(each, np.nan) for each in ids]))
+    # First, before the label seems to have one class as no id fits.
+    warnings = list(source.warnings) if frauds is None else [*frauds.warnings(matched), *source.warnings]
     columns = [reader.column(source.where) for reader in readers]
     labels = Label("", "", "", np.zeros(source.row_count, np.bool_))
     if label_index is not None and (texts := columns[label_index].categories) is not None:
         fraud_value = None if frauds else source.options.fraud_value
         labels = read_label(names[label_index], texts, source.where, fraud_value)
-        columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, np.empty(0), is_non_decreasing=False)
-    numbers = {column.name: column.values for column in columns if column.kind is ColumnKind.NUMBER}
-    dates = {column.name: column.values for column in columns if column.kind is ColumnKind.DATE}
-    time = find_time(numbers, dates, names)
+        columns[label_index] = ColumnProfile(labels.name, ColumnKind.LABEL, 0, _NOTHING)
+    ordered = [column for column in columns if column.kind in (ColumnKind.NUMBER, ColumnKind.DATE)]
+    time = find_time({column.name: (column.values, column.kind is ColumnKind.DATE) for column in ordered})
     if parts and (time is None or time.seconds is None or time.column in parts):
         values = np.concatenate(moments)
         if not np.isnan(values).any() and np.ptp(values):
             time = TimeOrder(", ".join(parts), values, True, bool((np.diff(values) >= 0).all()), parts)
+    if time is None:
+        unclear = [form.warning for form in source.formats.values() if form.has_ambiguous_dates]
+        gaps = [each for each in columns if each.kind is ColumnKind.DATE and each.missing]
+        unclear += [f"column {each.name!r} lacks a date in {each.missing:,} rows" for each in gaps]
+        warnings = [*(f"figures are not split by time: {warning}" for warning in unclear), *warnings]
     delay = None
     if reported and time is not None and time.seconds is not None:
         delays = np.concatenate(reported) - time.seconds
         if not np.isnan(delays).all():
             delay = max(float(np.nanquantile(delays, NEARLY_ALL)), 0.0)
-    return CsvProfile(source, source.row_count, labels, tuple(columns), time, delay)
+    return CsvProfile(source, source.row_count, labels, tuple(columns), time, warnings, delay)
 
 
 def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:

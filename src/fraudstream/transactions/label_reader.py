@@ -168,11 +168,9 @@ def _canonical(cell: str) -> str:
 def _index_of_fraud(values: Sequence[str]) -> int | None:
     """Return which of the two values means fraud: by its name, else the greater of two numbers."""
     names = [_simplified(value) if parse_number(value) is None else value for value in values]
-    for fraud in (0, 1):
-        if names[fraud] in _MEANS_FRAUD and names[1 - fraud] in _MEANS_LEGITIMATE:
-            return fraud
-    for fraud in (0, 1):
-        if names[fraud] in _NAMES_FRAUD and names[1 - fraud] not in _MEANS_FRAUD:
+    for fraud, other in ((0, names[1]), (1, names[0])):
+        is_opposite = names[fraud] in _MEANS_FRAUD and other in _MEANS_LEGITIMATE
+        if is_opposite or (names[fraud] in _NAMES_FRAUD and other not in _MEANS_FRAUD):
             return fraud
     first, second = (parse_number(value) for value in values)
     return None if first is None or second is None else int(first <= second)
@@ -218,20 +216,16 @@ class FraudList:
                 by_id[payment_id(cell)] = float(np.fmin(by_id.get(payment_id(cell), math.nan), time))
         return cls(name, fingerprint, key, by_id)
 
-    def reported_at(self, ids: Sequence[str]) -> NDArray[np.float64]:
-        """Return when each payment was reported as fraud; NaN for the others."""
-        return np.array([self.reported.get(payment_id(cell), np.nan) for cell in ids])
-
-    def warning(self, ids: Set[str]) -> str:
+    def warnings(self, ids: Set[str]) -> list[str]:
         """Describe the listed ids that are none of the payments' `ids`; raises DataError if none is one."""
         missing = [each for each in self.reported if each not in ids]
-        if not missing:
-            return ""
         total = len(self.reported)
+        if not missing:
+            return []
         what = f"{len(missing):,} of the {total:,} ids in {self.name} belong to no payment, as {missing[0]!r}"
         if len(missing) == total:
             raise DataError(what, where=f"--label-key {self.key}", remedy=LABEL_KEY_REMEDY)
-        return what
+        return [what]
 
 
 def payment_id(cell: str) -> str:

@@ -1,8 +1,7 @@
 """Reads JSON Lines and Parquet files as rows of text, with nested names dotted."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,16 +10,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraudstream.errors import BrokenRow, EmptyData
-from fraudstream.transactions.files import (
-    OnBroken,
-    RawFile,
-    compression,
-    encoding_of,
-    ignore,
-    open_text,
-    readable,
-    refuse,
-)
+from fraudstream.transactions import files
+from fraudstream.transactions.files import OnBroken, RawFile, compression, encoding_of, open_text, readable
 from fraudstream.transactions.reading_options import ReadingOptions
 
 JSON_LINES: Final = "JSON Lines"
@@ -31,17 +22,16 @@ _MOST_LEVELS: Final = 20
 def open_json_lines(path: Path, options: ReadingOptions) -> RawFile:
     """Read all names of the file, in the order of their first appearance; raises EmptyData if there is none."""
     encoding = encoding_of(path, options.encoding)
-    objects = _objects(path, encoding, refuse if options.skip_broken is None else ignore)
+    objects = _objects(path, encoding, files.refuse if options.skip_broken is None else files.ignore)
     names = tuple(dict.fromkeys(name for _, record in objects for name in record))
     if not names:
         raise EmptyData("the file has no JSON object with a member", where=str(path), remedy="use a file with rows")
-    dialect = ", ".join(filter(None, [JSON_LINES, compression(path)]))
-    return RawFile(path, names, dialect, partial(_json_rows, path, encoding, names))
 
+    def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        for line, record in _objects(path, encoding, on_broken):
+            yield line, [record.get(name, "") for name in names]
 
-def _json_rows(path: Path, encoding: str, names: Sequence[str], on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
-    for line, record in _objects(path, encoding, on_broken):
-        yield line, [record.get(name, "") for name in names]
+    return RawFile(path, names, ", ".join(filter(None, [JSON_LINES, compression(path)])), rows)
 
 
 def _objects(path: Path, encoding: str, on_broken: OnBroken) -> Iterator[tuple[int, dict[str, str]]]:
@@ -80,14 +70,14 @@ def open_parquet(path: Path) -> RawFile:
     """Read the names of the file; raises BrokenRow if it is damaged."""
     with readable(path), pq.ParquetFile(path) as file:
         names = tuple(_flat(file.schema_arrow.empty_table()).column_names)
-        return RawFile(path, names, "Parquet", partial(_parquet_rows, path))
 
+    def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        with readable(path), pq.ParquetFile(path) as file:
+            tables = (_flat(pa.Table.from_batches([batch])) for batch in file.iter_batches(_BATCH_ROWS))
+            texts = (list(row) for table in tables for row in zip(*map(_texts, table.columns), strict=True))
+            yield from enumerate(texts, start=1)
 
-def _parquet_rows(path: Path, on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
-    with readable(path), pq.ParquetFile(path) as file:
-        tables = (_flat(pa.Table.from_batches([batch])) for batch in file.iter_batches(_BATCH_ROWS))
-        rows = (list(row) for table in tables for row in zip(*map(_texts, table.columns), strict=True))
-        yield from enumerate(rows, start=1)
+    return RawFile(path, names, "Parquet", rows)
 
 
 def _flat(table: pa.Table) -> pa.Table:

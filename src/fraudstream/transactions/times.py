@@ -146,20 +146,17 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]
 
 
-def find_time(
-    numbers: Mapping[str, NDArray[np.float64]], dates: Mapping[str, NDArray[np.float64]], columns: Sequence[str]
-) -> TimeOrder | None:
-    """Find the column that orders the rows: one with a clear name, with a likely name, or else of dates.
+def find_time(series: Mapping[str, tuple[NDArray[np.float64], bool]]) -> TimeOrder | None:
+    """Find the column that orders the rows, by the values of each and whether they are dates.
 
-    A date of another event is excluded by its name. Of equally likely columns, the one that sorts the file is taken.
+    That is one with a clear name, with a likely name, or else of dates. A date of another event is excluded by its
+    name. Of equally likely columns, the one that sorts the file is taken.
     """
     candidates = []
-    for name in columns:
-        values = dates[name] if name in dates else numbers.get(name)
-        may_be_time_of_payment = may_be_time(name) or (name in dates and OTHER_WORDS.isdisjoint(words_of(name)))
-        if values is None or not may_be_time_of_payment or np.isnan(values).any() or values.min() == values.max():
-            continue
-        candidates.append(TimeOrder(name, values, name in dates, bool((np.diff(values) >= 0).all())))
+    for name, (values, is_date) in series.items():
+        is_likely = may_be_time(name) or (is_date and OTHER_WORDS.isdisjoint(words_of(name)))
+        if is_likely and not np.isnan(values).any() and np.ptp(values):
+            candidates.append(TimeOrder(name, values, is_date, bool((np.diff(values) >= 0).all())))
     # A number whose name only mentions time ("processing_time") orders the rows only if the file is sorted by it.
     serious = [time for time in candidates if is_clearly_time(time.column) or time.is_date or time.is_file_order]
 

@@ -224,9 +224,8 @@ def number_from_text(text: Column, decimal: Decimal = Decimal.POINT) -> Column:
     """Parse a finite number ("1.5", " 2 ", "1e3", "$1,009.53"); null for any other text, never an ANSI error."""
     trimmed = F.trim(text)
     written = _written_number(trimmed, decimal)
-    if decimal is Decimal.COMMA:
-        return _finite(written)
-    return _finite(F.coalesce(F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double")), written))
+    plain = F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double"))
+    return _finite(written if decimal is Decimal.COMMA else F.coalesce(plain, written))
 
 
 def _written_number(text: Column, decimal: Decimal) -> Column:
