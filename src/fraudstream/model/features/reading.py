@@ -10,16 +10,8 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from fraudstream.model.manifest import Feature, FeatureType, date_orders
+from fraudstream.transactions import notation
 from fraudstream.transactions.amounts import MISSING_MARKS
-from fraudstream.transactions.notation import (
-    DATE_INDEXES,
-    DATE_PARTS,
-    LAST_CENTURY,
-    LONGEST_TEXT,
-    NEGATIVE,
-    NUMBER_PATTERNS,
-    SEPARATORS,
-)
 from fraudstream.transactions.reading_options import DateOrder, Decimal
 from fraudstream.transactions.times import DATE_PATTERN, LAST_SECOND, MONDAY, SECONDS_PER_DAY
 
@@ -230,11 +222,11 @@ def number_from_text(text: Column, decimal: Decimal = Decimal.POINT) -> Column:
 
 def _written_number(text: Column, decimal: Decimal) -> Column:
     """`notation.canonical_number` as a Spark expression."""
-    pattern = f"^(?:{NUMBER_PATTERNS[decimal]})\\z"
+    pattern = f"^(?:{notation.NUMBER_PATTERNS[decimal]})\\z"
     prefix, digits, exponent, suffix = (F.regexp_extract(text, pattern, group) for group in (1, 2, 4, 5))
-    plain = F.translate(F.regexp_replace(digits, f"[^0-9{SEPARATORS[decimal]}]", ""), ",", ".")
-    sign = F.when(F.concat(prefix, suffix).rlike(f"[{NEGATIVE}]"), F.lit("-")).otherwise(F.lit(""))
-    is_number = (F.length(text) <= F.lit(LONGEST_TEXT)) & text.rlike(pattern)
+    plain = F.translate(F.regexp_replace(digits, f"[^0-9{notation.SEPARATORS[decimal]}]", ""), ",", ".")
+    sign = F.when(F.concat(prefix, suffix).rlike(f"[{notation.NEGATIVE}]"), F.lit("-")).otherwise(F.lit(""))
+    is_number = (F.length(text) <= F.lit(notation.LONGEST_TEXT)) & text.rlike(pattern)
     is_number = is_number & (F.contains(prefix, F.lit("(")) == F.contains(suffix, F.lit(")")))
     return F.when(is_number, F.concat(sign, plain, exponent).try_cast("double"))
 
@@ -296,11 +288,11 @@ def _seconds(text: Column, clock: int | None, order: DateOrder | None) -> Column
 
 def _iso_date(text: Column, order: DateOrder) -> Column:
     """`notation.canonical_date` as a Spark expression; a text that is no date becomes one that is none either."""
-    pattern = f"^(?:{DATE_PARTS})\\z"
+    pattern = f"^(?:{notation.DATE_PARTS})\\z"
     parts = [F.regexp_extract(text, pattern, group) for group in (1, 3, 4, 5, 6, 7, 8, 9)]
     hour, minute, second, half, zone = parts[3:]
-    year, month, day = (parts[index] for index in DATE_INDEXES[order])
-    century = F.when(year >= F.lit(LAST_CENTURY), F.lit("19")).otherwise(F.lit("20"))
+    year, month, day = (parts[index] for index in notation.DATE_INDEXES[order])
+    century = F.when(year >= F.lit(notation.LAST_CENTURY), F.lit("19")).otherwise(F.lit("20"))
     year = F.when(F.length(year) == 2, F.concat(century, year)).otherwise(year)
     twelve = hour.try_cast("int")
     of_day = (twelve % 12 + F.when(F.lower(half) == "p", F.lit(12)).otherwise(F.lit(0))).cast("string")
