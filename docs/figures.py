@@ -127,7 +127,13 @@ def _demo() -> Iterator[str]:
 def _catch_up() -> Iterator[str]:
     data = result("catch_up")
     yield CATCH_UP.format(**data)
-    yield table(["rows", "rows a second"], [[run["kind"], f"{run['rows_per_second']:,}"] for run in data["runs"]])
+    yield _rates(data)
+    yield "JSON beside [Avro](avro.md), alternating in one run on another day:"
+    yield _rates(result("catch_up_avro"))
+
+
+def _rates(data: Mapping[str, Any]) -> str:
+    return table(["rows", "rows a second"], [[run["kind"], f"{run['rows_per_second']:,}"] for run in data["runs"]])
 
 
 def _startup() -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import islice
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql import types as T
 
 from fraudstream.model.features import reading
 from fraudstream.model.features.reading import NO_ALIASES, Cell, Projected, TrainingColumn
@@ -189,10 +191,28 @@ def _number_named(name: Column, decimal: Decimal = Decimal.POINT) -> Column:
 
 
 def _json_numbers(inputs: _InputColumns) -> Column:
-    """Parse the numbers under the names in the stream and then in training, if any has a decimal comma."""
+    """Parse the numbers under the names in the stream and then in training, if any has a decimal comma.
+
+    Null for what is sent as text. A dotted name is also that of a member of an object, whose text is in `strings`.
+    """
     names = [*inputs.names, *inputs.own_names] if any(inputs.has_comma) else []
-    text, strings = F.col(Projected.TEXT), F.col(Projected.STRINGS)
-    return reading.json_numbers(text, strings, names) if names else reading.doubles([])
+    if not names:
+        return reading.doubles([])
+
+    def number(row: Column, name: str) -> Column:
+        outer, *inner = name.split(".")
+        if not inner:
+            return row[name]
+        kind = T.StructType([T.StructField(inner[-1], T.DoubleType())])
+        for part in reversed(inner[:-1]):
+            kind = T.StructType([T.StructField(part, kind)])
+        text = F.try_element_at(F.col(Projected.STRINGS), F.lit(outer))
+        nested = F.from_json(text, kind, dict(reading.LENIENT_JSON))
+        return F.coalesce(row[name], reduce(lambda column, part: column[part], inner, nested))
+
+    # A lambda, so that the plan contains the parse once and not once per name.
+    rows = F.array(reading.parse_row(reading.repaired(F.col(Projected.TEXT)), list(dict.fromkeys(names))))
+    return F.transform(rows, lambda row: F.array(*(reading.finite(number(row, name)) for name in names)))[0]
 
 
 def _slow_number(inputs: _InputColumns, name: Column, own_name: Column, index: Column) -> Column:

@@ -1,7 +1,6 @@
 """Parses a transaction's JSON text and encodes its features as vector components."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from types import MappingProxyType
 from typing import Final
 
@@ -123,37 +122,18 @@ def parse_strings(text: Column, options: Mapping[str, str] = LENIENT_JSON) -> Co
     """
     strings = _parse_strings(text, options)
     if options is LENIENT_JSON:
-        strings = F.coalesce(strings, _parse_strings(_repaired(text), options))
+        strings = F.coalesce(strings, _parse_strings(repaired(text), options))
     # If an object names a column twice, the last counts, as when parsing numbers and for readers of the alert.
     return F.map_from_entries(F.map_entries(strings))
 
 
-def json_numbers(text: Column, strings: Column, names: Sequence[str]) -> Column:
-    """Parse the text into an array of the numbers with these names; null for what is sent as text.
-
-    A dotted name is also that of a member of an object, whose text is in the map `strings`.
-    """
-
-    def number(row: Column, name: str) -> Column:
-        outer, *inner = name.split(".")
-        if not inner:
-            return row[name]
-        kind = T.StructType([T.StructField(inner[-1], T.DoubleType())])
-        for part in reversed(inner[:-1]):
-            kind = T.StructType([T.StructField(part, kind)])
-        nested = F.from_json(F.try_element_at(strings, F.lit(outer)), kind, dict(LENIENT_JSON))
-        return F.coalesce(row[name], reduce(lambda column, part: column[part], inner, nested))
-
-    # A lambda, so that the plan contains the parse once and not once per name.
-    rows = F.array(parse_row(_repaired(text), list(dict.fromkeys(names))))
-    return F.transform(rows, lambda row: F.array(*(_finite(number(row, name)) for name in names)))[0]
-
-
-def _repaired(text: Column) -> Column:
+def repaired(text: Column) -> Column:
+    """Return the text with null in place of numbers that are no JSON; null if it is not UTF-8."""
     return F.when(F.is_valid_utf8(text), F.regexp_replace(text, _ODD_FLOAT, "$1null"))
 
 
-def _finite(number: Column) -> Column:
+def finite(number: Column) -> Column:
+    """Return the number; null if it is infinite or none."""
     return F.when(F.abs(number) < F.lit(float("inf")), number)
 
 
@@ -217,7 +197,7 @@ def number_from_text(text: Column, decimal: Decimal = Decimal.POINT) -> Column:
     trimmed = F.trim(text)
     written = _written_number(trimmed, decimal)
     plain = F.when(trimmed.rlike(_NUMBER), trimmed.try_cast("double"))
-    return _finite(written if decimal is Decimal.COMMA else F.coalesce(plain, written))
+    return finite(written if decimal is Decimal.COMMA else F.coalesce(plain, written))
 
 
 def _written_number(text: Column, decimal: Decimal) -> Column:
