@@ -11,7 +11,7 @@ from typing import Final
 
 from benchmarks.system.watchers import Arrivals, Watcher
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS: Final = ("--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run")
 TAKE_EVERY_MS: Final = 500
 

@@ -421,6 +421,7 @@ def test_new_alerts_that_match_wait_behind_a_button_and_nothing_moves(
     opened(page, dashboard, "?min_amount=100", name="Mia")
     row(page, 15).locator(".toggle").click()
     expect(row(page, 15).locator(".origin")).to_be_visible()
+    expect(row(page, 15).locator(".history")).to_contain_text("No actions yet")
     row(page, 14).get_by_role("checkbox").check()
     before = row(page, 15).bounding_box()
     post(dashboard, *range(30, 35))

@@ -27,7 +27,7 @@ def test_a_user_s_choice_of_columns_goes_before_ours_in_any_make_of_csv(run: Com
     )  # fmt: skip
     assert trained.returncode == 0, trained.stderr
     lines = {line.split("  ")[0].strip(): line for line in trained.stdout.splitlines()}
-    assert "5 values kept" in lines["kind, of payment"]
+    assert "5 values, " in lines["kind, of payment"]
     assert "number" in lines["step"]
     assert "left out by --exclude" in lines["nameDest"]
     assert "not among --features" in lines["newbalanceOrig"]

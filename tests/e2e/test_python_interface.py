@@ -12,7 +12,7 @@ from shutil import copy
 import pytest
 
 import fraudstream
-from commands import ROWS, read_scores
+from commands import ROWS, Command, read_scores
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark]
 
@@ -25,7 +25,7 @@ print(json.dumps({"rows": len(scores), "alerts": int(scores.is_alert.sum()), "id
 
 @pytest.mark.nightly
 def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
-    payments: Path, models: Path, scores: dict[int, tuple[str, float | None]], tmp_path: Path
+    payments: Path, run: Command, tmp_path: Path
 ) -> None:
     copy(payments, tmp_path / "payments.csv")
     example = PAGE.read_text().split("```python\n")[1].split("```")[0]
@@ -40,6 +40,12 @@ def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
     )
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout.splitlines()[-1])
+    trained = run("train", "--data", payments, "--algorithm", "logistic-regression", "--models", tmp_path / "commands")
+    assert trained.returncode == 0, trained.stderr
+    current = tmp_path / "commands" / "current"
+    scored = run("score", "--data", payments, "--model", current, "--output", tmp_path / "commands.csv")
+    assert scored.returncode == 0, scored.stderr
+    scores = read_scores(tmp_path / "commands.csv")
     alerts = sum(outcome == "alert" for outcome, _ in scores.values())
-    assert printed == {"rows": ROWS, "alerts": alerts, "id": fraudstream.load(models).manifest.model_id}
+    assert printed == {"rows": ROWS, "alerts": alerts, "id": fraudstream.load(current).manifest.model_id}
     assert read_scores(tmp_path / "scores.csv") == scores
