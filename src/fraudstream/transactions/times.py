@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.transactions.amounts import parse_number
+
 _YEAR: Final = r"(?!0000)[0-9]{4}"
 _MONTH: Final = r"(?:0[1-9]|1[0-2])"
 _DAY: Final = r"(?:0[1-9]|[12][0-9]|3[01])"
@@ -123,6 +125,13 @@ class TimeOrder:
         if not self.is_date:
             return f"{value:.15g}"
         return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
+
+    def value_of(self, text: str) -> float | None:
+        """Return the value of a number or date of the column, or of a date if its numbers count from 1970; or None."""
+        date = seconds_of_dates([text])
+        if date is not None and not np.isnan(date[0]):
+            return float(date[0]) if self.is_date else self.clock and float(date[0]) * self.clock
+        return None if self.is_date else parse_number(text)
 
 
 def may_be_time(name: str) -> bool:

@@ -121,8 +121,7 @@ def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...
     rows = []
     for limit in FALSE_POSITIVE_RATES:
         within = int(np.searchsorted(rate, limit, side="right"))
-        allowed = draws.alarms <= limit * draws.legitimate[:, None]
-        ends = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
+        ends = interval(draws.recall_within(limit))
         estimate = Estimate(float(recall[within - 1]) if within else 0.0, *ends)
         rows.append(RecallAtRate(limit, estimate, float(scores[within - 1]) if within else 1.0))
     return tuple(rows)

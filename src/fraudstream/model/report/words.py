@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.record import Comparison, Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"

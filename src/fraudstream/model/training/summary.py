@@ -10,8 +10,8 @@ from rich.text import Text
 
 from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.record import (
-    Comparison,
     Evaluation,
     Operating,
     TestFigures,
