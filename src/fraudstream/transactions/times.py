@@ -10,8 +10,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.transactions.amounts import parse_number
-
 _YEAR: Final = r"(?!0000)[0-9]{4}"
 _MONTH: Final = r"(?:0[1-9]|1[0-2])"
 _DAY: Final = r"(?:0[1-9]|[12][0-9]|3[01])"
@@ -131,7 +129,10 @@ class TimeOrder:
         date = seconds_of_dates([text])
         if date is not None and not np.isnan(date[0]):
             return float(date[0]) if self.is_date else self.clock and float(date[0]) * self.clock
-        return None if self.is_date else parse_number(text)
+        try:
+            return None if self.is_date else float(text)
+        except ValueError:
+            return None
 
 
 def may_be_time(name: str) -> bool:

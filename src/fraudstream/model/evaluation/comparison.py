@@ -13,16 +13,18 @@ from fraudstream.model.evaluation.bootstrap import (
     Draws,
     Estimate,
     Floats,
+    Interval,
     ScoredRows,
     average_precision,
     draw_paired,
-    interval,
+    estimate,
 )
 from fraudstream.model.evaluation.curves import RELIABILITY_EDGES, recall_at_rates
 
 MOST_ALERTS: Final = 1.5
 """A model with more than this many times the alerts of the active one is not deployed unless it is forced."""
 THRESHOLDS: Final = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.02, 0.01)
+PRECISION: Final = "average precision"
 SAVED: Final = "money saved"
 ALERTS: Final = "alerts"
 _MOST_DISAGREEMENTS: Final = 20
@@ -39,6 +41,11 @@ class Measure:
     new: Estimate
     former: Estimate
     difference: Estimate
+
+    @property
+    def ends(self) -> Interval:
+        """The interval of the difference; where there is none, of few frauds, the difference itself counts."""
+        return self.difference.interval or Interval(self.difference.value, self.difference.value)
 
 
 @dataclass(frozen=True)
@@ -103,9 +110,9 @@ class Comparison:
         by_name = {measure.name: measure for measure in self.measures}
         saved, alerts = by_name[SAVED], next(each for name, each in by_name.items() if name.startswith(ALERTS))
         reasons = []
-        if saved.difference.high < 0:
+        if saved.ends.high < 0:
             reasons.append(f"it saves {saved.new.value:,.0f} instead of {saved.former.value:,.0f}")
-        if alerts.new.value > MOST_ALERTS * alerts.former.value and alerts.difference.low > 0:
+        if alerts.new.value > MOST_ALERTS * alerts.former.value and alerts.ends.low > 0:
             reasons.append(f"it raises {alerts.new.value:,.0f} {alerts.name} instead of {alerts.former.value:,.0f}")
         return " and ".join(reasons)
 
@@ -160,17 +167,20 @@ def compare(
     draws = draw_paired([each.scored for each in both], seed)
     sums = paired_sums([rows.columns(each) for each in both], is_fraud, seed)
     figures = [_figures(*each, rows) for each in zip(both, draws, sums, strict=True)]
-    measures = [_measure(name, *(each[name] for each in figures)) for name in figures[0]]
+    measures = {
+        name: Measure(name, one, other, estimate(one.value - other.value, mine - theirs, int(is_fraud.sum())))
+        for name, ((one, mine), (other, theirs)) in ((name, [each[name] for each in figures]) for name in figures[0])
+    }
     differing = np.flatnonzero(new.is_alert != former.is_alert)
     costly = differing[np.argsort(-(rows.loss * is_fraud)[differing], kind="stable")][:_MOST_DISAGREEMENTS]
     values = (rows.numbers, is_fraud, new.scored.score, former.scored.score, rows.loss)
     return Comparison(
         model_id,
-        measures[0].former,
-        measures[0].difference,
+        measures[PRECISION].former,
+        measures[PRECISION].difference,
         len(rows.numbers),
         note,
-        tuple(measures),
+        tuple(measures.values()),
         tuple(rows.confusion(each, each.threshold) for each in both),
         tuple((rows.confusion(new, at), rows.confusion(former, at)) for at in THRESHOLDS),
         len(differing),
@@ -188,7 +198,7 @@ def paired_sums(models: Sequence[Floats], is_fraud: NDArray[np.bool_], seed: int
     stacked = np.hstack(models)
     sums = np.zeros((ROUNDS, stacked.shape[1]))
     for rows in (stacked[is_fraud], stacked[~is_fraud]):
-        means, counts = rows, np.ones(len(rows))
+        means, counts = rows, np.ones(len(rows), np.intp)
         if len(rows) > _MOST_SINGLE_ROWS:
             exponents = np.floor(np.log10(np.where(rows == 0, 1.0, np.abs(rows))) * _GROUPS_PER_DECADE)
             keys = np.hstack([exponents, np.sign(rows)]).astype(np.int16)
@@ -198,24 +208,17 @@ def paired_sums(models: Sequence[Floats], is_fraud: NDArray[np.bool_], seed: int
     return np.split(sums, len(models), axis=1)
 
 
-def _figures(model: Contender, draws: Draws, sums: Floats, rows: ComparedRows) -> dict[str, tuple[float, Floats]]:
+def _figures(model: Contender, draws: Draws, sums: Floats, rows: ComparedRows) -> dict[str, tuple[Estimate, Floats]]:
     """Return each figure by its name, with its values by round."""
-    at_rate = recall_at_rates(model.scored, draws)[0]
+    at_rate, frauds = recall_at_rates(model.scored, draws)[0], int(model.scored.is_fraud.sum())
     rate, days = at_rate.false_positive_rate, rows.days if rows.days is not None and rows.days >= 1.0 else None
     both = np.vstack([rows.columns(model).sum(axis=0), sums])  # the rows as they are, then each round
     by_sums = {
+        PRECISION: np.concatenate([[average_precision(model.scored)], draws.average_precision]),
         SAVED: both[:, 1],
         f"{ALERTS} a day" if days else ALERTS: both[:, 2] / (days or 1.0),
         "log loss": both[:, 3] / both[:, 0],
         "calibration error": np.abs(both[:, 4:]).sum(axis=1) / both[:, 0],
     }
-    return {
-        "average precision": (average_precision(model.scored), draws.average_precision),
-        f"recall at {rate:.1%} false alarms": (at_rate.recall.value, draws.recall_within(rate)),
-        **{name: (float(values[0]), values[1:]) for name, values in by_sums.items()},
-    }
-
-
-def _measure(name: str, new: tuple[float, Floats], former: tuple[float, Floats]) -> Measure:
-    both = [Estimate(value, *interval(drawn)) for value, drawn in (new, former)]
-    return Measure(name, both[0], both[1], Estimate(new[0] - former[0], *interval(new[1] - former[1])))
+    figures = {name: (estimate(float(values[0]), values[1:], frauds), values[1:]) for name, values in by_sums.items()}
+    return figures | {f"recall at {rate:.1%} false alarms": (at_rate.recall, draws.recall_within(rate))}

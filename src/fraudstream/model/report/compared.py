@@ -1,80 +1,72 @@
-"""Writes the comparison of two models as tables, for the terminal and as a page."""
+"""Writes the comparison of two models as tables of text, for the terminal and as a page."""
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
 
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.report.words import count, score
-
-PAGE: str = "comparison.html"
-
-
-class TextTable(NamedTuple):
-    """A table of formatted cells."""
-
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+from fraudstream.model.report.page import Table, environment
+from fraudstream.model.report.words import count, money, score
 
 
-def tables(comparison: Comparison, model_id: str) -> Iterator[TextTable]:
-    """Yield the figures, the confusion matrices, the thresholds and the disagreements; nothing without figures."""
+def figures(comparison: Comparison, model_id: str) -> Table:
+    """Return the table of the figures of both models, with the difference."""
+    return Table(
+        f"On the same {comparison.rows:,} rows, with 95 % intervals",
+        ("", model_id, comparison.model_id, "difference"),
+        [(each.name, *map(_estimate, (each.new, each.former, each.difference))) for each in comparison.measures],
+    )
+
+
+def tables(comparison: Comparison, model_id: str) -> Iterator[Table]:
+    """Yield figures, confusion matrices, thresholds and disagreements; nothing if the models were not compared."""
     if not comparison.measures:
         return
-    both = (model_id, comparison.model_id)
-    yield TextTable(
-        f"On the same {comparison.rows:,} rows (95 % intervals, paired)",
-        ("", *both, "difference"),
-        [
-            (each.name, *(_interval(estimate) for estimate in (each.new, each.former, each.difference)))
-            for each in comparison.measures
-        ],
-    )
-    yield TextTable(
-        "At the threshold of each",
-        ("model", "threshold", "frauds caught", "frauds missed", "false alarms", "legitimate cleared"),
-        [
-            (
-                name,
-                score(each.threshold),
-                *map(count, (each.frauds_caught, each.frauds_missed, each.false_alarms, each.cleared)),
-            )
-            for name, each in zip(both, comparison.confusions, strict=True)
-        ],
-    )
-    names = ("frauds caught", "false alarms", "saved")
-    yield TextTable(
-        f"At the same thresholds, {model_id} / {comparison.model_id}",
-        ("threshold", *names),
-        [
-            (
-                score(new.threshold),
-                *(
-                    f"{count(one)} / {count(other)}"
-                    for one, other in (
-                        (new.frauds_caught, former.frauds_caught),
-                        (new.false_alarms, former.false_alarms),
-                        (new.saved, former.saved),
-                    )
-                ),
-            )
-            for new, former in comparison.thresholds
-        ],
-    )
-    yield TextTable(
-        f"{comparison.disagreed:,} rows raise an alert with one of them only: the costliest",
-        ("row", "label", *both, "amount"),
-        [
-            (str(each.row), "fraud" if each.is_fraud else "legitimate", score(each.new), score(each.former), f"{each.loss:,.2f}")
-            for each in comparison.disagreements
-        ],
-    )
+    names = model_id, comparison.model_id
+    counts = ("frauds caught", "frauds missed", "false alarms", "legitimate, no alert", "saved")
+    yield figures(comparison, model_id)
+    at_own = [
+        (
+            name,
+            score(at.threshold),
+            *map(count, (at.frauds_caught, at.frauds_missed, at.false_alarms, at.cleared, at.saved)),
+        )
+        for name, at in zip(names, comparison.confusions, strict=True)
+    ]
+    yield Table("Each at its own threshold", ("model", "threshold", *counts), at_own)
+    at_same = [
+        (
+            score(new.threshold),
+            f"{new.frauds_caught:,} / {old.frauds_caught:,}",
+            f"{new.false_alarms:,.0f} / {old.false_alarms:,.0f}",
+            f"{new.saved:,.0f} / {old.saved:,.0f}",
+        )
+        for new, old in comparison.thresholds
+    ]
+    yield Table(f"At the same thresholds: {' / '.join(names)}", ("threshold", counts[0], counts[2], counts[4]), at_same)
+    rows = [
+        (
+            str(each.row),
+            "fraud" if each.is_fraud else "legitimate",
+            score(each.new),
+            score(each.former),
+            money(each.loss),
+        )
+        for each in comparison.disagreements
+    ]
+    caption = f"{comparison.disagreed:,} rows raise an alert with one of the models only; the costliest"
+    yield Table(caption, ("row", "label", *names, "amount"), rows)
 
 
-def _interval(estimate: Estimate) -> str:
-    low, high = (_number(each) for each in (estimate.low, estimate.high))
-    return f"{_number(estimate.value)} ({low} to {high})"
+def comparison_html(comparison: Comparison, model_id: str, data: str) -> bytes:
+    """Render the comparison as a page."""
+    page = environment().get_template("comparison.html")
+    shown = list(tables(comparison, model_id))
+    return page.render(comparison=comparison, model_id=model_id, data=data, tables=shown).encode()
+
+
+def _estimate(figure: Estimate) -> str:
+    ends = figure.interval
+    return f"{_number(figure.value)} ({f'{_number(ends.low)} to {_number(ends.high)}' if ends else figure.note})"
 
 
 def _number(value: float) -> str:

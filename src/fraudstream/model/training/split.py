@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.record import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.times import TimeOrder
@@ -182,10 +182,7 @@ class _RowsInTime:
         return frauds if frauds < end - start else 0
 
     def divide(self, test_share: float, validation_share: float, first_tested: int | None) -> _Boundaries:
-        """Divide the rows at these shares, without the periods that would leave nothing to learn from.
-
-        `first_tested` is where the test period begins if that is not left to the share.
-        """
+        """Divide the rows at these shares, or test from a row, without periods that leave nothing to learn from."""
         test = self.boundary(self.count, test_share) if first_tested is None else first_tested
         if not self.frauds(0, self.known_before(test)):
             test = self.count

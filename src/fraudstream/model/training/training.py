@@ -11,7 +11,8 @@ from pyspark.sql import SparkSession
 
 from fraudstream.errors import DeploymentRefused
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
-from fraudstream.model.deployment.current import CURRENT_FILE, Deployment, deploy, deployment_or_none, resolve
+from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
+from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.training.comparing import compare_models
@@ -108,9 +109,8 @@ def train(
         comparison = None if evaluation is None else evaluation.previous
         if deploys and not is_forced and is_reused and (comparison is None or not comparison.is_with(active)):
             report(f"comparing it with the active model {active.model_id} ({stopwatch})")
-            new = artifact, Deployment(manifest.model_id, manifest.threshold)
+            new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
-                former = resolve(models_dir / CURRENT_FILE)
                 comparison = compare_models(spark, new, former, source, manifest.legitimate_share)
         refusal = "there is no test period to compare it on" if comparison is None else comparison.refusal
         if not deploys or (refusal and not is_forced):
