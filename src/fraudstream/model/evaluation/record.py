@@ -17,6 +17,8 @@ from pydantic import TypeAdapter, ValidationError
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.evaluation import curves
 from fraudstream.model.evaluation.bootstrap import Estimate, Interval
+from fraudstream.model.evaluation.breakdown import Breakdown
+from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
 from fraudstream.model.evaluation.intervals import wilson
 from fraudstream.runtime.files import read_regular
 
@@ -204,17 +206,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Importance:
-    """Importance of a component of the model's vector (a feature, or a feature and its value).
-
-    All add up to 1: the trees' impurity decrease, or the absolute coefficients of the standardised components.
-    """
-
-    slot: str
-    share: float
-
-
-@dataclass(frozen=True)
 class LeakSuspicion:
     """A feature that alone predicts the label in the training rows; `roc_auc` is in the better direction."""
 
@@ -288,6 +279,9 @@ class Evaluation:
         importances: The greatest first.
         importance_note: How importance is measured, for this algorithm.
         previous: Comparison with the model active before; None if there was none.
+        influences: Of the features, the greatest first; empty, as is what follows, in the file of an earlier version.
+        breakdowns: Of the results at the recommended threshold.
+        drifts: Of the features, the strongest first.
     """
 
     model_id: str
@@ -306,6 +300,9 @@ class Evaluation:
     importance_note: str
     leaks: tuple[LeakSuspicion, ...]
     previous: Comparison | None
+    influences: tuple[Influence, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
+    drifts: tuple[FeatureDrift, ...] = ()
     format: int = EVALUATION_FORMAT
 
 

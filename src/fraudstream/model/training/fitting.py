@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,12 +17,13 @@ from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration, held_out_gain
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
 from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS, ScoredRows, average_precision, draw_paired, estimate
+from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.inputs import Importance, Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Comparison,
     Evaluation,
-    Importance,
     Timeline,
     evaluation_to_json,
 )
@@ -31,6 +32,7 @@ from fraudstream.model.features.reading import Projected, TrainingColumn, text_c
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
+from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
@@ -138,9 +140,14 @@ class Training:
         )
         measured_on = self._measured_on(test)
         figures = previous = None
+        ranked: tuple[Influence, ...] = ()
+        groups: Iterator[Breakdown] = iter(())
         if test is not None and test.raw.has_both_classes:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, test_texts)
+            self.report(f"measuring what its features do ({self.stopwatch})")
+            ranked = influences(model, best.algorithm.name, plan, test_vectors, test, self.directory)
+            groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",
             algorithm=best.algorithm.name,
@@ -165,6 +172,9 @@ class Training:
             importance_note="",
             leaks=plan.choice.leaks,
             previous=previous,
+            influences=ranked,
+            breakdowns=tuple(groups),
+            drifts=drifts(plan) if figures is not None else (),
         )
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
