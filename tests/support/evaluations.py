@@ -11,7 +11,8 @@ from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
 from fraudstream.model.evaluation.comparison import ComparedRows, Contender, compare
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
-from fraudstream.model.evaluation.record import Candidate, Evaluation, Importance, LeakSuspicion, Stage, Timeline
+from fraudstream.model.evaluation.inputs import Importance
+from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Manifest
 

@@ -195,7 +195,7 @@ def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags
 @click.command()
 @options.reading()
 @options.legitimate_share(help="Share of the legitimate rows that --data holds; each is weighted by 1/share.")
-@click.option("--model", "model_id", metavar="ID", help="A model by id, name or tag.  [the active one]")
+@click.option("--model", metavar="ID|PATH", help="A model by id, name or tag, or its path.  [the active one]")
 @setting("models")
 @options.as_json
 @setting("driver_memory")
@@ -204,7 +204,7 @@ def evaluate(
     data: tuple[Path, ...],
     reading: ReadingOptions,
     legitimate_share: float,
-    model_id: str | None,
+    model: str | None,
     as_json: bool,
     **flags: object,
 ) -> None:
@@ -217,10 +217,11 @@ def evaluate(
     from fraudstream.model.training.summary import estimate, operating_as_json, operating_summary
 
     settings = Settings.load(**flags)
-    model = model_in_use(settings.models, model_id) if model_id else resolve(settings.models / CURRENT_FILE)
+    path = settings.models / CURRENT_FILE if model is None else Path(model)
+    measured_model = resolve(path) if model is None or path.exists() else model_in_use(settings.models, model)
     source = options.open_payments(data, reading)
     with batch_spark(settings, "evaluate") as spark:
-        measured = evaluate_model(spark, model, source, legitimate_share)
+        measured = evaluate_model(spark, measured_model, source, legitimate_share)
     figures, cost = measured.figures, measured.review_cost
     if as_json:
         at_threshold = operating_as_json(measured.operating, cost)

@@ -106,7 +106,9 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
 @options.reading(required=False)
-@options.legitimate_share(default=None, help="Share of the legitimate rows that --data holds.  [default: that of B]")
+@options.legitimate_share(
+    default=None, help="Share of the legitimate rows that --data holds.  [default: that of the newer model's]"
+)
 @click.option("--html", type=options.PATH, help="Write the comparison as a page.")
 @setting("models")
 @setting("driver_memory")
@@ -122,7 +124,7 @@ def compare(
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Compare model B with model A: their differences, and both on the same labelled rows.
+    """Show the differences between two models, and compare both on the same labelled rows.
 
     The rows are those of --data; without it the test period of the newer model, if its file is still there.
     """
@@ -138,19 +140,20 @@ def compare(
         broken = next(model for model in pair if model.manifest is None)
         raise ModelCorrupt(broken.trouble, where=str(settings.models / broken.model_id), remedy="train the model again")
     changes, comparable = differences(*manifests), are_comparable(*manifests)
-    newer = max(pair, key=lambda model: model.written_at).manifest
-    if not data and newer is not None and all(Path(path).exists() for path in newer.training_data.paths):
-        data, reading = tuple(map(Path, newer.training_data.paths)), ReadingOptions.of(newer.training_data.reading)
+    older, newer = sorted(pair, key=lambda model: model.written_at)
+    trained_on = newer.manifest.training_data if newer.manifest else None
+    if not data and trained_on and trained_on.paths and all(Path(path).exists() for path in trained_on.paths):
+        data, reading = tuple(map(Path, trained_on.paths)), ReadingOptions.of(trained_on.reading)
     comparison = None
     if data:
         from fraudstream.model.training.comparing import compare_models
 
-        source, share = options.open_payments(data, reading), legitimate_share or manifests[1].legitimate_share
-        former, new = (model_in_use(settings.models, model.model_id) for model in pair)
+        source = options.open_payments(data, reading)
+        new, former = (model_in_use(settings.models, model.model_id) for model in (newer, older))
         with batch_spark(settings, "compare") as spark:
-            comparison = compare_models(spark, new, former, source, share)
+            comparison = compare_models(spark, new, former, source, legitimate_share)
         if html is not None:
-            html.write_bytes(comparison_html(comparison, pair[1].model_id, source.name))
+            html.write_bytes(comparison_html(comparison, newer.model_id, source.name))
     if as_json:
         content = {name: list(values) for name, values in changes.items()}
         compared = None if comparison is None else asdict(comparison)
@@ -164,8 +167,9 @@ def compare(
     if comparison is None:
         click.echo("to compare them on the same rows, name labelled ones: --data FILE")
         return
-    click.echo(f"\n{comparison.model_id} was {comparison.note}" if comparison.measures else f"\n{comparison.note}")
-    for each in tables(comparison, pair[1].model_id):
+    if not comparison.measures:
+        click.echo(f"they cannot be compared: {comparison.note}")
+    for each in tables(comparison, newer.model_id):
         click.echo(f"\n{each.caption}")
         table(each.headings, each.rows)
 

@@ -98,9 +98,8 @@ class Comparison:
 
     def is_with(self, deployment: Deployment) -> bool:
         """Whether the former model is this deployment, at its threshold."""
-        return self.model_id == deployment.model_id and [each.threshold for each in self.confusions[1:]] == [
-            deployment.threshold
-        ]
+        at = [each.threshold for each in self.confusions[1:]]
+        return self.model_id == deployment.model_id and at == [deployment.threshold]
 
     @property
     def refusal(self) -> str:
@@ -221,4 +220,5 @@ def _figures(model: Contender, draws: Draws, sums: Floats, rows: ComparedRows) -
         "calibration error": np.abs(both[:, 4:]).sum(axis=1) / both[:, 0],
     }
     figures = {name: (estimate(float(values[0]), values[1:], frauds), values[1:]) for name, values in by_sums.items()}
-    return figures | {f"recall at {rate:.1%} false alarms": (at_rate.recall, draws.recall_within(rate))}
+    recall = {f"recall at {rate:.1%} false alarms": (at_rate.recall, draws.recall_within(rate))}
+    return {PRECISION: figures[PRECISION]} | recall | figures

@@ -139,9 +139,18 @@ def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...
     return tuple(rows)
 
 
+def threshold_at_rate(scored: ScoredRows, limit: float) -> float:
+    """Return the lowest threshold at which at most this share of the legitimate rows, or one of them, is an alert."""
+    _, legitimate = weights_by_score(scored)
+    rate = np.cumsum(legitimate) / legitimate.sum()
+    allowed = max(limit, 1 / int((~scored.is_fraud).sum())) + 1e-12
+    within = int(np.searchsorted(rate, allowed, side="right"))
+    return float(np.unique(scored.score)[::-1][within - 1]) if within else 1.0
+
+
 def at_alerts_per_day(scored: ScoredRows, days: float | None) -> tuple[AtAlertsPerDay, ...]:
-    """Return precision and recall for each of `ALERTS_PER_DAY`, on average over the period; empty without a span."""
-    if not days:
+    """Return precision and recall for `ALERTS_PER_DAY`, on average over a period of a day or more, else nothing."""
+    if not days or days < 1:
         return ()
     frauds, legitimate = weights_by_score(scored)
     scores = np.unique(scored.score)[::-1]

@@ -77,6 +77,9 @@ class ThresholdConstraints:
 NO_CONSTRAINTS: Final = ThresholdConstraints()
 
 
+FRAUDS_FOR_COST: Final = 20
+"""With fewer frauds a false-alarm rate decides on the threshold: the cheapest of so few was dearer (decision 41)."""
+FALLBACK_RATE: Final = 0.001
 _EVERY_ROW: Final = "; every row of it would be an alert: --review-cost and --max-alerts-per-day decide otherwise"
 
 
@@ -89,12 +92,18 @@ def choose_threshold(
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
-    """Return the cheapest threshold and its table, the highest first; SettingsError if none meets the limit.
+    """Return the threshold and the table to choose from, the highest first; SettingsError if none meets the limit.
+
+    The cheapest, or that of a false-alarm rate of `FALLBACK_RATE` if there are fewer than `FRAUDS_FOR_COST` frauds.
 
     `chosen_on` is the validation period (`is_validated`), scored by a model not fitted on it, else the training rows.
     `test`, scored by the final model, is for information and never used for the choice.
     """
     expected = chosen_on.calibrated(calibration)
+    is_rough = is_validated and int(expected.is_fraud.sum()) < FRAUDS_FOR_COST
+    least = curves.threshold_at_rate(expected, FALLBACK_RATE) if is_rough else None
+    candidates = thresholds.candidate_thresholds(expected)
+    candidates = np.unique([*candidates, *([] if least is None else [least])])[::-1]
     tested = test.calibrated(calibration) if test is not None else None
     rows = tuple(
         ThresholdRow(
@@ -104,14 +113,16 @@ def choose_threshold(
             if test is not None and tested is not None
             else None,
         )
-        for threshold in thresholds.candidate_thresholds(expected)
+        for threshold in candidates
     )
     review_cost = thresholds.DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
-    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day)
+    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day, least=least)
     return (
         ThresholdChoice(
             threshold=row.threshold,
-            rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated)
+            rule=_rule(
+                review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated, is_rough=is_rough
+            )
             + (_EVERY_ROW if (expected.score >= row.threshold).all() else ""),
             review_cost=review_cost,
             review_cost_note="given" if constraints.review_cost is not None else thresholds.REVIEW_COST_NOTE,
@@ -124,14 +135,18 @@ def choose_threshold(
     )
 
 
-def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool) -> str:
+def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool, is_rough: bool) -> str:
     where = (
-        f"the validation period ({len(rows.score):,} rows, {int(rows.is_fraud.sum()):,} frauds) with a model fitted on "
-        "the rows before it"
+        f"{len(rows.score):,} later rows ({int(rows.is_fraud.sum()):,} frauds) than those of the model that scored them"
         if is_validated
         else "the training rows themselves (no validation period: likely too high)"
     )
     limited = f", at most {limit:g} alerts per day" if limit is not None else ""
+    if is_rough:
+        return (
+            f"a false-alarm rate of {FALLBACK_RATE:.1%} on {where}{limited}; fewer than {FRAUDS_FOR_COST} frauds are "
+            "too few for cost to decide"
+        )
     return f"lowest cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
 
 

@@ -8,22 +8,15 @@ from fraudstream.model.report.page import Table, environment
 from fraudstream.model.report.words import count, money, score
 
 
-def figures(comparison: Comparison, model_id: str) -> Table:
-    """Return the table of the figures of both models, with the difference."""
-    return Table(
-        f"On the same {comparison.rows:,} rows, with 95 % intervals",
-        ("", model_id, comparison.model_id, "difference"),
-        [(each.name, *map(_estimate, (each.new, each.former, each.difference))) for each in comparison.measures],
-    )
-
-
 def tables(comparison: Comparison, model_id: str) -> Iterator[Table]:
     """Yield figures, confusion matrices, thresholds and disagreements; nothing if the models were not compared."""
     if not comparison.measures:
         return
     names = model_id, comparison.model_id
     counts = ("frauds caught", "frauds missed", "false alarms", "legitimate, no alert", "saved")
-    yield figures(comparison, model_id)
+    figures = [(each.name, *map(_estimate, (each.new, each.former, each.difference))) for each in comparison.measures]
+    caption = f"On the same {comparison.rows:,} rows, with 95 % intervals; {comparison.model_id} was {comparison.note}"
+    yield Table(caption, ("", *names, "difference"), figures)
     at_own = [
         (
             name,

@@ -86,18 +86,15 @@ class LabelledRows:
         is_same = manifest.training_data.fingerprint == self.source.fingerprint
         if is_same or manifest.time_column == self.time_column is not None:
             if is_before(fitted_to(manifest), self.start):
-                note = f"trained on {'the same file, but not on these' if is_same else 'earlier'} rows"
-                return Fit(artifact, note, is_unseen=True)
-            if is_before(manifest.split.train.end, self.start) and (manifest.refit is None or artifact.evaluated):
                 return Fit(
-                    evaluated, "scored by the fit of its evaluation, which has not seen these rows", is_unseen=True
+                    artifact, f"trained on {'the same file, but not on these' if is_same else 'earlier'} rows", True
                 )
-        if not is_same:
-            note = f"trained on {manifest.training_data.name}: it may have used some of these rows"
-            return Fit(artifact, note, is_unseen=False)
-        again = "and fitted again " if manifest.refit is not None and not artifact.evaluated else ""
-        note = f"trained on the same file {again}on these rows too, so that its figures are too high"
-        return Fit(evaluated, note, is_unseen=False)
+            if is_before(manifest.split.train.end, self.start) and (manifest.refit is None or artifact.evaluated):
+                return Fit(evaluated, "scored by the fit of its evaluation, which has not seen these rows", True)
+        if is_same:
+            again = "and fitted again " if manifest.refit is not None and not artifact.evaluated else ""
+            return Fit(evaluated, f"trained on the same file {again}on these rows too: its figures are too high", False)
+        return Fit(artifact, f"trained on {manifest.training_data.name}: it may have used some of these rows", False)
 
 
 def fitted_to(manifest: Manifest) -> str:
@@ -182,8 +179,7 @@ def evaluate_model(
             raise DataError(what, where=source.name, remedy="name data with frauds and legitimate rows, in its columns")
         operating = thresholds.operating(period.raw, period.loss, deployment.threshold, period.days)
         alerts = effective_size(period.raw.weight[period.raw.score >= deployment.threshold])
-        seen = "fitted on these rows too, so that its figures are too high"
-        note = "" if fit == (artifact, fit.note, True) else seen if fit.is_unseen else fit.note
+        seen = "fitted on these rows too: its figures are too high" if fit.is_unseen else fit.note
         return ModelEvaluation(
             artifact.manifest.model_id,
             deployment.threshold,
@@ -193,7 +189,7 @@ def evaluate_model(
             Estimate(operating.recall, *wilson(operating.recall, operating.frauds)),
             Estimate(operating.precision, *wilson(operating.precision, alerts)),
             rows.texts.count() - len(period.rows),
-            (f"the model was {note}",) if note else (),
+            () if fit.is_unseen and fit.artifact is artifact else (f"the model was {seen}",),
         )
 
 
@@ -204,11 +200,11 @@ def review_cost(artifact: ModelArtifact) -> float:
 
 
 def compare_models(
-    spark: SparkSession, new: ModelInUse, former: ModelInUse, source: DataSource, legitimate_share: float
+    spark: SparkSession, new: ModelInUse, former: ModelInUse, source: DataSource, share: float | None = None
 ) -> Comparison:
-    """Compare two saved models on labelled data; raises as `labelled_rows`."""
+    """Compare two saved models on labelled data, by default of the new one's share; raises as `labelled_rows`."""
     artifact, deployment = new
-    with labelled_rows(spark, source, artifact.manifest, legitimate_share) as rows:
+    with labelled_rows(spark, source, artifact.manifest, share or artifact.manifest.legitimate_share) as rows:
         fit = rows.unseen_fit(artifact)
         scored = rows.scored(fit.artifact, deployment.aliases)
         comparison = rows.compare(scored, deployment.threshold, former, review_cost(artifact), artifact.manifest.seed)

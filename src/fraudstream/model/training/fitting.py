@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +14,16 @@ from pyspark.sql import functions as F
 
 from fraudstream.errors import ModelError
 from fraudstream.model.artifact import EVALUATED_DIRECTORY, ModelArtifact, write_artifact
-from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
+from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration, held_out_gain
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.inputs import Importance, Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
-    Importance,
     ThresholdChoice,
     Timeline,
     evaluation_to_json,
@@ -31,6 +33,7 @@ from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.comparing import LabelledRows
+from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
@@ -98,11 +101,21 @@ class Training:
         return write_artifact(self.models_dir, manifest, save, files)
 
     def _rounds(self) -> list[Round]:
-        """Return the periods to compare the candidates on; a single candidate is only calibrated."""
-        split, plan = self.plan.split, self.plan
-        if split.record.validation is None:
+        """Return the periods to compare the candidates on; a single one needs both only if the last has few frauds."""
+        split, validation = self.plan.split, self.plan.split.record.validation
+        if validation is None:
             return []
-        return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
+        needs_both = len(self.plan.algorithms) > 1 or validation.frauds < FRAUDS_FOR_COST
+        return [EARLIER, LAST] if needs_both and len(split.rows_of(Part.COMPARISON)) else [LAST]
+
+    def _chosen_on(self, best: Winner) -> ScoredPeriod | None:
+        """Return the scored rows to choose the threshold on: those of every round if the last one has few frauds."""
+        last = best.validated
+        if last is None or int(last.raw.is_fraud.sum()) >= FRAUDS_FOR_COST:
+            return last
+        rows = np.concatenate([period.rows for period in best.periods])
+        score, order = np.concatenate([period.raw.score for period in best.periods]), np.argsort(rows)
+        return self._score_period((rows[order], score[order]))
 
     def _score_period(self, scores: RowScores, excluded: NDArray[np.bool_] | None = None) -> ScoredPeriod:
         """Join labels, weights and losses to rows and their scores, without the excluded rows."""
@@ -123,7 +136,7 @@ class Training:
     ) -> tuple[Evaluation, Metrics, Calibration]:
         """Evaluate the model on rows that nothing was fitted, tuned or calibrated on."""
         plan, seed = self.plan, self.plan.settings.seed
-        chosen_on = best.validated or self._score_period(model.scores(learned))
+        chosen_on = self._chosen_on(best) or self._score_period(model.scores(learned))
         calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
         test = self._score_period(model.scores(test_vectors), duplicates.rows) if has_test else None
@@ -133,9 +146,14 @@ class Training:
         )
         measured_on = self._measured_on(test)
         figures = previous = None
+        ranked: tuple[Influence, ...] = ()
+        groups: Iterator[Breakdown] = iter(())
         if test is not None and test.raw.has_both_classes:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, choice, test_texts)
+            self.report(f"measuring what its features do ({self.stopwatch})")
+            ranked = influences(model, best.algorithm.name, plan, test_vectors, test, self.directory)
+            groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",
             algorithm=best.algorithm.name,
@@ -160,6 +178,9 @@ class Training:
             importance_note="",
             leaks=plan.choice.leaks,
             previous=previous,
+            influences=ranked,
+            breakdowns=tuple(groups),
+            drifts=drifts(plan) if figures is not None else (),
         )
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
@@ -249,11 +270,19 @@ def _refit(plan: TrainingPlan) -> Refit | None:
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
-    """Return the calibration and its description; the identity if there is no validation period."""
+    """Return the calibration and its description; the identity unless it is better on rows that it is not fitted on."""
     if validated is None:
         return IDENTITY, "none: no validation period to fit one on"
     raw = validated.raw
     frauds = int(raw.is_fraud.sum())
+    if frauds < RELIABLE_FRAUDS:
+        return IDENTITY, f"none: {frauds} frauds in the validation period are too few to fit one on"
+    gain = held_out_gain(raw.score, raw.is_fraud, raw.weight)
+    if gain <= 0:
+        return (
+            IDENTITY,
+            f"none: fitted on parts of the validation period, it raises the log loss of others by {-gain:.2g}",
+        )
     how = "beta calibration" if frauds >= FEW_FRAUDS else "a shift of the log odds (few frauds)"
     where = f"the validation period's {len(raw.score):,} rows, {frauds:,} frauds, scored by a model fitted before them"
     return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"

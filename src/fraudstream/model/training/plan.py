@@ -71,8 +71,12 @@ class TrainingPlan:
     @property
     def labelled(self) -> LabelledData:
         """What is known of each row besides its score."""
-        weight = np.where(self.profile.label.is_fraud, 1.0, 1.0 / self.settings.legitimate_share)
-        return LabelledData(self.profile, weight, self.losses)
+        return LabelledData(self.profile, self.weight, self.losses)
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """How many rows of the full data each row represents."""
+        return np.where(self.profile.label.is_fraud, 1.0, 1.0 / self.settings.legitimate_share)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -144,20 +148,13 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
 
 def _moment(time: TimeOrder | None, text: str) -> float:
     """Return the value of the time column at a time that the user gave."""
-    if time is None:
-        raise SettingsError(
-            "a date of the test period requires a column with the time of the payments",
-            where="--test-from",
-            remedy="leave it out, or train on data with a time column",
-        )
-    value = time.value_of(text)
+    value = None if time is None else time.value_of(text)
     if value is None:
-        example = time.format(float(time.values.max()))
-        raise SettingsError(
-            f"{text!r} is not a time of the column {time.column!r}",
-            where="--test-from",
-            remedy=f"give one in its notation, at most {example}",
-        )
+        what, remedy = "there is no column with the time of the payments", "leave it out, or train on data with one"
+        if time is not None:
+            what = f"{text!r} is not a time of the column {time.column!r}"
+            remedy = f"give one in its notation, before {time.format(float(time.values.max()))}"
+        raise SettingsError(what, where="--test-from", remedy=remedy)
     return value
 
 

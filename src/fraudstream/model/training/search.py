@@ -38,14 +38,19 @@ class Stopwatch:
 class Winner:
     """The algorithm to fit on all rows except the test period's, and all candidates, the best first.
 
-    `validated` has the validation rows as scored by the chosen candidate, which was not fitted on them; None if there
-    is no validation period.
+    `periods` have the rows of each round as scored by the chosen candidate, which was not fitted on them; the last one
+    is the validation period, and there is none without one.
     """
 
     algorithm: Algorithm
-    validated: ScoredPeriod | None
+    periods: tuple[ScoredPeriod, ...]
     candidates: tuple[Candidate, ...]
     why: str
+
+    @property
+    def validated(self) -> ScoredPeriod | None:
+        """The validation period; None if there is none."""
+        return self.periods[-1] if self.periods else None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def search(
     if not rounds:
         why = "no validation period to compare candidates on: the simplest was chosen"
         only = _Evaluated(algorithms[0], ())
-        return Winner(only.algorithm, None, (_candidate(only, components, None, None, why, chosen=True),), why)
+        return Winner(only.algorithm, (), (_candidate(only, components, None, None, why, chosen=True),), why)
     periods: list[list[ScoredPeriod]] = [[] for _ in algorithms]
     part = F.col(TrainingColumn.PART)
     for number, each in enumerate(rounds, 1):
@@ -127,7 +132,7 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
         reason = why if each is chosen else _why_not(each, best, chosen)
         own = estimate(each.mean, draw, frauds)
         candidates.append(_candidate(each, components, own, behind, reason, chosen=each is chosen))
-    return Winner(chosen.algorithm, chosen.periods[-1], tuple(candidates), why)
+    return Winner(chosen.algorithm, chosen.periods, tuple(candidates), why)
 
 
 def _mean_draws(ranked: Sequence[_Evaluated], seed: int) -> list[Floats]:

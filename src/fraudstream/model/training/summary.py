@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -19,7 +20,7 @@ from fraudstream.model.evaluation.record import (
     read_evaluation,
 )
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, Period
-from fraudstream.model.report import compared
+from fraudstream.model.report.compared import tables
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training.training import TrainingResult
 
@@ -108,16 +109,14 @@ def render(result: TrainingResult) -> RenderableType:
 
 
 def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
-    """Yield the comparison with the active model, and that a candidate is not deployed, with the command to do so."""
-    former, model_id = result.comparison, result.artifact.manifest.model_id
-    if former is not None and former.measures:
-        figures = compared.figures(former, model_id)
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left", title_style="")
-        for heading in ("", "candidate" if not result.is_deployed else "this model", "active before", "difference"):
+    """Yield the comparison with the active model, and how to deploy a candidate."""
+    model_id = result.artifact.manifest.model_id
+    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
+        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in figures.headings:
             table.add_column(heading)
         for row in figures.rows:
             table.add_row(*row)
-        yield Text(f"\n{figures.caption}: {model_id} against {former.model_id}, {former.note}")
         yield table
     if not result.is_deployed:
         yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")

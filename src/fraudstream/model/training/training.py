@@ -111,7 +111,7 @@ def train(
             report(f"comparing it with the active model {active.model_id} ({stopwatch})")
             new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
-                comparison = compare_models(spark, new, former, source, manifest.legitimate_share)
+                comparison = compare_models(spark, new, former, source)
         refusal = "there is no test period to compare it on" if comparison is None else comparison.refusal
         if not deploys or (refusal and not is_forced):
             return TrainingResult(artifact, active, is_reused, comparison, refusal if deploys else "")
