@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -20,7 +19,7 @@ from fraudstream.model.evaluation.record import (
     read_evaluation,
 )
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, Period
-from fraudstream.model.report.compared import tables
+from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training.training import TrainingResult
 
@@ -51,8 +50,6 @@ def as_json(result: TrainingResult) -> Object:
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
         "deployed": result.is_deployed,
-        "refusal": result.refusal or None,
-        "deploy_command": None if result.is_deployed else result.deploy_command,
     }
 
 
@@ -98,6 +95,10 @@ def render(result: TrainingResult) -> RenderableType:
     table.add_row(
         "active model", f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     )
+    if not result.is_deployed:
+        path = result.artifact.path
+        command = f'fraudstream models use {path.name} --models {path.parent} --why "..."'
+        table.add_row("not deployed", f"this model is a candidate; to deploy it: {command}")
     columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("column", "becomes", ""):
         columns.add_column(heading, overflow="fold")
@@ -105,22 +106,7 @@ def render(result: TrainingResult) -> RenderableType:
         columns.add_row(*map(Text, decision))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
     head = Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold")
-    return Group(head, *warnings, table, Text(), columns, *_outcome(result))
-
-
-def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
-    """Yield the comparison with the active model, and how to deploy a candidate."""
-    model_id = result.artifact.manifest.model_id
-    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
-        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in figures.headings:
-            table.add_column(heading)
-        for row in figures.rows:
-            table.add_row(*row)
-        yield table
-    if not result.is_deployed:
-        yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")
-        yield Text(f"  {result.deploy_command}", no_wrap=True, overflow="ignore")
+    return Group(head, *warnings, table, Text(), columns)
 
 
 def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -216,7 +202,7 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
         yield from _test_lines(evaluation.test)
     yield from threshold_lines(evaluation.threshold)
     if evaluation.previous is not None:
-        yield "compared with", comparison(evaluation.previous)
+        yield from comparison_lines(evaluation.previous)
 
 
 def _test_lines(figures: TestFigures) -> Iterator[tuple[str, str]]:
@@ -251,14 +237,11 @@ def operating_summary(operating: Operating, review_cost: float) -> str:
     )
 
 
-def comparison(previous: Comparison) -> str:
-    """Summarize the comparison with the former model."""
-    if previous.difference is None:
-        return f"{previous.model_id}: {previous.note}"
-    return (
-        f"{previous.model_id}: average precision better by {estimate(previous.difference)} on {previous.rows:,} rows "
-        f"({previous.note})"
-    )
+def comparison_lines(comparison: Comparison) -> Iterator[tuple[str, str]]:
+    """Yield each figure beside that of the former model, with the difference."""
+    yield "compared with", f"{comparison.model_id}, on {comparison.rows:,} rows; it was {comparison.note}"
+    for name, new, former, difference in map(words.compared, comparison.measures):
+        yield f"  {name}", f"{new} instead of {former}: {difference}"
 
 
 def estimate(figure: Estimate, *, percent: bool = False) -> str:
