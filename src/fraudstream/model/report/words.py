@@ -129,13 +129,12 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def _caught(at: Operating, review_cost: float) -> str:
-    alarms = f"{count(at.false_alarms)} false alarms"
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
     saved = at.saved(review_cost)
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
     return (
-        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of {alarms} ({workload(at)}){true}, "
-        f"and {balance} when a review costs {review_cost:g}"
+        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of "
+        f"{count(at.false_alarms)} false alarms ({workload(at)}){true}, and {balance} when a review costs {review_cost:g}"
     )
 
 
