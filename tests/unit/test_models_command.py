@@ -158,7 +158,7 @@ def test_a_change_without_a_why_or_of_an_unclear_id_is_refused(models: Path) -> 
     assert "--why" in run("models", "use", ONE, "--models", models).output
     unclear = run("models", "use", "logistic", "--why", "x", "--models", models)
     assert isinstance(unclear.exception, ModelNotFound)
-    assert "3 models begin with" in str(unclear.exception)
+    assert "3 models match" in str(unclear.exception)
     assert not (models / "current").exists()
 
 

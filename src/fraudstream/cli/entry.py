@@ -15,7 +15,7 @@ from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
-from fraudstream.cli.models import inspect, score, simulate, train
+from fraudstream.cli.models import evaluate, inspect, score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
@@ -90,8 +90,8 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, score, simulate, models, schema,
-    broker, produce, detect, relay, dashboard, demo, store, threshold,
+    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, evaluate, score, simulate, models,
+    schema, broker, produce, detect, relay, dashboard, demo, store, threshold,
 ):  # fmt: skip
     cli.add_command(command)
 

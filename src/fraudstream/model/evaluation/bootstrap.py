@@ -124,6 +124,10 @@ class Draws:
         steps = np.diff(self.caught, axis=1, prepend=0.0)
         return np.asarray((steps * self.precision).sum(axis=1) / self.frauds)
 
+    def recall_within(self, rate: float) -> Floats:
+        """The share of the frauds that is caught with at most this share of false alarms, by round."""
+        return np.asarray(np.where(self.alarms <= rate * self.legitimate[:, None], self.recall, 0.0).max(axis=1))
+
     @property
     def roc_auc(self) -> Floats:
         """The share of pairs of a fraud and a legitimate row in the right order, ties half, by round."""

@@ -132,11 +132,9 @@ def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...
     rows = []
     for limit in FALSE_POSITIVE_RATES:
         within = int(np.searchsorted(rate, limit, side="right"))
-        allowed = draws.alarms <= limit * draws.legitimate[:, None]
         value = float(recall[within - 1]) if within else 0.0
         # The threshold itself varies with the legitimate rows, which only the bootstrap covers.
-        drawn = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
-        ends = _hull(drawn, wilson(value, int(scored.is_fraud.sum())))
+        ends = _hull(interval(draws.recall_within(limit)), wilson(value, int(scored.is_fraud.sum())))
         rows.append(RecallAtRate(limit, Estimate(value, *ends), float(scores[within - 1]) if within else 1.0))
     return tuple(rows)
 

@@ -24,6 +24,7 @@ from fraudstream.model.evaluation.record import (
 )
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Metrics
+from fraudstream.transactions.label import CsvProfile
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,27 @@ class ScoredPeriod:
     def calibrated(self, calibration: Calibration) -> ScoredRows:
         """Return the same rows with calibrated scores."""
         return replace(self.raw, score=calibration.of(self.raw.score))
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """What is known of each row of some files besides its score: label, time, weight, and loss if it is missed."""
+
+    profile: CsvProfile
+    weight: NDArray[np.float64]
+    losses: RowLosses
+
+    def days(self, rows: NDArray[np.int64]) -> float | None:
+        """Return the span of some rows in days; None without a time column, or if all times are equal."""
+        time = self.profile.time
+        if time is None or not len(rows):
+            return None
+        return float(np.ptp(time.values[rows])) / time.units_per_second / 86_400 or None
+
+    def period(self, rows: NDArray[np.int64], score: NDArray[np.float64]) -> ScoredPeriod:
+        """Join labels, weights and losses to rows and their scores."""
+        scored = ScoredRows(score, self.profile.label.is_fraud[rows], self.weight[rows])
+        return ScoredPeriod(rows, scored, self.losses.by_row[rows], self.days(rows))
 
 
 @dataclass(frozen=True)

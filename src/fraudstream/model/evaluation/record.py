@@ -18,6 +18,7 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.model.evaluation import curves
 from fraudstream.model.evaluation.bootstrap import Estimate, Interval
 from fraudstream.model.evaluation.breakdown import Breakdown
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
 from fraudstream.model.evaluation.intervals import wilson
 from fraudstream.runtime.files import read_regular
@@ -213,23 +214,6 @@ class LeakSuspicion:
     roc_auc: float
     average_precision: float
     message: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The new model compared with the one active before, on the test rows that both could score.
-
-    Attributes:
-        average_precision: Of the former model; None if it could not score these rows.
-        difference: The new model's less the former's, paired bootstrap; None as above.
-        note: Its limitations (the former model may have been trained on some of these rows), or why there is none.
-    """
-
-    model_id: str
-    average_precision: Estimate | None
-    difference: Estimate | None
-    rows: int
-    note: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from markupsafe import Markup
 from fraudstream.charts import svg
 from fraudstream.charts.plot import Area, Figure, Key, Linear, Size, in_both_sizes, x_axis
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.record import Comparison, Evaluation, Stage, TestFigures
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.record import Evaluation, Stage, TestFigures
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.model.report.words import NONE, count, estimate, percent, signed
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
-from fraudstream.model.evaluation.record import Comparison, Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"
@@ -134,7 +135,8 @@ def _caught(at: Operating, review_cost: float) -> str:
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
     return (
         f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of "
-        f"{count(at.false_alarms)} false alarms ({workload(at)}){true}, and {balance} when a review costs {review_cost:g}"
+        f"{count(at.false_alarms)} false alarms ({workload(at)}){true}, "
+        f"and {balance} when a review costs {review_cost:g}"
     )
 
 

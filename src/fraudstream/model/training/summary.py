@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -11,14 +12,15 @@ from rich.text import Text
 
 from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.inputs import STRONGLY_SHIFTED
 from fraudstream.model.evaluation.record import (
-    Comparison,
     Evaluation,
     Operating,
     read_evaluation,
 )
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
+from fraudstream.model.report.compared import tables
 from fraudstream.model.report.page import report_of
 from fraudstream.model.report.words import cautions, workload
 from fraudstream.model.training.training import TrainingResult
@@ -32,7 +34,7 @@ def as_json(result: TrainingResult) -> Object:
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
     evaluation = read_evaluation(result.artifact.path)
     return {
-        **{name: getattr(manifest, name) for name in _MANIFEST_FIELDS},
+        **{name: getattr(manifest, name) for name in (*_MANIFEST_FIELDS, "name", "note", "tags")},
         "path": str(result.artifact.path),
         "report": None if report is None else str(report),
         "reused": result.reused,
@@ -51,6 +53,9 @@ def as_json(result: TrainingResult) -> Object:
         **_evaluation_json(evaluation),
         "warnings": [*(cautions(evaluation) if evaluation is not None else ()), *manifest.warnings],
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
+        "deployed": result.is_deployed,
+        "refusal": result.refusal or None,
+        "deploy_command": None if result.is_deployed else result.deploy_command,
     }
 
 
@@ -101,7 +106,22 @@ def render(result: TrainingResult) -> RenderableType:
     notes = cautions(evaluation) if evaluation is not None else []
     first = [Text(f"warning: {'; '.join(notes)}", style="yellow")] if notes else []
     rest = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    return Group(Text(manifest.model_id, style="bold"), *first, *rest, table)
+    return Group(Text(manifest.model_id, style="bold"), *first, *rest, table, *_outcome(result))
+
+
+def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
+    """Yield the comparison with the active model, and how to deploy a candidate."""
+    model_id = result.artifact.manifest.model_id
+    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
+        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in figures.headings:
+            table.add_column(heading)
+        for row in figures.rows:
+            table.add_row(*row)
+        yield table
+    if not result.is_deployed:
+        yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")
+        yield Text(f"  {result.deploy_command}", no_wrap=True, overflow="ignore")
 
 
 Lines = Iterator[tuple[str, str]]
