@@ -409,12 +409,14 @@ def worse(linear: TrainingResult, tmp_path: Path) -> tuple[DataSource, Path]:
     )
 
 
-def train_worse(spark: SparkSession, worse: tuple[DataSource, Path], **deploys: bool) -> TrainingResult:
+def train_worse(
+    spark: SparkSession, worse: tuple[DataSource, Path], *, deploys: bool = False, is_forced: bool = False
+) -> TrainingResult:
     settings = TrainingSettings(algorithm="logistic-regression", seed=1, exclude=("V1",), name="noise", tags=("trial",))
     source, models = worse
     return train(
         lambda: nullcontext(spark), source, settings,
-        models_dir=models, report=lambda line: None, now=lambda: NOW, **deploys,
+        models_dir=models, report=lambda line: None, now=lambda: NOW, deploys=deploys, is_forced=is_forced,
     )  # fmt: skip
 
 
