@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -72,7 +73,7 @@ def by_amount(column: str, amounts: Floats, scored: ScoredRows, threshold: float
     """Break down at the quartiles of the frauds' amounts, so that each group has frauds."""
     edges = np.unique(np.quantile(amounts[scored.is_fraud], (0.25, 0.5, 0.75)))
     ends = ["0", *(f"{edge:,.2f}" for edge in edges)]
-    names = [f"{low} to {high}" for low, high in zip(ends[:-1], ends[1:], strict=True)] + [f"from {ends[-1]}"]
+    names = [f"{low} to {high}" for low, high in pairwise(ends)] + [f"from {ends[-1]}"]
     return breakdown(column, names, np.searchsorted(edges, amounts, side="right"), scored, threshold)
 
 
