@@ -13,9 +13,10 @@ from fraudstream import logs
 from fraudstream.cli.audit import audit
 from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
+from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
-from fraudstream.cli.models import evaluate, inspect, score, simulate, train
+from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
@@ -94,6 +95,7 @@ for command in (
     schema, broker, produce, detect, relay, dashboard, demo, store, threshold,
 ):  # fmt: skip
     cli.add_command(command)
+models.add_command(compare)
 
 
 def main() -> None:

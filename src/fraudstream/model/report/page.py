@@ -12,6 +12,7 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fraudstream.charts.plot import Figure
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.intervals import wilson
 from fraudstream.model.evaluation.record import Evaluation, TestFigures
 from fraudstream.model.evaluation.thresholds import excerpt
@@ -24,28 +25,7 @@ REPORT_FILE: Final = "report.html"
 
 def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
     """Render the page as UTF-8, without using the manifest's checksums, as the report is one of the files."""
-    # A leak is also a warning of the manifest, but is listed once, and first.
-    leaks = [leak.message for leak in evaluation.leaks]
-    page = (
-        environment()
-        .get_template("report.html")
-        .render(
-            evaluation=evaluation,
-            manifest=manifest,
-            headline=words.headline(evaluation),
-            facts=list(words.facts(evaluation)),
-            warnings=[*words.cautions(evaluation), *leaks, *(each for each in manifest.warnings if each not in leaks)],
-            sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
-            components=sum(len(feature.components) for feature in manifest.features),
-            words=words,
-        )
-    )
-    return page.encode()
-
-
-def environment() -> Environment:
-    """Return the environment of the templates, which escapes every value."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("fraudstream.model.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -53,6 +33,19 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # A leak is also a warning of the manifest, but is listed once, and first.
+    leaks = [leak.message for leak in evaluation.leaks]
+    page = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        manifest=manifest,
+        headline=words.headline(evaluation),
+        facts=list(words.facts(evaluation)),
+        warnings=[*words.cautions(evaluation), *leaks, *(each for each in manifest.warnings if each not in leaks)],
+        sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
+        components=sum(len(feature.components) for feature in manifest.features),
+        words=words,
+    )
+    return page.encode()
 
 
 def report_of(artifact: Path) -> Path | None:
@@ -174,6 +167,7 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         "Comparison with the previous model",
         words.previous(comparison, is_scored=test is not None),
         [chart] if chart is not None else [],
+        tables=list(_measures(comparison)),
     )
     yield Section(
         "columns",
@@ -183,6 +177,13 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         else "No feature alone predicts the label in the training rows.",
         tables=_columns(evaluation, manifest),
     )
+
+
+def _measures(comparison: Comparison | None) -> Iterator[Table]:
+    if comparison is not None and comparison.measures:
+        headings = ("figure", "this model", comparison.model_id, "difference")
+        rows = [words.compared(each) for each in comparison.measures]
+        yield Table("Both models on these rows, with 95 % intervals", headings, rows)
 
 
 def _workload(test: TestFigures) -> list[Table]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.comparison import Comparison, Measure
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 
@@ -64,6 +64,13 @@ def estimate_percent(figure: Estimate) -> str:
 def signed(figure: Estimate) -> str:
     """Format a difference with its interval, as "+0.012 (-0.003 to +0.027)"."""
     return _with_interval(figure, lambda value: f"{value:+.3f}")
+
+
+def compared(measure: Measure) -> tuple[str, str, str, str]:
+    """Format a figure of two models: its name, the new and the former one, and the difference."""
+    digits = 0 if abs(measure.former.value) >= 10 else 4
+    own = [_with_interval(figure, lambda value: f"{value:,.{digits}f}") for figure in (measure.new, measure.former)]
+    return measure.name, own[0], own[1], _with_interval(measure.difference, lambda value: f"{value:+,.{digits}f}")
 
 
 def _with_interval(figure: Estimate, form: Callable[[float], str]) -> str:

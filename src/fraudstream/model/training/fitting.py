@@ -208,7 +208,7 @@ class Training:
         start = "" if period is None else period.start
         rows = LabelledRows(plan.source, None if time is None else time.column, start, texts, self._score_period)
         new = replace(test, raw=test.calibrated(calibration))
-        return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)
+        return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)[0]
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan, source, refit = self.plan, self.plan.source, _refit(self.plan)

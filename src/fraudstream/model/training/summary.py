@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -20,7 +19,7 @@ from fraudstream.model.evaluation.record import (
     read_evaluation,
 )
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
-from fraudstream.model.report.compared import tables
+from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
 from fraudstream.model.report.words import cautions, workload
 from fraudstream.model.training.training import TrainingResult
@@ -54,8 +53,6 @@ def as_json(result: TrainingResult) -> Object:
         "warnings": [*(cautions(evaluation) if evaluation is not None else ()), *manifest.warnings],
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
         "deployed": result.is_deployed,
-        "refusal": result.refusal or None,
-        "deploy_command": None if result.is_deployed else result.deploy_command,
     }
 
 
@@ -106,22 +103,7 @@ def render(result: TrainingResult) -> RenderableType:
     notes = cautions(evaluation) if evaluation is not None else []
     first = [Text(f"warning: {'; '.join(notes)}", style="yellow")] if notes else []
     rest = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    return Group(Text(manifest.model_id, style="bold"), *first, *rest, table, *_outcome(result))
-
-
-def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
-    """Yield the comparison with the active model, and how to deploy a candidate."""
-    model_id = result.artifact.manifest.model_id
-    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
-        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in figures.headings:
-            table.add_column(heading)
-        for row in figures.rows:
-            table.add_row(*row)
-        yield table
-    if not result.is_deployed:
-        yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")
-        yield Text(f"  {result.deploy_command}", no_wrap=True, overflow="ignore")
+    return Group(Text(manifest.model_id, style="bold"), *first, *rest, table)
 
 
 Lines = Iterator[tuple[str, str]]
@@ -187,7 +169,7 @@ def _test(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
     if top:
         yield "most important", "; ".join(f"{each.feature} ({each.direction})" for each in top)
     if evaluation.previous is not None:
-        yield "compared with", comparison(evaluation.previous)
+        yield from _comparison(evaluation.previous)
 
 
 def _threshold(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
@@ -214,6 +196,9 @@ def _results(result: TrainingResult) -> Lines:
         yield "report", str(report)
     active = f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     yield "active model", active
+    if not result.is_deployed:
+        command = f'fraudstream models use {path.name} --models {path.parent} --why "..."'
+        yield "not deployed", f"this model is a candidate; to deploy it: {command}"
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
@@ -257,14 +242,11 @@ def operating_summary(operating: Operating, review_cost: float) -> str:
     )
 
 
-def comparison(previous: Comparison) -> str:
-    """Summarize the comparison with the former model."""
-    if previous.difference is None:
-        return f"{previous.model_id}: {previous.note}"
-    return (
-        f"{previous.model_id}: average precision better by {estimate(previous.difference)} on {previous.rows:,} rows "
-        f"({previous.note})"
-    )
+def _comparison(former: Comparison) -> Lines:
+    """Yield each figure beside that of the former model, with the difference."""
+    yield "compared with", f"{former.model_id} on {former.rows:,} rows; it was {former.note}"
+    for name, new, old, difference in map(words.compared, former.measures):
+        yield f"  {name}", f"{new} instead of {old}: {difference}"
 
 
 def estimate(figure: Estimate, *, percent: bool = False) -> str:
