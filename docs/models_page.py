@@ -66,8 +66,8 @@ The cheapest on the 60 to 80 %: the amounts of missed frauds, and `--review-cost
 the unit of the amounts: about five minutes of an analyst at 30 an hour; the administrative cost of Correa Bahnsen et
 al. 2013). `--max-alerts-per-day` is a constraint. With fewer than 20 frauds there, the 40 to 60 % are taken too, scored
 by a model fitted before them; with fewer than 20 in both, cost does not decide: the threshold is the lowest at which at
-most 0.1 % of the legitimate rows, or one row, raise a false alarm. Without a column of amounts each missed fraud counts 122.21, the
-mean fraud of creditcard.csv, and the table notes that.
+most 0.1 % of the legitimate rows, or one row, raise a false alarm. Without a column of amounts each missed fraud counts
+122.21, the mean fraud of creditcard.csv, and the table notes that.
 
     fraudstream threshold                          what each threshold catches and costs
     fraudstream threshold 0.2 --why "fewer alarms" another one, without training
@@ -81,9 +81,9 @@ A change is the next revision of `models/current`, with who and why; a running d
 caught with their interval, confusion matrix, cost and alerts by threshold, calibration, feature importance, the results
 in parts, a data card, the split on a time line, the candidates, and how to interpret the figures. At its top, and in
 the first line of `train`, are cautions with the counts behind them: few frauds in a period, a test period of less than
-a day, a threshold that raised more than twice or less than half of the alerts that were expected. It is one file without scripts that opens from disk, for screen,
-phone and print, in light and dark mode; each chart has a table below it. `train` and `fraudstream models show ID` print
-its path. Here for 50,000 simulated payments:
+a day, a threshold that raised more than twice or less than half of the alerts that were expected. It is one file
+without scripts that opens from disk, for screen, phone and print, in light and dark mode; each chart has a table below
+it. `train` and `fraudstream models show ID` print its path. Here for 50,000 simulated payments:
 
 ![The beginning of a report: figures in a sentence, precision and recall](images/report.png)
 
