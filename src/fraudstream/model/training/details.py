@@ -114,7 +114,7 @@ def breakdowns(
     else:
         moments, a_day = time.values[test.rows], time.units_per_second * 86_400
         first = float(moments.min())
-        yield by_time((moments - first) / a_day, lambda day: time.format(first + day * a_day), scored, threshold)
+        yield by_time((moments - first) / a_day, lambda day: time.format(round(first + day * a_day)), scored, threshold)
     if plan.losses.column is not None:
         yield by_amount(plan.losses.column, test.loss, scored, threshold)
     columns = {column.name: column.categories for column in plan.profile.columns if column.categories is not None}
