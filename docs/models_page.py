@@ -41,8 +41,10 @@ The artifact holds all of it: `manifest.json` as a summary, `evaluation.json` wi
 - **Copies**: test rows that equal a training row in every column but the time are removed, and counted.
 - **Weights**: with `--legitimate-share` each legitimate row represents 1 / share of them, in the fit, in every figure
   and in every interval. Classes are weighted; no row is synthesised or oversampled.
-- **Intervals** are 95 % percentile bootstraps (1,000 rounds, stratified by class). Comparisons with the previously
-  active model resample the same rows for both.
+- **Intervals** (95 %): of shares, such as recall and precision, Wilson's; of the others percentile bootstraps (1,000
+  rounds, stratified by class). With fewer than ten frauds, or where every resample gives the same figure, there is no
+  interval but the reason. Comparisons with the previously active model resample the same rows for both.
+- **Rates per day** are from a period of a day or longer. A shorter one is not scaled: "54 alerts in 57 min".
 - **Leaks**: a feature that alone reaches an average precision of 0.9 or an area under the ROC curve of 0.99 on the
   training rows causes a warning, and is kept, unless its name says fraud. What copies the label is left out
   ([rules](data.md)).
@@ -54,12 +56,18 @@ Beta calibration maps a classifier's raw score to a probability, q / (1 - q) = e
 them, is stored in the manifest, and is an expression in the stream: `score`, alerts, pages and threshold all use the
 same number. With fewer than 20 frauds, only c is fitted.
 
+There is no calibration with fewer than ten frauds, or if it does not lower the log loss of rows that it was not fitted
+on: the 60 to 80 % are divided in five blocks in time, each calibrated by the other four ([decision
+41](decisions/0041-figures.md)). The report and `train` say so.
+
 ## The threshold
 
 The cheapest on the 60 to 80 %: the amounts of missed frauds, and `--review-cost` for each false alarm (default 2.5 in
 the unit of the amounts: about five minutes of an analyst at 30 an hour; the administrative cost of Correa Bahnsen et
-al. 2013). `--max-alerts-per-day` is a constraint. Without a column of amounts each missed fraud counts 122.21, the
-mean fraud of creditcard.csv, and the table notes that.
+al. 2013). `--max-alerts-per-day` is a constraint. With fewer than 20 frauds there, the 40 to 60 % are taken too, scored
+by a model fitted before them; with fewer than 20 in both, cost does not decide: the threshold is the lowest at which at
+most 0.1 % of the legitimate rows, or one row, raise a false alarm. Without a column of amounts each missed fraud counts
+122.21, the mean fraud of creditcard.csv, and the table notes that.
 
     fraudstream threshold                          what each threshold catches and costs
     fraudstream threshold 0.2 --why "fewer alarms" another one, without training
@@ -70,12 +78,22 @@ A change is the next revision of `models/current`, with who and why; a running d
 ## The report
 
 `train` writes `report.html` into the artifact, generated from `evaluation.json` and `manifest.json` alone: frauds
-caught with their interval, cost and alerts a day by threshold, calibration, feature importance, the split on a time
-line, the candidates, and how to interpret the figures. It is one file without scripts that opens from disk, for screen,
-phone and print, in light and dark mode; each chart has a table below it. `train` and `fraudstream models show ID` print
-its path. Here for 50,000 simulated payments:
+caught with their interval, confusion matrix, cost and alerts by threshold, calibration, feature importance, the results
+in parts, a data card, the split on a time line, the candidates, and how to interpret the figures. At its top, and in
+the first line of `train`, are cautions with the counts behind them: few frauds in a period, a test period of less than
+a day, a threshold that raised more than twice or less than half of the alerts that were expected. It is one file
+without scripts that opens from disk, for screen, phone and print, in light and dark mode; each chart has a table below
+it. `train` and `fraudstream models show ID` print its path. Here for 50,000 simulated payments:
 
-![The beginning of a report: figures in a sentence, precision and recall](images/report.png)"""
+![The beginning of a report: figures in a sentence, precision and recall](images/report.png)
+
+- **Importance**: for each feature the average precision that is lost when its values are shuffled between the rows,
+  the mean absolute Shapley value, and which values speak for fraud; on a sample of the test rows (at most 200 frauds
+  and 1,000 legitimate rows; Shapley values of at most 100 each).
+- **Where the results hold**: recall with its interval, false alarms and average precision by day (by week beyond two
+  weeks, in six parts below two days), by quartile of the frauds' amounts, and by the category that matters most.
+- **Data card**: missing values, the median or most frequent value, and the population stability index of each feature
+  between training and test period; below 0.1 a feature is stable, beyond 0.25 strongly shifted."""
 
 FOLDS = """\
 ## Candidates on real payments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -460,8 +461,13 @@ def test_the_scorer_gives_the_scores_of_the_evaluation(
     result, _ = searched
     source = open_data(result.artifact.path.parent.parent / "a.csv")
     scorer = load_scorer(result.artifact, result.deployment)
-    score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000)
+    score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000, keep=["V2", "Time"])
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    with source.files[0].path.open() as file:
+        originals = [(row["Time"], row["V2"]) for row in csv.DictReader(file)]
+    assert [tuple(line.split(",")[4:]) for line in lines] == originals
+    with pytest.raises(SettingsError, match="no column 'score'"):
+        score_csv(spark, source, scorer, tmp_path / "others.csv", max_record_bytes=10_000, keep=["score"])
     unseen = result.artifact.manifest.unseen_from_row
     assert unseen is not None
     # The last row is a copy and not part of the test.

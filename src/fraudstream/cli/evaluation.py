@@ -48,8 +48,9 @@ def evaluate(
     from fraudstream.model.deployment.registry import model_in_use
     from fraudstream.model.evaluation.evaluate import measure
     from fraudstream.model.evaluation.thresholds import operating
+    from fraudstream.model.report.words import operating_summary
     from fraudstream.model.training.comparing import labelled_rows, review_cost_of
-    from fraudstream.model.training.summary import estimate, operating_as_json, operating_summary
+    from fraudstream.model.training.summary import estimate, operating_as_json
 
     settings = Settings.load(**flags)
     path = settings.models / CURRENT_FILE if model is None else Path(model)
