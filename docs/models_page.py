@@ -23,8 +23,8 @@ The artifact holds all of it: `manifest.json` as a summary, `evaluation.json` wi
 | first 40 % | fit the candidates |
 | 40 to 60 % | compare them; then fit on it too |
 | 60 to 80 % | compare them again; calibrate the selected one and choose its threshold |
-| last 20 % | every figure, by a model fitted on the first 80 % |
-| all | after that, the model that is deployed (`--no-refit`: the model of the figures) |
+| last 20 %, or from `--test-from` on | every figure, by a model fitted on the rows before |
+| all | after that, the model to deploy (`--no-refit`: the model of the figures) |
 
 - **Few frauds**: if fewer than ten are in what is fitted on, validated on or tested on, the boundaries move as little
   as possible, in steps of 5 % (the test period has 10 to 40 % of the rows); where no boundaries give ten, five, then
@@ -69,11 +69,39 @@ by a model fitted before them; with fewer than 20 in both, cost does not decide:
 most 0.1 % of the legitimate rows, or one row, raise a false alarm. Without a column of amounts each missed fraud counts
 122.21, the mean fraud of creditcard.csv, and the table notes that.
 
-    fraudstream threshold                          what each threshold catches and costs
-    fraudstream threshold 0.2 --why "fewer alarms" another one, without training
-    fraudstream threshold --max-alerts-per-day 50  the cheapest that satisfies the constraint
+    fraudstream threshold                              what each threshold catches and costs
+    fraudstream threshold set 0.2 --why "fewer alarms" another one, without training
+    fraudstream threshold set --max-alerts-per-day 50  the cheapest that satisfies the constraint
 
 A change is the next revision of `models/current`, with who and why; a running detector applies it within 15 seconds.
+Without `set` a terminal asks first, and a script is refused.
+
+## Candidates and deployment
+
+The first model of a folder is deployed. A later one is a candidate: the active model stays, and `train` prints both on
+the same rows, the candidate's test period, each with its own threshold.
+
+    fraudstream train --data payments.csv --exclude V14 --name "without V14" --tag trial
+    fraudstream models compare ID "without V14"        also with thresholds and the rows on which they disagree
+    fraudstream models use "without V14" --why "..."   deploy it
+    fraudstream train --data payments.csv --deploy     train and deploy, unless it is worse
+
+- **Compared** are average precision, recall at 0.1 % false alarms, money saved, alerts, log loss and calibration error,
+  with 95 % intervals, also of each difference (paired: the same rows are drawn for both).
+- **Unseen rows**: a model that was fitted again on all rows has seen the test period. The artifact keeps the fit of the
+  figures in `evaluated_fit/`, and that one is compared; where it has seen some of the rows as well, or where that is
+  unknown, the comparison says so ([decision 40](decisions/0040-candidates.md)).
+- **`--deploy`** refuses, and leaves a candidate, if the interval of the money saved lies wholly below that of the active
+  model, if it raises more than 1.5 times the alerts beyond chance, or if the two cannot be compared. `--force` deploys
+  it all the same.
+- **`models compare A B --data LABELLED`** compares on other rows; without it on the test period of the newer model, if
+  its file is still where it was. `--json` has everything.
+- **`evaluate --data LABELLED --model ID`** measures a deployed fit on later labels, with intervals, and warns if it has
+  seen the rows.
+- **`--name`, `--tag`** (repeatable) and `--note` are in the manifest, in `models list` and `models show`; a name or tag
+  is taken wherever an ID is.
+- **`--test-from DATE`** begins the test period at a time of your choice, in the notation of the time column; both sides
+  need frauds.
 
 ## The report
 
