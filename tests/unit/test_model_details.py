@@ -11,9 +11,9 @@ from sklearn.metrics import confusion_matrix
 
 from evaluations import small_evaluation
 from fraudstream.model.calibration import IDENTITY
-from fraudstream.model.evaluation.bootstrap import ScoredRows
+from fraudstream.model.evaluation.bootstrap import ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, ThresholdConstraints, choose_threshold
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, choose_threshold
 from fraudstream.model.evaluation.inputs import drift, stability_index
 from fraudstream.model.evaluation.record import Operating
 from fraudstream.model.evaluation.thresholds import RowLosses
