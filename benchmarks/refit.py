@@ -119,7 +119,7 @@ class Study:
                 "frauds": int(self.folds.is_fraud[:start][split.is_train | (name == "with")].sum()),
                 "average_precision": average_precision(scored),
                 "calibration_error": expected_calibration_error(reliability(scored)),
-                "alerts_per_day": at.alerts_per_day,
+                "alerts_per_day": at.alerts / at.days if at.days else None,
                 "recall": at.recall,
                 "precision": at.precision,
                 "saved": at.saved(2.5),

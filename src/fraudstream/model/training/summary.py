@@ -177,16 +177,15 @@ def _threshold(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
     row = evaluation.threshold.row if evaluation is not None else None
     if row is None or evaluation is None:
         return
-    choice, weight = evaluation.threshold, 1 / evaluation.legitimate_share
+    choice = evaluation.threshold
     if not choice.amount_column:
         yield "amounts", choice.amount_note
     yield "expected", operating_summary(row.expected, choice.review_cost)
     if row.test is not None:
         yield "in the test", operating_summary(row.test, choice.review_cost)
-        caught, frauds = row.test.recall_interval, row.test.precision_interval(weight)
-        yield "  recall", f"{row.test.recall:.1%} (95 % interval {caught.low:.1%} to {caught.high:.1%})"
+        yield "  recall", estimate(row.test.recall_estimate, percent=True)
         if row.test.alerts:
-            yield "  precision", f"{row.test.precision:.1%} (95 % interval {frauds.low:.1%} to {frauds.high:.1%})"
+            yield "  precision", estimate(row.test.precision_estimate(1 / evaluation.legitimate_share), percent=True)
 
 
 def _results(result: TrainingResult) -> Lines:
