@@ -119,16 +119,8 @@ def _print(table: ThresholdTable) -> None:
     choice, deployment = table.evaluation.threshold, table.deployment
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     # Two lines each, so that eight figures fit into 80 columns.
-    is_daily = all(row.expected.alerts_per_day is not None for row in table.excerpt)
-    figures = (
-        "alerts\na day" if is_daily else "alerts",
-        "caught",
-        "false\nalarms",
-        "missed",
-        "reviews",
-        "cost",
-        "cost\non test",
-    )
+    alerts = "alerts\na day" if all(row.expected.alerts_per_day is not None for row in table.excerpt) else "alerts"
+    figures = (alerts, "caught", "false\nalarms", "missed", "reviews", "cost", "cost\non test")
     for heading in ("", "threshold", *figures):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in table.excerpt:
