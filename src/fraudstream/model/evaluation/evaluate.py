@@ -122,7 +122,7 @@ def choose_threshold(
 
 def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool, is_rough: bool) -> str:
     where = (
-        f"{len(rows.score):,} later rows ({int(rows.is_fraud.sum()):,} frauds) than those of the model that scored them"
+        f"{len(rows.score):,} rows ({int(rows.is_fraud.sum()):,} frauds) scored by a model fitted before them"
         if is_validated
         else "the training rows themselves (no validation period: likely too high)"
     )
