@@ -22,10 +22,12 @@ from rich.console import Console
 from fraudstream.errors import DeploymentRefused, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import deploy, read_current, resolve
+from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
+from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.summary import as_json, render
@@ -513,3 +515,21 @@ def test_a_feature_that_gives_the_label_away_is_warned_of(spark: SparkSession, t
     assert [leak.feature for leak in evaluation.leaks] == ["verdict"]
     assert any("'verdict' alone" in warning for warning in result.artifact.manifest.warnings)
     assert "does it leak?" in rendered(result)
+
+
+def test_two_saved_models_are_compared_on_the_test_period_of_the_newer_one(
+    searched: tuple[TrainingResult, list[str]], spark: SparkSession
+) -> None:
+    result, _ = searched
+    models, evaluation = result.artifact.path.parent, read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    assert evaluation.previous is not None
+    new, former = (model_in_use(models, each) for each in (result.artifact.path.name, evaluation.previous.model_id))
+    comparison, both = compare_models(spark, new, former, open_data(models.parent / "a.csv"))
+    # The training left out the copy of an earlier row.
+    assert comparison.rows == evaluation.previous.rows + 1
+    assert comparison.model_id == evaluation.previous.model_id
+    assert comparison.difference is not None
+    assert evaluation.previous.difference is not None
+    assert comparison.difference.value == pytest.approx(evaluation.previous.difference.value, abs=0.02)
+    assert both[0].rows.tolist() == both[1].rows.tolist() == list(range(1200, 1500))

@@ -87,6 +87,7 @@ def train(
         return TrainingResult(artifact, active, is_reused)
     if active is not None and not is_forced:
         if is_reused:
+            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
             new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
                 comparison: Comparison | None = compare_models(spark, new, former, source)[0]
