@@ -114,6 +114,8 @@ def _data(manifest: Manifest) -> Lines:
     dialect = f" ({data.dialect})" if data.dialect else ""
     share = f"{data.frauds:,} frauds ({data.frauds / data.rows:.3%}), label {manifest.label}"
     yield "rows", f"{data.rows:,} in {data.name}{dialect}; {share}"
+    if data.notes:
+        yield "read as", "; ".join(f"{name}: {note}" for name, note in data.notes.items())
     if manifest.legitimate_share < 1:
         yield "weights", f"each legitimate row represents {1 / manifest.legitimate_share:.3f}"
     yield "split by", split.ordered_by
