@@ -142,12 +142,19 @@ def train(
     review_cost: float | None = None,
     max_alerts_per_day: float | None = None,
     refit: bool = True,
+    test_from: str | None = None,
+    deploy: bool = False,
+    name: str = "",
+    note: str = "",
+    tags: Sequence[str] = (),
     models: AnyPath = "models",
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
     **reading: Unpack[Reading],
 ) -> Model:
-    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows.
+    """Train a model on payments, evaluate it on the last fifth in time, and fit it again on all rows.
+
+    The first model of `models` is deployed; a later one is a candidate, unless `deploy` is set.
 
     Args:
         data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
@@ -162,6 +169,11 @@ def train(
         review_cost: Cost of reviewing a false alarm, in the unit of the amounts; 2.5 by default.
         max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
         refit: Fit the model on all rows after its evaluation; the figures are those of the fit before.
+        test_from: The time from which on the rows are the test period, in the notation of the time column.
+        deploy: Deploy the model, unless it is worse than the active one beyond a bound.
+        name: A name for the model, taken where an id is.
+        note: A note on the model.
+        tags: Tags for the model, taken where an id is.
         models: Directory of the artifacts and of `current`.
         seed: Random seed.
         report: Called with one line for each step.
@@ -171,6 +183,7 @@ def train(
         SettingsError: An unknown algorithm, an impossible share, or a column that does not exist.
         DataError: The data cannot be used.
         ModelError: The artifact cannot be written.
+        DeploymentRefused: With `deploy`: the model is worse than the active one beyond a bound; it stays a candidate.
         SetupError: There is no suitable Java.
     """
     from fraudstream.config import Settings
@@ -193,13 +206,18 @@ def train(
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
             refit=refit,
+            test_from=test_from,
+            name=name,
+            note=note,
+            tags=(tags,) if isinstance(tags, str) else tags,
         ),
         models_dir=Path(models),
         report=report,
         now=lambda: datetime.now(UTC),
         who="fraudstream.train",
+        deploys=deploy,
     )
-    return Model(result.artifact, result.deployment)
+    return Model(result.artifact, result.deployment) if result.is_deployed else load(result.artifact.path)
 
 
 def load(path: AnyPath = "models/current") -> Model:

@@ -8,12 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import bootstrap
-from sklearn.metrics import average_precision_score, roc_auc_score
+from scipy.stats import binomtest, bootstrap
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
-from fraudstream.model.evaluation.bootstrap import Interval, ScoredRows, average_precision, draw, interval, roc_auc
+from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration, held_out_gain
+from fraudstream.model.evaluation.bootstrap import (
+    Interval,
+    ScoredRows,
+    average_precision,
+    draw,
+    estimate,
+    interval,
+    roc_auc,
+)
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
+from fraudstream.model.evaluation.intervals import effective_size, most_if_none, wilson
 
 Floats = NDArray[np.float64]
 
@@ -111,6 +120,38 @@ def test_one_fraud_among_few_rows_is_drawn_every_time() -> None:
     assert interval(draw(rows, seed=1).average_precision).high == 1.0
 
 
+@pytest.mark.parametrize(("hits", "size"), [(0, 1), (0, 16), (16, 16), (7, 17), (3, 4000), (1, 2)])
+def test_the_interval_of_a_share_is_scipys_wilson(hits: int, size: int) -> None:
+    expected = binomtest(hits, size).proportion_ci(method="wilson")
+    assert wilson(hits / size, size) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0.0, 0.0) == Interval(0.0, 1.0)
+
+
+def test_equal_weights_leave_the_number_of_rows_and_unequal_ones_fewer() -> None:
+    assert effective_size(np.full(20, 5.378)) == pytest.approx(20)
+    assert effective_size(np.array([1.0, 1.0, 5.0])) == pytest.approx(49 / 27)
+    assert effective_size(np.empty(0)) == 0.0
+
+
+@pytest.mark.parametrize("size", [30, 300, 3000])
+def test_a_sample_without_any_allows_what_the_rule_of_three_says(size: int) -> None:
+    # One-sided Clopper-Pearson, which the rule approximates.
+    expected = binomtest(0, size, alternative="less").proportion_ci(method="exact").high
+    assert most_if_none(size) == pytest.approx(expected, rel=0.06)
+
+
+def test_a_perfect_ranking_of_few_frauds_has_a_reason_and_no_interval() -> None:
+    rows = scored([(0.9, True, 1.0)] * 16 + [(0.1, False, 1.0)] * 400)
+    figure = estimate(average_precision(rows), draw(rows, 1).average_precision, 16)
+    assert (figure.value, figure.interval, figure.note) == (
+        1.0,
+        None,
+        "all resamples of 16 frauds give the same figure",
+    )
+    assert estimate(0.7, np.array([0.6, 0.8]), 7).note == "7 frauds are too few for one"
+    assert estimate(0.7, np.array([0.6, 0.8]), 16).interval is not None
+
+
 def test_one_class_leaves_no_figure() -> None:
     assert not ScoredRows(np.array([0.5]), np.array([True]), np.ones(1)).has_both_classes
     assert not ScoredRows(np.array([0.5]), np.array([False]), np.ones(1)).has_both_classes
@@ -128,6 +169,20 @@ def test_expected_calibration_error_is_the_definition_over_the_bins() -> None:
         weight = rows.weight[inside]
         distances.append(float(abs(weight @ rows.score[inside] - weight @ rows.is_fraud[inside])))
     assert expected_calibration_error(bins) == pytest.approx(sum(distances) / rows.weight.sum(), rel=1e-9)
+
+
+def test_the_gain_of_a_calibration_is_scikit_learns_log_loss_of_rows_it_was_not_fitted_on() -> None:
+    rng = np.random.default_rng(5)
+    truth = np.sort(rng.beta(0.3, 8, size=4_000))[rng.permutation(4_000)]
+    is_fraud, weight = rng.random(4_000) < truth, rng.choice([1.0, 5.378], 4_000)
+    assert held_out_gain(truth, is_fraud, weight) < 0.0005
+    gain = held_out_gain(truth**0.5, is_fraud, weight)
+    calibrated = fit_calibration(truth**0.5, is_fraud, weight).of(truth**0.5)
+    losses = [log_loss(is_fraud, score, sample_weight=weight) for score in (truth**0.5, calibrated)]
+    # The loss of the rows that it was fitted on is a little lower.
+    assert 0 < gain <= losses[0] - losses[1]
+    assert gain == pytest.approx(losses[0] - losses[1], rel=0.02)
+    assert held_out_gain(truth, np.zeros(4_000, bool), weight) == 0.0
 
 
 @pytest.mark.parametrize("frauds", [FEW_FRAUDS, 400])

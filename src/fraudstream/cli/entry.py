@@ -13,6 +13,7 @@ from fraudstream import logs
 from fraudstream.cli.audit import audit
 from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
+from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
@@ -90,10 +91,11 @@ def cli(context: click.Context) -> None:
 
 
 for command in (
-    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, score, simulate, models, schema,
-    broker, produce, detect, relay, dashboard, demo, store, threshold,
+    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, evaluate, score, simulate, models,
+    schema, broker, produce, detect, relay, dashboard, demo, store, threshold,
 ):  # fmt: skip
     cli.add_command(command)
+models.add_command(compare)
 
 
 def main() -> None:

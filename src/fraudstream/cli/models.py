@@ -87,6 +87,12 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 @click.option(
     "--refit/--no-refit", default=True, show_default=True, help="Fit the model on all rows after its evaluation."
 )
+@click.option("--test-from", metavar="DATE", help="Test on the rows from this time on.  [default: the last fifth]")
+@click.option("--name", default="", help="A name for the model, taken where an ID is.")
+@click.option("--note", default="", help="A note on the model.")
+@click.option("--tag", "tags", multiple=True, help="A tag for the model, taken where an ID is; repeatable.")
+@click.option("--deploy", is_flag=True, help="Deploy the model, unless it is worse than the active one beyond a bound.")
+@click.option("--force", is_flag=True, help="With --deploy: deploy it even so.")
 @setting("models")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
@@ -104,11 +110,21 @@ def train(
     review_cost: float | None,
     max_alerts_per_day: float | None,
     refit: bool,
+    test_from: str | None,
+    name: str,
+    note: str,
+    tags: tuple[str, ...],
+    deploy: bool,
+    force: bool,
     seed: int,
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows."""
+    """Train a model on payments, evaluate it on the last fifth in time, and fit it again on all rows.
+
+    The first model of --models is deployed. A later one is a candidate: it is compared with the active one on the same
+    rows, and deployed with --deploy or `fraudstream models use`.
+    """
     from rich.console import Console
 
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
@@ -135,10 +151,16 @@ def train(
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
             refit=refit,
+            test_from=test_from,
+            name=name,
+            note=note,
+            tags=tags,
         ),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),
+        deploys=deploy,
+        is_forced=force,
     )
     if as_json:
         options.print_json(result_as_json(result))
@@ -149,10 +171,13 @@ def train(
 @click.command()
 @options.reading()
 @click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
+@click.option("--keep", multiple=True, metavar="A,B|all", help="Copy these columns into the output; repeatable.")
 @setting("model")
 @setting("driver_memory")
 @setting("java_home")
-def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags: object) -> None:
+def score(
+    data: tuple[Path, ...], reading: ReadingOptions, output: Path, keep: tuple[str, ...], **flags: object
+) -> None:
     """Score each row as the stream would: row,outcome,score,threshold."""
     from fraudstream.model.deployment.current import resolve
 
@@ -163,7 +188,7 @@ def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags
         from fraudstream.scoring.scorer import load_scorer, score_csv
 
         scorer = load_scorer(artifact, deployment)
-        scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes)
+        scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes, keep=keep)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
     click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")
 

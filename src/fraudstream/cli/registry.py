@@ -18,6 +18,7 @@ from fraudstream.messages.base import Object
 if TYPE_CHECKING:
     from fraudstream.model.deployment.current import Deployment, DeploymentChange
     from fraudstream.model.deployment.registry import KnownModel
+    from fraudstream.model.manifest import Manifest
 
 _who = click.option("--who", help="Who makes the change; your user name by default.")
 _why = click.option("--why", required=True, help="The reason, recorded in the history.")
@@ -47,10 +48,13 @@ def list_command(as_json: bool, **flags: object) -> None:
             average_precision_text(model.manifest) if model.manifest else model.trouble,
             f"{model.manifest.training_data.rows:,}" if model.manifest else "",
             f"{model.written_at:%Y-%m-%d %H:%M}",
+            _names(model.manifest),
         )
         for model in known
     ]
-    table(("", "model", "average precision", "rows", "written (UTC)"), rows)
+    headings = ("", "model", "average precision", "rows", "written (UTC)", "name and tags")
+    hidden = 0 if any(row[-1] for row in rows) else 1
+    table(headings[: len(headings) - hidden], [row[: len(row) - hidden] for row in rows])
     if not known:
         click.echo("there are no models yet: fraudstream train --data CSV", err=True)
 
@@ -60,7 +64,7 @@ def list_command(as_json: bool, **flags: object) -> None:
 @setting("models")
 @options.as_json
 def show(model_id: str, as_json: bool, **flags: object) -> None:
-    """Show a model's manifest; a prefix of its id is enough."""
+    """Show a model's manifest. ID is an id or its beginning, a name or a tag."""
     from dataclasses import asdict
 
     from fraudstream.model.deployment.registry import average_precision_text, show_model
@@ -77,6 +81,8 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
     metrics, data, order = manifest.metrics, manifest.training_data, manifest.split.ordered_by
     lines = {
         "model": model.model_id + ("  (active)" if model.is_active else ""),
+        **({"name and tags": _names(manifest)} if _names(manifest) else {}),
+        **({"note": manifest.note} if manifest.note else {}),
         "algorithm": f"{manifest.algorithm}: {', '.join(f'{k} {v}' for k, v in manifest.parameters.items())}",
         "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {order}",
         "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -91,32 +97,6 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         **({"warnings": "; ".join(manifest.warnings)} if manifest.warnings else {}),
     }
     table(("", ""), list(lines.items()), header=False)
-
-
-@models.command()
-@click.argument("one", metavar="A")
-@click.argument("other", metavar="B")
-@setting("models")
-@options.as_json
-def compare(one: str, other: str, as_json: bool, **flags: object) -> None:
-    """Show the differences between two models."""
-    from fraudstream.model.deployment.registry import are_comparable, differences, show_model
-
-    settings = Settings.load(**flags)
-    pair = [show_model(settings.models, each) for each in (one, other)]
-    manifests = [model.manifest for model in pair if model.manifest is not None]
-    if len(manifests) < 2:
-        broken = next(model for model in pair if model.manifest is None)
-        raise ModelCorrupt(broken.trouble, where=str(settings.models / broken.model_id), remedy="train the model again")
-    changes, comparable = differences(*manifests), are_comparable(*manifests)
-    if as_json:
-        content = {name: list(values) for name, values in changes.items()}
-        print_json({"a": pair[0].model_id, "b": pair[1].model_id, "comparable": comparable, "differences": content})
-        return
-    lines = [(name, format_value(first), format_value(second)) for name, (first, second) in changes.items()]
-    table(("", *(model.model_id + (" ▶" if model.is_active else "") for model in pair)), lines)
-    if not comparable:
-        click.echo("the metrics were measured on different rows and cannot be compared")
 
 
 @models.command()
@@ -234,7 +214,12 @@ def summary(model: KnownModel) -> Object:
         "rows": manifest.training_data.rows if manifest else None,
         **{name: getattr(metrics, name, None) for name in _PRECISION},
         "trouble": model.trouble or None,
+        **{name: getattr(manifest, name, None) for name in ("name", "note", "tags")},
     }
+
+
+def _names(manifest: Manifest | None) -> str:
+    return ", ".join(filter(None, (manifest.name, *manifest.tags))) if manifest else ""
 
 
 def format_value(value: object) -> str:

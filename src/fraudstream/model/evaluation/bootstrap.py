@@ -8,22 +8,30 @@ per row: 60,000 rows with 74 frauds take a tenth of a second.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraudstream.model.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the ends of its 95 % bootstrap interval (1,000 rounds, stratified by class)."""
+    """A figure with the ends of its 95 % interval; both are None where `note` says why there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    note: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The ends of the interval, None if there is none."""
+        return None if self.low is None or self.high is None else Interval(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,28 @@ class ScoredRows:
     def of(self, rows: NDArray[np.intp]) -> ScoredRows:
         """Select rows by position."""
         return ScoredRows(self.score[rows], self.is_fraud[rows], self.weight[rows])
+
+
+@dataclass(frozen=True)
+class ScoredPeriod:
+    """Rows of one period as scored by a model, by their numbers in the file, in ascending order.
+
+    `raw` has the classifier's own scores; `loss` is the loss of a row if it is a missed fraud; `days` is the span of
+    the period, None without a time column.
+    """
+
+    rows: NDArray[np.int64]
+    raw: ScoredRows
+    loss: NDArray[np.float64]
+    days: float | None
+
+    def of(self, positions: NDArray[np.intp]) -> ScoredPeriod:
+        """Select rows by position; the span stays."""
+        return replace(self, rows=self.rows[positions], raw=self.raw.of(positions), loss=self.loss[positions])
+
+    def calibrated(self, calibration: Calibration) -> ScoredRows:
+        """Return the same rows with calibrated scores."""
+        return replace(self.raw, score=calibration.of(self.raw.score))
 
 
 def average_precision(scored: ScoredRows) -> float:
@@ -118,6 +148,10 @@ class Draws:
         steps = np.diff(self.caught, axis=1, prepend=0.0)
         return np.asarray((steps * self.precision).sum(axis=1) / self.frauds)
 
+    def recall_within(self, rate: float) -> Floats:
+        """The share of the frauds that is caught with at most this share of false alarms, by round."""
+        return np.asarray(np.where(self.alarms <= rate * self.legitimate[:, None], self.recall, 0.0).max(axis=1))
+
     @property
     def roc_auc(self) -> Floats:
         """The share of pairs of a fraud and a legitimate row in the right order, ties half, by round."""
@@ -169,6 +203,20 @@ def interval(values: Floats) -> Interval:
     """Return the 95 % percentile interval of a figure over its rounds."""
     low, high = np.quantile(values, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
     return Interval(float(low), float(high))
+
+
+RELIABLE_FRAUDS: Final = 10
+"""With fewer frauds figures are marked unreliable, and have no interval: a bootstrap only repeats these few."""
+
+
+def estimate(value: float, rounds: Floats, frauds: int) -> Estimate:
+    """Return a figure with its bootstrap interval, or the reason why the bootstrap says nothing about it."""
+    if frauds < RELIABLE_FRAUDS:
+        return Estimate(value, None, None, f"{frauds} {'fraud is' if frauds == 1 else 'frauds are'} too few for one")
+    ends = interval(rounds)
+    if ends.high - ends.low < 1e-9:
+        return Estimate(value, None, None, f"all resamples of {frauds} frauds give the same figure")
+    return Estimate(value, *ends)
 
 
 def _draw_weights(

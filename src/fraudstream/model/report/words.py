@@ -1,12 +1,14 @@
 """Describes the report's figures in sentences and formats numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.record import Comparison, Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.comparison import Comparison, Measure
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
+from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"
@@ -51,17 +53,70 @@ def score(value: float) -> str:
 
 def estimate(figure: Estimate | None) -> str:
     """Format a figure with its interval, as "0.790 (0.695 to 0.879)"."""
-    return NONE if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+    return NONE if figure is None else _with_interval(figure, lambda value: f"{value:.3f}")
 
 
 def estimate_percent(figure: Estimate) -> str:
-    """Format a share with its interval, as "78.0 % (67.8 to 88.1 %)"."""
-    return f"{percent(figure.value)} ({100 * figure.low:.1f} to {percent(figure.high)})"
+    """Format a share with its interval, as "78.0 % (67.8 % to 88.1 %)"."""
+    return _with_interval(figure, percent)
 
 
 def signed(figure: Estimate) -> str:
     """Format a difference with its interval, as "+0.012 (-0.003 to +0.027)"."""
-    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+    return _with_interval(figure, lambda value: f"{value:+.3f}")
+
+
+def compared(measure: Measure) -> tuple[str, str, str, str]:
+    """Format a figure of two models: its name, the new and the former one, and the difference."""
+    digits = 0 if abs(measure.former.value) >= 10 else 4
+    own = [_with_interval(figure, lambda value: f"{value:,.{digits}f}") for figure in (measure.new, measure.former)]
+    return measure.name, own[0], own[1], _with_interval(measure.difference, lambda value: f"{value:+,.{digits}f}")
+
+
+def _with_interval(figure: Estimate, form: Callable[[float], str]) -> str:
+    ends = figure.interval
+    return f"{form(figure.value)} ({f'{form(ends.low)} to {form(ends.high)}' if ends else figure.note})"
+
+
+ROUGH_FRAUDS: Final = 30
+"""With fewer frauds in the test period, one more or less moves recall by more than three points."""
+_FACTOR: Final = 2.0
+_LEAST_ALERTS: Final = 10
+
+
+def cautions(evaluation: Evaluation) -> list[str]:
+    """Return what makes the figures rough, with the counts behind it."""
+    test, row = evaluation.test, evaluation.threshold.row
+    notes = []
+    if test is not None and test.frauds < ROUGH_FRAUDS:
+        notes.append(f"{test.frauds} frauds in the test period: figures are rough")
+    if test is not None and test.days is not None and test.days < 1:
+        notes.append(f"the test period is {duration(test.days)} long: nothing is scaled to days")
+    if row is None:
+        return notes
+    if row.expected.frauds < FRAUDS_FOR_COST:
+        notes.append(f"{row.expected.frauds} frauds to choose the threshold on: a false-alarm rate decides, not cost")
+    expected = None if row.test is None else row.expected.expected_alerts(row.test)
+    if row.test is not None and expected is not None:
+        ends = sorted((expected, row.test.alerts))
+        if ends[1] >= _LEAST_ALERTS and ends[1] > _FACTOR * ends[0]:
+            notes.append(f"{count(expected)} alerts expected in the test period, {count(row.test.alerts)} raised")
+    return notes
+
+
+def duration(days: float) -> str:
+    """Format a span in its largest units, as "7 h 5 min"."""
+    minutes = round(days * 1440)
+    if days >= 1:
+        return f"{days:,.1f} days"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def workload(operating: Operating) -> str:
+    """Format the alerts of a period: per day if it is a day or longer, else as many as there were."""
+    if operating.alerts_per_day is not None:
+        return f"{operating.alerts_per_day:,.1f} alerts a day"
+    return f"{operating.alerts:,.0f} alerts" + (f" in {duration(operating.days)}" if operating.days else "")
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -77,22 +132,20 @@ def headline(evaluation: Evaluation) -> str:
     ]
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        lines.append(f"At the recommended threshold of {score(choice.threshold)} it {_caught(at, choice.review_cost)}.")
-    if not test.reliable:
-        lines.append("With so few frauds these figures are unreliable.")
+        lines.append(
+            f"At the recommended threshold of {score(choice.threshold)} it {operating_summary(at, choice.review_cost)}."
+        )
     return " ".join(lines)
 
 
-def _caught(at: Operating, review_cost: float) -> str:
-    alarms = f"{count(at.false_alarms)} false alarms"
-    daily = "" if at.alerts_per_day is None else f" ({count(at.alerts_per_day, 1)} alerts per day)"
+def operating_summary(at: Operating, review_cost: float) -> str:
+    """Summarize what a threshold caught and cost over a period, in a verb phrase."""
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
     saved = at.saved(review_cost)
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
-    return (
-        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of {alarms}{daily}{true}, and "
-        f"{balance} when a review costs {review_cost:g}"
-    )
+    cost = f"{count(at.false_alarms)} false alarms ({workload(at)}){true}"
+    caught = f"{count(at.frauds_caught)} of the {count(at.frauds)} frauds"
+    return f"caught {caught} at the cost of {cost}, and {balance} when a review costs {review_cost:g}"
 
 
 def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
@@ -100,13 +153,18 @@ def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     test, choice = evaluation.test, evaluation.threshold
     if test is not None:
         figure = test.average_precision
-        yield "average precision", f"{figure.value:.3f}", f"95 % interval {figure.low:.3f} to {figure.high:.3f}"
+        ends = figure.interval
+        interval = f"95 % interval {ends.low:.3f} to {ends.high:.3f}" if ends else f"no interval: {figure.note}"
+        yield "average precision", f"{figure.value:.3f}", interval
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        yield "frauds caught", percent(at.recall), f"{count(at.frauds_caught)} of {count(at.frauds)}"
-        yield "alerts that are frauds", percent(at.precision), f"{count(at.false_alarms)} false alarms"
-        if at.alerts_per_day is not None:
-            yield "alerts per day", count(at.alerts_per_day, 1), "on average over the test period"
+        caught = f"{count(at.frauds_caught)} of {count(at.frauds)}", at.recall_estimate
+        false = f"{count(at.false_alarms)} false alarms", at.precision_estimate(1 / evaluation.legitimate_share)
+        for name, (about, figure) in (("frauds caught", caught), ("alerts that are frauds", false)):
+            low, high = figure.interval or (0.0, 1.0)
+            yield name, percent(figure.value), f"{about}, 95 % interval {percent(low)} to {percent(high)}"
+        number, _, period = workload(at).partition(" alerts")
+        yield "alerts", number, period.strip() or "in the test period"
         yield "saved", count(at.saved(choice.review_cost)), f"of {count(at.amount_caught + at.amount_missed)} at stake"
     if test is not None:
         errors = test.calibration
@@ -138,9 +196,11 @@ def threshold(evaluation: Evaluation) -> list[str]:
         + (f" {choice.amount_note}." if choice.amount_column and choice.amount_note else ""),
     ]
     if choice.row is not None:
-        lines.append(f"Expected, from the validation period: it {_caught(choice.row.expected, choice.review_cost)}.")
+        lines.append(
+            f"Expected, from the validation period: it {operating_summary(choice.row.expected, choice.review_cost)}."
+        )
         if choice.row.test is not None:
-            lines.append(f"On the test period: it {_caught(choice.row.test, choice.review_cost)}.")
+            lines.append(f"On the test period: it {operating_summary(choice.row.test, choice.review_cost)}.")
     return lines
 
 
@@ -161,7 +221,8 @@ def previous(comparison: Comparison | None, *, is_scored: bool) -> str:
     if comparison.difference is None:
         return f"{comparison.model_id} could not be compared: {comparison.note}."
     gap = comparison.difference
-    result = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not significantly different on these rows"
+    ends = gap.interval or (-math.inf, math.inf)
+    result = "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "not significantly different on these rows"
     return (
         f"Compared with {comparison.model_id}: average precision {signed(gap)}, so the new one is {result}. The same "
         f"rows were resampled for both; the previous one was {comparison.note}."
@@ -180,9 +241,9 @@ def not_evaluated_on(evaluation: Evaluation) -> str:
     return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a duplicate of an earlier one."
 
 
-THRESHOLD_HEADINGS: Final = (
+HEADINGS: Final = (
     "threshold",
-    "alerts per day",
+    "alerts",
     "frauds caught",
     "recall",
     "precision",
@@ -194,10 +255,10 @@ THRESHOLD_HEADINGS: Final = (
 
 
 def threshold_cells(threshold: float, period: Operating, review_cost: float) -> tuple[str, ...]:
-    """Format the results of a threshold over a period, under `THRESHOLD_HEADINGS`."""
+    """Format the results of a threshold over a period, under `HEADINGS`."""
     return (
         score(threshold),
-        count(period.alerts_per_day, 1),
+        workload(period).replace(" alerts", ""),
         f"{count(period.frauds_caught)} of {count(period.frauds)}",
         percent(period.recall),
         percent(period.precision) if period.alerts else NONE,

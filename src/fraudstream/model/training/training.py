@@ -1,4 +1,4 @@
-"""Trains a model from a CSV and deploys it, for `fraudstream train`."""
+"""Trains a model from payment files and deploys it, or leaves it as a candidate, for `fraudstream train`."""
 
 import tempfile
 from collections.abc import Callable
@@ -9,8 +9,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from fraudstream.errors import DeploymentRefused
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
+from fraudstream.model.deployment.registry import model_in_use
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.model.training.recipe import ALGORITHMS
@@ -20,11 +25,20 @@ from fraudstream.transactions.data_source import DataSource
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training; `reused` is whether the artifact existed already, so that nothing was fitted."""
+    """The result of a training.
+
+    `deployment` is the active one afterwards, of this model or of another one; `reused` is whether the artifact existed
+    already, so that nothing was fitted.
+    """
 
     artifact: ModelArtifact
     deployment: Deployment
     reused: bool
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether the model is the active one."""
+        return self.deployment.model_id == self.artifact.manifest.model_id
 
 
 def train(
@@ -36,8 +50,13 @@ def train(
     report: Callable[[str], None],
     now: Callable[[], datetime],
     who: str = "fraudstream train",
+    deploys: bool = False,
+    is_forced: bool = False,
 ) -> TrainingResult:
-    """Fit a model on the first 80 % of the time, test it on the last 20 %, and deploy it fitted on all rows.
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, and fit it again on all rows.
+
+    The first model of a directory is deployed, a later one only if it `deploys`: unless `is_forced`, it is refused if
+    it is worse than the active one beyond a bound (`Comparison.refusal`).
 
     If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
     deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
@@ -47,6 +66,7 @@ def train(
         SettingsError: An unknown algorithm, an invalid share, a limit that cannot be met, or a missing column.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
         ModelError: The artifact cannot be written, or the existing one is damaged.
+        DeploymentRefused: The model is a candidate now, and should have been deployed.
     """
     stopwatch = Stopwatch(now, now())
     report(f"reading {source.name}")
@@ -60,19 +80,33 @@ def train(
         with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
             artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
-    return TrainingResult(artifact, _deploy(models_dir, artifact, who, now), existing is not None)
+    manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
+    if active is not None and active.model_id == manifest.model_id:
+        return TrainingResult(artifact, active, is_reused)
+    if active is not None and not deploys:
+        return TrainingResult(artifact, active, is_reused)
+    if active is not None and not is_forced:
+        if is_reused:
+            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
+            new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
+            with open_spark() as spark:
+                comparison: Comparison | None = compare_models(spark, new, former, source)[0]
+        else:
+            evaluation = read_evaluation(artifact.path)
+            comparison = None if evaluation is None else evaluation.previous
+        refusal = "it could not be compared" if comparison is None else comparison.refusal
+        if refusal:
+            raise DeploymentRefused(
+                f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
+                where=str(artifact.path),
+                remedy="compare them with `fraudstream models compare`; --force deploys it all the same",
+            )
+    why = f"trained on {manifest.training_data.name}"
+    deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
+    return TrainingResult(artifact, deployment, is_reused)
 
 
 def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
     """Return the artifact with that digest, whichever algorithm was the best."""
     names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
     return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
-
-
-def _deploy(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> Deployment:
-    manifest = artifact.manifest
-    deployment = deployment_or_none(models_dir)
-    if deployment is not None and deployment.model_id == manifest.model_id:
-        return deployment
-    why = f"trained on {manifest.training_data.name}"
-    return deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
