@@ -8,15 +8,21 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+
+from fraudstream.notebook import Displayed
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from fraudstream.model.artifact import ModelArtifact
@@ -27,9 +33,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Scores", "explain", "load", "score", "train"]
 
+
+class ArrowTable(Protocol):
+    """A table with Arrow's interface for tables: of pandas, polars, pyarrow, Spark and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the table's batches, for another library."""
+        ...
+
+
 AnyPath = str | PathLike[str]
-AnyData = AnyPath | Sequence[AnyPath]
-"""A file, a folder, or several."""
+AnyData = AnyPath | Sequence[AnyPath] | ArrowTable | Sequence[Mapping[str, Any]]
+"""A file, a folder, or several; a data frame or an Arrow table; a list of dicts."""
 
 
 class Reading(TypedDict, total=False):
@@ -47,8 +62,8 @@ class Reading(TypedDict, total=False):
     label_key: str
 
 
-@dataclass(frozen=True)
-class Scores:
+@dataclass(frozen=True, repr=False)
+class Scores(Displayed):
     """The verdicts on the rows, in their order.
 
     Attributes:
@@ -71,9 +86,39 @@ class Scores:
         alerts: NDArray[np.bool_] = self.outcome == "alert"
         return alerts
 
+    def to_arrow(self) -> pa.Table:
+        """Return `row`, `outcome`, `score` (null if not scored) and `threshold`, as in the file of scores."""
+        import numpy as np
+        import pyarrow as pa
 
-@dataclass(frozen=True)
-class Model:
+        from fraudstream.scoring.scorer import ScoresFileColumn
+
+        scores, thresholds = pa.array(self.score, from_pandas=True), np.full(len(self), self.threshold)
+        return pa.table([np.arange(len(self)), self.outcome, scores, thresholds], names=ScoresFileColumn.ALL)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return the columns of `to_arrow` as a data frame of pandas."""
+        return self.to_arrow().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """Return the columns of `to_arrow` as a data frame of polars."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_arrow())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """Return the rows of `to_arrow`."""
+        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
+        return rows
+
+    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
+        counts = Counter(self.outcome.tolist()).most_common()
+        rows = [(f"{count:,}", outcome, f"{count / len(self):.2%}") for outcome, count in counts]
+        return f"of {len(self):,} rows at threshold {self.threshold:.6g}", rows
+
+
+@dataclass(frozen=True, repr=False)
+class Model(Displayed):
     """A verified model with its deployment.
 
     Attributes:
@@ -89,24 +134,35 @@ class Model:
         """The model's manifest: features, split, metrics and how they were measured."""
         return self.artifact.manifest
 
+    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
+        from fraudstream.model.deployment.registry import average_precision_text
+
+        data = self.manifest.training_data
+        return self.in_force.model_id, [
+            ("average precision", average_precision_text(self.manifest), self.manifest.metrics.measured_on),
+            ("threshold", f"{self.in_force.threshold:.6g}", f"revision {self.in_force.revision}"),
+            ("trained on", f"{data.rows:,} rows", f"of {data.name}, {data.frauds:,} of them frauds"),
+            ("with", f"{len(self.manifest.features)} columns", ", ".join(each.name for each in self.manifest.features)),
+        ]
+
     def score(self, data: AnyData, *, output: AnyPath | None = None, **reading: Unpack[Reading]) -> Scores:
         """Score each row as the stream would.
 
         Args:
-            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+            data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             output: A CSV to write as `fraudstream score` does; None writes no file.
 
         Raises:
             DataError: The data cannot be used, or the output cannot be written.
         """
         from fraudstream.config import Settings
-        from fraudstream.runtime.engines import batch_spark
+        from fraudstream.runtime.engines import shared_spark
 
         settings = Settings.load()
-        source = _source(data, reading)
+        source = source_of(data, reading)
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             scores = Path(output) if output is not None else Path(folder) / "scores.csv"
-            with batch_spark(settings, "score") as spark:
+            with shared_spark(settings) as spark:
                 from fraudstream.scoring.scorer import load_scorer, score_csv
 
                 scorer = load_scorer(self.artifact, self.in_force)
@@ -117,7 +173,7 @@ class Model:
         """Explain the score of one row, from raw value to score; needs no Spark.
 
         Args:
-            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+            data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             row: The row's number, from 0.
 
         Raises:
@@ -127,7 +183,7 @@ class Model:
         from fraudstream.model.explanation.cells import row_of
         from fraudstream.model.explanation.explainer import Explainer
 
-        return Explainer(self.artifact).explain(row_of(_source(data, reading), row), self.in_force.aliases)
+        return Explainer(self.artifact).explain(row_of(source_of(data, reading), row), self.in_force.aliases)
 
 
 def train(
@@ -150,7 +206,7 @@ def train(
     """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows.
 
     Args:
-        data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+        data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
         label: The label column; detected by its name by default.
         features: Columns to learn from, and no others, however suspicious they look; detected by default.
         exclude: Columns to leave out.
@@ -177,12 +233,12 @@ def train(
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
-    from fraudstream.runtime.engines import batch_spark
+    from fraudstream.runtime.engines import shared_spark
 
     settings = Settings.load()
     result = train_model(
-        lambda: batch_spark(settings, "train"),
-        _source(data, reading),
+        lambda: shared_spark(settings),
+        source_of(data, reading),
         TrainingSettings(
             label=label,
             features=(features,) if isinstance(features, str) else features,
@@ -236,12 +292,18 @@ def explain(data: AnyData, row: int, *, model: AnyPath = "models/current", **rea
     return load(model).explain(data, row, **reading)
 
 
-def _source(data: AnyData, reading: Reading) -> DataSource:
-    from fraudstream.transactions.data_source import open_data
+def source_of(data: AnyData, reading: Reading) -> DataSource:
+    """Open what a call names or passes; raises DataError, or SettingsError for an impossible option."""
+    from fraudstream.transactions.data_source import open_data, open_files
     from fraudstream.transactions.reading_options import ReadingOptions
+    from fraudstream.transactions.records import open_table
 
+    options = ReadingOptions.of(reading)
     paths = [data] if isinstance(data, str | PathLike) else data
-    return open_data([Path(path) for path in paths], ReadingOptions.of(reading))
+    if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | PathLike) for each in paths):
+        return open_data([Path(each) for each in paths], options)
+    table = open_table(data)
+    return open_files((table,), options, (table.path,))
 
 
 def _read_scores(path: Path, threshold: float) -> Scores:

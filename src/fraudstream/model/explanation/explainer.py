@@ -17,6 +17,7 @@ from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
 from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
+from fraudstream.notebook import Displayed
 from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5
@@ -33,8 +34,8 @@ class Step:
     reason: Reason
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Displayed):
     """How a score results from a payment's raw values.
 
     Attributes:
@@ -67,6 +68,10 @@ class Explanation:
         """Return the reasons of largest contribution, of either sign; columns without one are left out."""
         reasons = [step.reason for step in self.steps if step.reason.contribution != 0.0]
         return sorted(reasons, key=lambda reason: -abs(reason.contribution))[:number]
+
+    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
+        rows = [(each.feature, f"{each.contribution:+.3f}", each.text) for each in self.top()]
+        return f"of score {self.score:.6g} by {self.model_id}", rows
 
     def rest(self, reasons: Sequence[Reason]) -> float:
         """Return the total contribution of all columns except those of `reasons`."""
