@@ -108,8 +108,7 @@ class Scores(Displayed):
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Return the rows of `to_arrow`."""
-        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
-        return rows
+        return list(self.to_arrow().to_pylist())
 
     def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
         counts = Counter(self.outcome.tolist()).most_common()
@@ -259,15 +258,17 @@ def train(
 
 
 def load(path: AnyPath = "models/current") -> Model:
-    """Load and verify a model: an artifact's directory, a `current` file, or a directory that holds one.
+    """Load and verify a model: its id or the beginning of it, an artifact's directory, or a `current` file.
 
     Raises:
-        ModelNotFound: There is no model at the path.
+        ModelNotFound: There is no such model.
         ModelCorrupt: A file is missing, or differs from the manifest.
     """
+    from fraudstream.config import Settings
     from fraudstream.model.deployment.current import resolve
+    from fraudstream.model.deployment.registry import model_path
 
-    return Model(*resolve(Path(path)))
+    return Model(*resolve(model_path(Path(path), Settings.load().models)))
 
 
 def score(

@@ -11,7 +11,6 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import TAKES_EFFECT, setting
-from fraudstream.config import Settings
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def threshold(
     """
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     if any(each is not None for each in (value, review_cost, max_alerts_per_day)):
         deployment = set_threshold(
             settings.model,

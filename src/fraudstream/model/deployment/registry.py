@@ -74,6 +74,19 @@ def find_id(models_dir: Path, prefix: str) -> str:
     return matches[0]
 
 
+def model_path(model: Path, models_dir: Path) -> Path:
+    """Return the path of a model: itself if it is one, else that of an id, its beginning, or `current`.
+
+    The active model's is that of its deployment. Raises ModelNotFound.
+    """
+    if len(model.parts) > 1 or model.exists():
+        return model
+    if model.name == CURRENT_FILE:
+        return models_dir / CURRENT_FILE
+    known = show_model(models_dir, model.name)
+    return models_dir / (CURRENT_FILE if known.is_active else known.model_id)
+
+
 def verify_models(models_dir: Path, model_id: str | None = None) -> Iterator[Verified]:
     """Verify every file of an artifact, or of all of them, against the checksums in its manifest.
 
