@@ -78,7 +78,18 @@ def prepare(
     models = folder / "models" / algorithm
     if not has_model_of(models, source, algorithm):
         say(f"training ({algorithm}) on {path.name} ...")
-        arguments = ("train", "--data", path, "--models", models, "--algorithm", algorithm, "--no-refit")
+        arguments = (
+            "train",
+            "--data",
+            path,
+            "--models",
+            models,
+            "--algorithm",
+            algorithm,
+            "--no-refit",
+            "--deploy",
+            "--force",
+        )
         run_command(folder / "logs" / f"train-{algorithm}.log", environment, *arguments)
     artifact, _ = resolve(models / "current")
     return Material(source, data is None, models / "current", artifact.manifest)

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma-separated.")
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
-    model: Path = Field(Path("models/current"), description="The model: its id or its beginning, `current`, or a path.")
+    model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
     database: str = Field(
         "sqlite:///alerts.db",

@@ -18,6 +18,7 @@ FraudstreamError
 │   ├── ModelCorrupt           a file's sha256 differs from the manifest's
 │   ├── ModelNamedDirectly     a deployment needs a `current` file, but an artifact was named
 │   ├── AliasRefused           an alias does not fit the active model
+│   ├── DeploymentRefused      a model is worse than the active one beyond a bound
 │   └── ChangedMeanwhile       the deployment has changed since it was read
 ├── KafkaFailure               a Kafka operation failed
 │   ├── BrokerUnreachable      the bootstrap servers do not answer
@@ -176,6 +177,10 @@ class AliasRefused(ModelError):
 
     exit_code = 2
     http_status = 422
+
+
+class DeploymentRefused(ModelError):
+    """Raised when a trained model is not deployed: it is worse than the active one beyond a bound."""
 
 
 class ChangedMeanwhile(ModelError):

@@ -5,10 +5,7 @@ Heavy imports are inside the functions: every command pays for the imports at th
 
 from __future__ import annotations
 
-import csv
-import math
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,14 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
 
 from fraudstream.notebook import Displayed
+from fraudstream.scores import Scores, read_scores
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pandas as pd
-    import polars as pl
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
     from fraudstream.model.artifact import ModelArtifact
     from fraudstream.model.deployment.current import Deployment
     from fraudstream.model.explanation.explainer import Explanation
@@ -60,60 +52,6 @@ class Reading(TypedDict, total=False):
     skip_broken: AnyPath | bool
     labels: AnyPath
     label_key: str
-
-
-@dataclass(frozen=True, repr=False)
-class Scores(Displayed):
-    """The verdicts on the rows, in their order.
-
-    Attributes:
-        outcome: By row: "clear", "alert", "unscorable" or "dead_letter".
-        score: By row, the probability of fraud; NaN if the row is not scored.
-        threshold: A score at or above it is an alert.
-    """
-
-    outcome: NDArray[np.str_]
-    score: NDArray[np.float64]
-    threshold: float
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.score)
-
-    @property
-    def is_alert(self) -> NDArray[np.bool_]:
-        """By row, whether the stream would raise an alert."""
-        alerts: NDArray[np.bool_] = self.outcome == "alert"
-        return alerts
-
-    def to_arrow(self) -> pa.Table:
-        """Return `row`, `outcome`, `score` (null if not scored) and `threshold`, as in the file of scores."""
-        import numpy as np
-        import pyarrow as pa
-
-        from fraudstream.scoring.scorer import ScoresFileColumn
-
-        scores, thresholds = pa.array(self.score, from_pandas=True), np.full(len(self), self.threshold)
-        return pa.table([np.arange(len(self)), self.outcome, scores, thresholds], names=ScoresFileColumn.ALL)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return the columns of `to_arrow` as a data frame of pandas."""
-        return self.to_arrow().to_pandas()
-
-    def to_polars(self) -> pl.DataFrame:
-        """Return the columns of `to_arrow` as a data frame of polars."""
-        import polars as pl
-
-        return pl.DataFrame(self.to_arrow())
-
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Return the rows of `to_arrow`."""
-        return list(self.to_arrow().to_pylist())
-
-    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
-        counts = Counter(self.outcome.tolist()).most_common()
-        rows = [(f"{count:,}", outcome, f"{count / len(self):.2%}") for outcome, count in counts]
-        return f"of {len(self):,} rows at threshold {self.threshold:.6g}", rows
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,7 +104,7 @@ class Model(Displayed):
 
                 scorer = load_scorer(self.artifact, self.in_force)
                 score_csv(spark, source, scorer, scores, max_record_bytes=settings.max_record_bytes)
-            return _read_scores(scores, self.in_force.threshold)
+            return read_scores(scores, self.in_force.threshold)
 
     def explain(self, data: AnyData, row: int, **reading: Unpack[Reading]) -> Explanation:
         """Explain the score of one row, from raw value to score; needs no Spark.
@@ -197,12 +135,19 @@ def train(
     review_cost: float | None = None,
     max_alerts_per_day: float | None = None,
     refit: bool = True,
+    test_from: str | None = None,
+    deploy: bool = False,
+    name: str = "",
+    note: str = "",
+    tags: Sequence[str] = (),
     models: AnyPath = "models",
     seed: int = 42,
     report: Callable[[str], None] = lambda line: None,
     **reading: Unpack[Reading],
 ) -> Model:
-    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows.
+    """Train a model on payments, evaluate it on the last fifth in time, and fit it again on all rows.
+
+    The first model of `models` is deployed; a later one is a candidate, unless `deploy` is set.
 
     Args:
         data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
@@ -217,6 +162,11 @@ def train(
         review_cost: Cost of reviewing a false alarm, in the unit of the amounts; 2.5 by default.
         max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
         refit: Fit the model on all rows after its evaluation; the figures are those of the fit before.
+        test_from: The time from which on the rows are the test period, in the notation of the time column.
+        deploy: Deploy the model, unless it is worse than the active one beyond a bound.
+        name: A name for the model, taken where an id is.
+        note: A note on the model.
+        tags: Tags for the model, taken where an id is.
         models: Directory of the artifacts and of `current`.
         seed: Random seed.
         report: Called with one line for each step.
@@ -226,6 +176,7 @@ def train(
         SettingsError: An unknown algorithm, an impossible share, or a column that does not exist.
         DataError: The data cannot be used.
         ModelError: The artifact cannot be written.
+        DeploymentRefused: With `deploy`: the model is worse than the active one beyond a bound; it stays a candidate.
         SetupError: There is no suitable Java.
     """
     from fraudstream.config import Settings
@@ -248,13 +199,19 @@ def train(
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
             refit=refit,
+            test_from=test_from,
+            name=name,
+            note=note,
+            tags=(tags,) if isinstance(tags, str) else tags,
         ),
         models_dir=Path(models),
         report=report,
         now=lambda: datetime.now(UTC),
         who="fraudstream.train",
+        deploys=deploy,
     )
-    return Model(result.artifact, result.deployment)
+    result.require_deployed()
+    return Model(result.artifact, result.deployment) if result.is_deployed else load(result.artifact.path)
 
 
 def load(path: AnyPath = "models/current") -> Model:
@@ -305,14 +262,3 @@ def source_of(data: AnyData, reading: Reading) -> DataSource:
         return open_data([Path(each) for each in paths], options)
     table = open_table(data)
     return open_files((table,), options, (table.path,))
-
-
-def _read_scores(path: Path, threshold: float) -> Scores:
-    import numpy as np
-
-    from fraudstream.scoring.scorer import ScoresFileColumn
-
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [(line[ScoresFileColumn.OUTCOME], line[ScoresFileColumn.SCORE]) for line in csv.DictReader(file)]
-    outcomes = np.array([outcome for outcome, _ in lines], dtype=np.str_)
-    return Scores(outcomes, np.array([float(cell) if cell else math.nan for _, cell in lines]), threshold)

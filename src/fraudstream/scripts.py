@@ -64,7 +64,7 @@ def train_model(script: str) -> None:
     """Run `model.py`: train on the creditcard.csv beside the script and write the models there too."""
     folder = _folder(script)
     settings = script_settings(folder)
-    _command("train", "--data", _data(folder), "--models", settings.models)
+    _command("train", "--data", _data(folder), "--models", settings.models, "--deploy")
     artifact, _ = resolve(settings.models)
     copy_spark_models(artifact, folder)
     click.echo(f"{artifact.scaler_path.name} and {artifact.classifier_path.name} are in {folder}")

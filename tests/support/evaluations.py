@@ -9,11 +9,12 @@ import numpy as np
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
+from fraudstream.model.evaluation.comparison import ComparedRows, Contender, compare
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
-from fraudstream.model.evaluation.record import Candidate, Evaluation, Importance, LeakSuspicion, Stage, Timeline
+from fraudstream.model.evaluation.inputs import Importance
+from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.training.fitting import compare
 
 WEIGHT = 4.0
 HOSTILE = "<script>alert('x')</script>\"&"
@@ -90,7 +91,14 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
         importances=(Importance(feature, 0.6), Importance("Amount", 0.4)),
         importance_note="share of the impurity decrease",
         leaks=(LeakSuspicion(feature, 0.995, 0.93, f"{feature!r} alone gives the label away: does it leak?"),),
-        previous=compare(test.raw, before, "logistic-regression-ba9876543210", "trained on the same file", 1),
+        previous=compare(
+            Contender(test.raw, 0.5),
+            Contender(before, 0.5),
+            ComparedRows(test.rows, test.loss, 2.5, test.days),
+            model_id="logistic-regression-ba9876543210",
+            note="trained on the same file",
+            seed=1,
+        ),
     )
     return evaluation, replace(
         evaluated_manifest,

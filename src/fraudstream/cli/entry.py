@@ -16,7 +16,7 @@ from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
-from fraudstream.cli.models import inspect, score, simulate, train
+from fraudstream.cli.models import evaluate, inspect, score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
@@ -106,7 +106,7 @@ def cli(context: click.Context) -> None:
 
 SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
-    "Model": (inspect, train, score, explain, threshold, models),
+    "Model": (inspect, train, evaluate, score, explain, threshold, models),
     "Run": (broker, produce, detect, relay, dashboard),
     "Data": (schema, dead_letters, audit, checkpoint, store),
     "Development": (simulate, kafka),

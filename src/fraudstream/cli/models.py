@@ -85,6 +85,12 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 @click.option(
     "--refit/--no-refit", default=True, show_default=True, help="Fit the model on all rows after its evaluation."
 )
+@click.option("--test-from", metavar="DATE", help="Test on the rows from this time on.  [default: the last fifth]")
+@click.option("--name", default="", help="A name for the model, taken where an ID is.")
+@click.option("--note", default="", help="A note on the model.")
+@click.option("--tag", "tags", multiple=True, help="A tag for the model, taken where an ID is; repeatable.")
+@click.option("--deploy", is_flag=True, help="Deploy the model, unless it is worse than the active one beyond a bound.")
+@click.option("--force", is_flag=True, help="With --deploy: deploy it even so.")
 @setting("models")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
@@ -102,11 +108,21 @@ def train(
     review_cost: float | None,
     max_alerts_per_day: float | None,
     refit: bool,
+    test_from: str | None,
+    name: str,
+    note: str,
+    tags: tuple[str, ...],
+    deploy: bool,
+    force: bool,
     seed: int,
     as_json: bool,
     **flags: object,
 ) -> None:
-    """Train a model on payments, evaluate it on the last fifth in time, and deploy it fitted on all rows."""
+    """Train a model on payments, evaluate it on the last fifth in time, and fit it again on all rows.
+
+    The first model of --models is deployed. A later one is a candidate: it is compared with the active one on the same
+    rows, and deployed with --deploy or `fraudstream models use`.
+    """
     from rich.console import Console
 
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
@@ -133,15 +149,22 @@ def train(
             constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
             seed=seed,
             refit=refit,
+            test_from=test_from,
+            name=name,
+            note=note,
+            tags=tags,
         ),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),
+        deploys=deploy,
+        is_forced=force,
     )
     if as_json:
         options.print_json(result_as_json(result))
     else:
         Console().print(render(result))
+    result.require_deployed()
 
 
 @click.command()
@@ -164,6 +187,54 @@ def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags
         scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
     click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")
+
+
+@click.command()
+@options.reading()
+@options.legitimate_share(help="Share of the legitimate rows that --data holds; each is weighted by 1/share.")
+@setting("model")
+@options.as_json
+@setting("driver_memory")
+@setting("java_home")
+def evaluate(
+    data: tuple[Path, ...],
+    reading: ReadingOptions,
+    legitimate_share: float,
+    as_json: bool,
+    **flags: object,
+) -> None:
+    """Measure a model on labelled payments that it has not seen, each figure with its interval."""
+    from dataclasses import asdict
+
+    from fraudstream.model.deployment.current import resolve
+    from fraudstream.model.training.comparing import evaluate_model
+    from fraudstream.model.training.summary import estimate, operating_as_json, operating_summary
+
+    settings = options.load_settings(**flags)
+    model = resolve(settings.model)
+    source = options.open_payments(data, reading)
+    with batch_spark(settings, "evaluate") as spark:
+        measured = evaluate_model(spark, model, source, legitimate_share)
+    figures, cost = measured.figures, measured.review_cost
+    if as_json:
+        at_threshold = operating_as_json(measured.operating, cost)
+        options.print_json({**asdict(measured), "operating": at_threshold, "unscorable": measured.unscorable})
+        return
+    for warning in measured.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    rows = f"{figures.rows:,} of {source.name}, {figures.frauds:,} of them frauds; {measured.unscorable:,} unscorable"
+    shares = {f"recall at {at.false_positive_rate:.1%} false alarms": at.recall for at in figures.recall_at_rates}
+    shares |= {"recall at the threshold": measured.recall, "precision at the threshold": measured.precision}
+    lines = {
+        "model": f"{measured.model_id} at threshold {measured.threshold:.6g}",
+        "rows": rows,
+        "average precision": estimate(figures.average_precision),
+        "ROC AUC": estimate(figures.roc_auc),
+        **{name: estimate(share, percent=True) for name, share in shares.items()},
+        "at the threshold": operating_summary(measured.operating, cost),
+        "calibration error": f"{figures.calibration.error_after:.5f}",
+    }
+    table(("", ""), list(lines.items()), header=False)
 
 
 @click.command()

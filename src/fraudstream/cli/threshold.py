@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import getpass
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import TAKES_EFFECT, setting
+from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
     from fraudstream.model.evaluation.thresholds import ThresholdTable
 
 
+_THRESHOLD: Final = click.FloatRange(0, 1)
+
+
 @click.command()
-@click.argument("value", type=click.FloatRange(0, 1), required=False)
+@click.argument("arguments", nargs=-1, metavar="[set] [VALUE]")
 @click.option("--review-cost", type=click.FloatRange(0), help="Set the cheapest at this cost of a false alarm.")
 @options.max_alerts_per_day(help="Set the cheapest with at most this many alerts a day on average.")
 @click.option("--who", help="Who makes the change; the user of this machine by default.")
@@ -26,7 +32,7 @@ if TYPE_CHECKING:
 @setting("model")
 @options.as_json
 def threshold(
-    value: float | None,
+    arguments: tuple[str, ...],
     review_cost: float | None,
     max_alerts_per_day: float | None,
     who: str | None,
@@ -36,13 +42,21 @@ def threshold(
 ) -> None:
     """Show what each threshold of the active model catches and costs, or set the threshold.
 
-    VALUE, --review-cost or --max-alerts-per-day sets the threshold: a new revision of models/current, which a running
-    detector uses within 15 seconds. The figures are for the validation period, with those of the test period beside.
+    `threshold set` with VALUE, --review-cost or --max-alerts-per-day sets it: a new revision of models/current, which a
+    running detector uses within 15 seconds. Without `set`, a terminal asks first. The figures are for the validation
+    period, with those of the test period beside.
     """
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
     settings = options.load_settings(**flags)
-    if any(each is not None for each in (value, review_cost, max_alerts_per_day)):
+    is_set = arguments[:1] == ("set",)
+    values = [_THRESHOLD(each) for each in arguments[is_set:]]
+    if len(values) > 1:
+        raise click.UsageError("name one threshold")
+    value = values[0] if values else None
+    if is_set or any(each is not None for each in (value, review_cost, max_alerts_per_day)):
+        if not is_set:
+            _confirm(settings.model, value)
         deployment = set_threshold(
             settings.model,
             value=value,
@@ -63,6 +77,21 @@ def threshold(
         options.print_json(_as_json(table))
     else:
         _print(table)
+
+
+def _confirm(model: Path, value: float | None) -> None:
+    """Ask in a terminal; elsewhere the change must be explicit: raises SettingsError."""
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            "the threshold is changed only if that is explicit",
+            where="fraudstream threshold",
+            remedy="fraudstream threshold set, with the same value or options",
+        )
+    from fraudstream.model.deployment.current import CURRENT_FILE, changeable_models_dir, read_current
+
+    active = read_current(changeable_models_dir(model) / CURRENT_FILE)
+    target = "the cheapest" if value is None else f"{value:.6g}"
+    click.confirm(f"Change the threshold of {active.model_id} from {active.threshold:.6g} to {target}?", abort=True)
 
 
 def _as_json(table: ThresholdTable) -> Object:

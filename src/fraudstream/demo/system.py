@@ -153,6 +153,7 @@ class DemoSystem:
             "train", "--data", self.source.path, "--models", request.workdir / "models",
             # The demo streams the file: the page says from which row on it is new to the model.
             "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share, "--no-refit",
+            "--deploy", "--force",
         )  # fmt: skip
         self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
         return [TRAINING]
@@ -166,7 +167,7 @@ class DemoSystem:
         if training.was_too_slow:
             what = f"was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes"
             remedy = (
-                f"train without a limit: fraudstream train --no-refit --data {self.source.path} "
+                f"train without a limit: fraudstream train --deploy --force --no-refit --data {self.source.path} "
                 f"--algorithm {request.algorithm} --models {request.workdir / 'models'} (the demo uses that model), or "
                 "set a smaller --legitimate-share"
             )

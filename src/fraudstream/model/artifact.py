@@ -18,6 +18,7 @@ from fraudstream.runtime.files import open_regular, read_regular
 MANIFEST_FILE: Final = "manifest.json"
 SCALER_DIRECTORY: Final = "scaler_model"
 CLASSIFIER_DIRECTORY: Final = "fraud_detection_model"
+EVALUATED_DIRECTORY: Final = "evaluated_fit"
 MOST_MANIFEST_BYTES: Final = 64 * 1024 * 1024
 MOST_FILE_BYTES: Final = 4 * 1024 * 1024 * 1024
 """A model of a thousand deep trees takes some hundred MB."""
@@ -40,6 +41,12 @@ class ModelArtifact:
     def classifier_path(self) -> Path:
         """The fitted classifier, as Spark ML saves it."""
         return self.path / CLASSIFIER_DIRECTORY
+
+    @property
+    def evaluated(self) -> "ModelArtifact | None":
+        """The fit of the metrics, saved beside one that was fitted again afterwards; None if there is none."""
+        path = self.path / EVALUATED_DIRECTORY
+        return replace(self, path=path) if path.is_dir() else None
 
 
 def is_artifact(path: Path) -> bool:

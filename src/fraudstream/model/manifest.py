@@ -119,6 +119,7 @@ class TrainingData:
     Attributes:
         dialect: What kind of files they are: "CSV with semicolons, UTF-8".
         notes: By column, what is unusual in how its cells are written: "decimal comma".
+        paths: Where the files were; with `reading`, the options that they were read with.
     """
 
     name: str
@@ -127,6 +128,8 @@ class TrainingData:
     frauds: int
     dialect: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -230,6 +233,7 @@ class Manifest:
         calibration: Maps the classifier's raw score to the published score.
         requested: The value of `--algorithm`: `auto`, or the algorithm.
         refit: The fit after the evaluation; None if the deployed model is the one that was evaluated.
+        name: With `note` and `tags`, what the user calls the model.
     """
 
     model_id: str
@@ -259,6 +263,9 @@ class Manifest:
     calibration: Calibration = IDENTITY
     requested: str = ""
     refit: Refit | None = None
+    name: str = ""
+    note: str = ""
+    tags: tuple[str, ...] = ()
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)

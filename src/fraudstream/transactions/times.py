@@ -124,6 +124,16 @@ class TimeOrder:
             return f"{value:.15g}"
         return datetime.fromtimestamp(value, UTC).replace(tzinfo=None).isoformat(sep=" ")
 
+    def value_of(self, text: str) -> float | None:
+        """Return the value of a number or date of the column, or of a date if its numbers count from 1970; or None."""
+        date = seconds_of_dates([text])
+        if date is not None and not np.isnan(date[0]):
+            return float(date[0]) if self.is_date else self.clock and float(date[0]) * self.clock
+        try:
+            return None if self.is_date else float(text)
+        except ValueError:
+            return None
+
 
 def may_be_time(name: str) -> bool:
     """Return whether a column of this name may be the time of a payment."""

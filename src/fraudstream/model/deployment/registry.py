@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
-from fraudstream.model.artifact import MANIFEST_FILE, TRAIN_REMEDY, is_artifact, load_artifact, read_manifest
+from fraudstream.model.artifact import (
+    MANIFEST_FILE,
+    TRAIN_REMEDY,
+    ModelArtifact,
+    is_artifact,
+    load_artifact,
+    read_manifest,
+)
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
@@ -61,21 +68,29 @@ def show_model(models_dir: Path, model_id: str) -> KnownModel:
     return _known(models_dir / find_id(models_dir, model_id), None if deployment is None else deployment.model_id)
 
 
-def find_id(models_dir: Path, prefix: str) -> str:
-    """Return the model id that `prefix` is or begins; raises ModelNotFound if there is none, or several."""
-    names = [path.name for path in _artifacts(models_dir)]
-    matches = [prefix] if prefix in names else [name for name in names if prefix and name.startswith(prefix)]
+def find_id(models_dir: Path, text: str) -> str:
+    """Return the model that `text` is the id, the beginning of the id, the name or a tag of; `current` is the active.
+
+    Raises ModelNotFound if there is none, or several.
+    """
+    text = read_current(models_dir / CURRENT_FILE).model_id if text == CURRENT_FILE else text
+    ids = [path.name for path in _artifacts(models_dir)]
+    matches = [text] if text in ids else [model_id for model_id in ids if text and model_id.startswith(text)]
+    if text and not matches:
+        named = [model for model in list_models(models_dir) if model.manifest is not None]
+        matches = [model.model_id for model in named if model.manifest and model.manifest.name == text]
+        matches = matches or [model.model_id for model in named if model.manifest and text in model.manifest.tags]
     if len(matches) != 1:
         raise ModelNotFound(
-            f"{len(matches)} models begin with {prefix!r}" if matches else f"there is no model {prefix!r}",
+            f"{len(matches)} models match {text!r}" if matches else f"there is no model {text!r}",
             where=str(models_dir),
-            remedy=f"name one of: {', '.join(matches or names) or 'there are none'}",
+            remedy=f"name one of: {', '.join(matches or ids) or 'there are none'}",
         )
     return matches[0]
 
 
 def model_path(model: Path, models_dir: Path) -> Path:
-    """Return the path of a model: itself if it is one, else that of an id, its beginning, or `current`.
+    """Return the path of a model: itself if it is one, else that of `current`, or of what `find_id` finds.
 
     The active model's is that of its deployment. Raises ModelNotFound.
     """
@@ -85,6 +100,14 @@ def model_path(model: Path, models_dir: Path) -> Path:
         return models_dir / CURRENT_FILE
     known = show_model(models_dir, model.name)
     return models_dir / (CURRENT_FILE if known.is_active else known.model_id)
+
+
+def model_in_use(models_dir: Path, text: str) -> tuple[ModelArtifact, Deployment]:
+    """Load and verify the model that `find_id` finds, with its deployment if it is active, else as recommended."""
+    artifact, active = load_artifact(models_dir / find_id(models_dir, text)), deployment_or_none(models_dir)
+    if active is not None and active.model_id == artifact.manifest.model_id:
+        return artifact, active
+    return artifact, Deployment(artifact.manifest.model_id, artifact.manifest.threshold)
 
 
 def verify_models(models_dir: Path, model_id: str | None = None) -> Iterator[Verified]:

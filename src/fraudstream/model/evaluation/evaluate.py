@@ -8,9 +8,15 @@ from numpy.typing import NDArray
 
 from fraudstream.model.calibration import Calibration
 from fraudstream.model.evaluation import curves, thresholds
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw, interval, roc_auc
-from fraudstream.model.evaluation.record import (
+from fraudstream.model.evaluation.bootstrap import (
     RELIABLE_FRAUDS,
+    ScoredRows,
+    average_precision,
+    draw,
+    estimate,
+    roc_auc,
+)
+from fraudstream.model.evaluation.record import (
     CalibrationReport,
     TestFigures,
     ThresholdChoice,
@@ -18,6 +24,7 @@ from fraudstream.model.evaluation.record import (
 )
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Metrics
+from fraudstream.transactions.label import CsvProfile
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,27 @@ class ScoredPeriod:
 
 
 @dataclass(frozen=True)
+class LabelledData:
+    """What is known of each row of some files besides its score: label, time, weight, and loss if it is missed."""
+
+    profile: CsvProfile
+    weight: NDArray[np.float64]
+    losses: RowLosses
+
+    def days(self, rows: NDArray[np.int64]) -> float | None:
+        """Return the span of some rows in days; None without a time column, or if all times are equal."""
+        time = self.profile.time
+        if time is None or not len(rows):
+            return None
+        return float(np.ptp(time.values[rows])) / time.units_per_second / 86_400 or None
+
+    def period(self, rows: NDArray[np.int64], score: NDArray[np.float64]) -> ScoredPeriod:
+        """Join labels, weights and losses to rows and their scores."""
+        scored = ScoredRows(score, self.profile.label.is_fraud[rows], self.weight[rows])
+        return ScoredPeriod(rows, scored, self.losses.by_row[rows], self.days(rows))
+
+
+@dataclass(frozen=True)
 class ThresholdConstraints:
     """The user's constraints on the threshold; `review_cost` is that of a false alarm, None for the default."""
 
@@ -49,6 +77,9 @@ class ThresholdConstraints:
 NO_CONSTRAINTS: Final = ThresholdConstraints()
 
 
+FRAUDS_FOR_COST: Final = 20
+"""With fewer frauds a false-alarm rate decides on the threshold: the cheapest of so few was dearer (decision 41)."""
+FALLBACK_RATE: Final = 0.001
 _EVERY_ROW: Final = "; every row of it would be an alert: --review-cost and --max-alerts-per-day decide otherwise"
 
 
@@ -61,12 +92,18 @@ def choose_threshold(
     *,
     is_validated: bool,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
-    """Return the cheapest threshold and its table, the highest first; SettingsError if none meets the limit.
+    """Return the threshold and the table to choose from, the highest first; SettingsError if none meets the limit.
+
+    The cheapest, or that of a false-alarm rate of `FALLBACK_RATE` if there are fewer than `FRAUDS_FOR_COST` frauds.
 
     `chosen_on` is the validation period (`is_validated`), scored by a model not fitted on it, else the training rows.
     `test`, scored by the final model, is for information and never used for the choice.
     """
     expected = chosen_on.calibrated(calibration)
+    is_rough = is_validated and int(expected.is_fraud.sum()) < FRAUDS_FOR_COST
+    least = curves.threshold_at_rate(expected, FALLBACK_RATE) if is_rough else None
+    candidates = thresholds.candidate_thresholds(expected)
+    candidates = np.unique([*candidates, *([] if least is None else [least])])[::-1]
     tested = test.calibrated(calibration) if test is not None else None
     rows = tuple(
         ThresholdRow(
@@ -76,14 +113,16 @@ def choose_threshold(
             if test is not None and tested is not None
             else None,
         )
-        for threshold in thresholds.candidate_thresholds(expected)
+        for threshold in candidates
     )
     review_cost = thresholds.DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
-    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day)
+    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day, least=least)
     return (
         ThresholdChoice(
             threshold=row.threshold,
-            rule=_rule(review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated)
+            rule=_rule(
+                review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated, is_rough=is_rough
+            )
             + (_EVERY_ROW if (expected.score >= row.threshold).all() else ""),
             review_cost=review_cost,
             review_cost_note="given" if constraints.review_cost is not None else thresholds.REVIEW_COST_NOTE,
@@ -96,14 +135,18 @@ def choose_threshold(
     )
 
 
-def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool) -> str:
+def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool, is_rough: bool) -> str:
     where = (
-        f"the validation period ({len(rows.score):,} rows, {int(rows.is_fraud.sum()):,} frauds) with a model fitted on "
-        "the rows before it"
+        f"{len(rows.score):,} later rows ({int(rows.is_fraud.sum()):,} frauds) than those of the model that scored them"
         if is_validated
         else "the training rows themselves (no validation period: likely too high)"
     )
     limited = f", at most {limit:g} alerts per day" if limit is not None else ""
+    if is_rough:
+        return (
+            f"a false-alarm rate of {FALLBACK_RATE:.1%} on {where}{limited}; fewer than {FRAUDS_FOR_COST} frauds are "
+            "too few for cost to decide"
+        )
     return f"lowest cost on {where}: amounts of missed frauds, {review_cost:g} per false alarm{limited}"
 
 
@@ -120,8 +163,8 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
         fraud_share=float(scored.weight[scored.is_fraud].sum()) / weight,
         days=test.days,
         reliable=frauds >= RELIABLE_FRAUDS,
-        average_precision=Estimate(average_precision(scored), *interval(draws.average_precision)),
-        roc_auc=Estimate(roc_auc(scored), *interval(draws.roc_auc)),
+        average_precision=estimate(average_precision(scored), draws.average_precision, frauds),
+        roc_auc=estimate(roc_auc(scored), draws.roc_auc, frauds),
         recall_at_rates=curves.recall_at_rates(scored, draws),
         at_alerts_per_day=curves.at_alerts_per_day(scored, test.days),
         precision_recall=curves.precision_recall_curve(scored, draws),

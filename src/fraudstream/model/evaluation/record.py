@@ -5,6 +5,8 @@ full data if the CSV is a sample. Rates per day refer to the period's own span. 
 column. Scores and thresholds are calibrated probabilities, from 0 to 1, unless a name says raw.
 """
 
+from __future__ import annotations
+
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -14,15 +16,16 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.evaluation import curves
-from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.bootstrap import Estimate, Interval
+from fraudstream.model.evaluation.breakdown import Breakdown
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
+from fraudstream.model.evaluation.intervals import wilson
 from fraudstream.runtime.files import read_regular
 
 EVALUATION_FILE: Final = "evaluation.json"
 EVALUATION_FORMAT: Final = 1
 MOST_BYTES: Final = 64 * 1024 * 1024
-
-RELIABLE_FRAUDS: Final = 10
-"""With fewer frauds in the test period its figures are marked unreliable."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,10 @@ class CalibrationReport:
 
 @dataclass(frozen=True)
 class Operating:
-    """What a threshold catches and costs over one period; `days` is its span, None without a time column."""
+    """What a threshold catches and costs over one period.
+
+    `days` is its span, None without a time column; `rows` are weighted, 0 in the file of an earlier version.
+    """
 
     frauds: int
     frauds_caught: int
@@ -93,6 +99,7 @@ class Operating:
     amount_caught: float
     amount_missed: float
     days: float | None
+    rows: float = 0.0
 
     @property
     def alerts(self) -> float:
@@ -101,8 +108,27 @@ class Operating:
 
     @property
     def alerts_per_day(self) -> float | None:
-        """Alerts per day; None without a time column."""
-        return self.alerts / self.days if self.days else None
+        """Alerts per day; None without a time column, and for less than a day, which is not scaled to one."""
+        return self.alerts / self.days if self.days and self.days >= 1 else None
+
+    @property
+    def recall_interval(self) -> Interval:
+        """Wilson's 95 % interval of `recall`."""
+        return wilson(self.recall, self.frauds)
+
+    def precision_interval(self, weight: float) -> Interval:
+        """Return Wilson's 95 % interval of `precision`; each legitimate row of the file represents `weight` rows."""
+        squares = self.frauds_caught + self.false_alarms * weight
+        return wilson(self.precision, self.alerts**2 / squares if squares else 0.0)
+
+    def expected_alerts(self, later: Operating) -> float | None:
+        """Return how many alerts a later period would raise at this one's rate; None if that is unknown.
+
+        By day if both are at least a day long, else by payment: hours of the day differ in their traffic.
+        """
+        if self.alerts_per_day is not None and later.days is not None and later.days >= 1:
+            return self.alerts_per_day * later.days
+        return self.alerts * later.rows / self.rows if self.rows and later.rows else None
 
     @property
     def recall(self) -> float:
@@ -181,17 +207,6 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Importance:
-    """Importance of a component of the model's vector (a feature, or a feature and its value).
-
-    All add up to 1: the trees' impurity decrease, or the absolute coefficients of the standardised components.
-    """
-
-    slot: str
-    share: float
-
-
-@dataclass(frozen=True)
 class LeakSuspicion:
     """A feature that alone predicts the label in the training rows; `roc_auc` is in the better direction."""
 
@@ -199,23 +214,6 @@ class LeakSuspicion:
     roc_auc: float
     average_precision: float
     message: str
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """The new model compared with the one active before, on the test rows that both could score.
-
-    Attributes:
-        average_precision: Of the former model; None if it could not score these rows.
-        difference: The new model's less the former's, paired bootstrap; None as above.
-        note: Its limitations (the former model may have been trained on some of these rows), or why there is none.
-    """
-
-    model_id: str
-    average_precision: Estimate | None
-    difference: Estimate | None
-    rows: int
-    note: str
 
 
 @dataclass(frozen=True)
@@ -265,6 +263,9 @@ class Evaluation:
         importances: The greatest first.
         importance_note: How importance is measured, for this algorithm.
         previous: Comparison with the model active before; None if there was none.
+        influences: Of the features, the greatest first; empty, as is what follows, in the file of an earlier version.
+        breakdowns: Of the results at the recommended threshold.
+        drifts: Of the features, the strongest first.
     """
 
     model_id: str
@@ -283,6 +284,9 @@ class Evaluation:
     importance_note: str
     leaks: tuple[LeakSuspicion, ...]
     previous: Comparison | None
+    influences: tuple[Influence, ...] = ()
+    breakdowns: tuple[Breakdown, ...] = ()
+    drifts: tuple[FeatureDrift, ...] = ()
     format: int = EVALUATION_FORMAT
 
 

@@ -72,6 +72,7 @@ def operating(scored: ScoredRows, loss: Floats, threshold: float, days: float | 
         amount_caught=float(loss[is_caught].sum()),
         amount_missed=float(loss[is_missed].sum()),
         days=days,
+        rows=float(scored.weight.sum()),
     )
 
 
@@ -86,24 +87,34 @@ def candidate_thresholds(scored: ScoredRows) -> Floats:
     return np.concatenate([[1.0], levels[levels < 1.0]])
 
 
-def cheapest(rows: Sequence[ThresholdRow], review_cost: float, max_alerts_per_day: float | None = None) -> ThresholdRow:
+def cheapest(
+    rows: Sequence[ThresholdRow],
+    review_cost: float,
+    max_alerts_per_day: float | None = None,
+    *,
+    least: float | None = None,
+) -> ThresholdRow:
     """Return the threshold of lowest expected cost within the limit; of several the highest.
 
-    `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts. Raises
-    SettingsError if the limit cannot be met, or if there is no time column to count days by.
+    `rows` has the highest threshold first; `review_cost` is that of a false alarm, in the unit of the amounts. With
+    `least` cost does not decide: the lowest threshold from there on is returned. Raises SettingsError if the limit
+    cannot be met, or if there is no time column to count days by.
     """
     allowed = list(rows)
     if max_alerts_per_day is not None:
-        if any(row.expected.alerts_per_day is None for row in rows):
+        if any(row.expected.days is None for row in rows):
             raise SettingsError(
                 "alerts per day cannot be counted: there is no column with the time of the payments",
                 where="--max-alerts-per-day",
                 remedy="leave it out, or train on a CSV with a time column",
             )
-        allowed = [row for row in rows if (row.expected.alerts_per_day or 0.0) <= max_alerts_per_day]
+        # The limit is scaled to the period, and never less than a day to a day.
+        allowed = [row for row in rows if row.expected.alerts <= max_alerts_per_day * (row.expected.days or 0.0)]
     if not allowed:
         what = f"no threshold has at most {max_alerts_per_day:g} alerts per day"
         raise SettingsError(what, where="--max-alerts-per-day", remedy="allow more")
+    if least is not None:
+        return next((row for row in allowed[::-1] if row.threshold >= least), allowed[0])
     return min(allowed, key=lambda row: row.expected.cost(review_cost))
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact
 from fraudstream.model.explanation.spark_files import Floats, Scaler, Tree, read_linear, read_scaler, read_trees
-from fraudstream.model.manifest import by_component
+from fraudstream.model.manifest import Feature, by_component
 
 Integers = NDArray[np.int64]
 
@@ -209,11 +210,16 @@ _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 
 def load_classifier(artifact: ModelArtifact) -> Classifier:
     """Load the scaler and classifier of a verified artifact; ModelCorrupt if its algorithm is unknown."""
-    features = by_component(artifact.manifest.features)
+    manifest = artifact.manifest
+    return read_classifier(manifest.algorithm, manifest.features, artifact.scaler_path, artifact.classifier_path)
+
+
+def read_classifier(algorithm: str, features: Sequence[Feature], scaler_path: Path, path: Path) -> Classifier:
+    """Load the scaler and classifier that Spark saved; ModelCorrupt if the algorithm is unknown."""
+    features = by_component(features)
     column = [index for index, feature in enumerate(features) for _ in feature.components]
-    scaler = read_scaler(artifact.scaler_path)
-    path = artifact.classifier_path
-    match artifact.manifest.algorithm:
+    scaler = read_scaler(scaler_path)
+    match algorithm:
         case "logistic-regression":
             coefficients, intercept = read_linear(path)
             typical = np.array([value for feature in features for value in feature.imputation])
@@ -227,7 +233,7 @@ def load_classifier(artifact: ModelArtifact) -> Classifier:
             values = [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]
             return TreeEnsemble(scaler, TreeShap.of(trees, values, column), FeatureScale.PROBABILITY)
     raise ModelCorrupt(
-        f"the artifact's algorithm {artifact.manifest.algorithm!r} is unknown to this version",
-        where=str(artifact.path),
+        f"the artifact's algorithm {algorithm!r} is unknown to this version",
+        where=str(path.parent),
         remedy=TRAIN_REMEDY,
     )

@@ -22,7 +22,28 @@ REPORT_FILE: Final = "report.html"
 
 def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
     """Render the page as UTF-8, without using the manifest's checksums, as the report is one of the files."""
-    environment = Environment(
+    # A leak is also a warning of the manifest, but is listed once, and first.
+    leaks = [leak.message for leak in evaluation.leaks]
+    page = (
+        environment()
+        .get_template("report.html")
+        .render(
+            evaluation=evaluation,
+            manifest=manifest,
+            headline=words.headline(evaluation),
+            facts=list(words.facts(evaluation)),
+            warnings=[*leaks, *(each for each in manifest.warnings if each not in leaks)],
+            sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
+            components=sum(len(feature.components) for feature in manifest.features),
+            words=words,
+        )
+    )
+    return page.encode()
+
+
+def environment() -> Environment:
+    """Return the environment of the templates, which escapes every value."""
+    return Environment(
         loader=PackageLoader("fraudstream.model.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -30,19 +51,6 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # A leak is also a warning of the manifest, but is listed once, and first.
-    leaks = [leak.message for leak in evaluation.leaks]
-    page = environment.get_template("report.html").render(
-        evaluation=evaluation,
-        manifest=manifest,
-        headline=words.headline(evaluation),
-        facts=list(words.facts(evaluation)),
-        warnings=[*leaks, *(each for each in manifest.warnings if each not in leaks)],
-        sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
-        components=sum(len(feature.components) for feature in manifest.features),
-        words=words,
-    )
-    return page.encode()
 
 
 def report_of(artifact: Path) -> Path | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -13,24 +13,27 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.errors import ModelError
-from fraudstream.model.artifact import ModelArtifact, write_artifact
-from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
+from fraudstream.model.artifact import EVALUATED_DIRECTORY, ModelArtifact, write_artifact
+from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration, held_out_gain
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw_paired, interval
-from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.breakdown import Breakdown
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.inputs import Importance, Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
-    Comparison,
     Evaluation,
-    Importance,
+    ThresholdChoice,
     Timeline,
     evaluation_to_json,
 )
-from fraudstream.model.features.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
-from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
+from fraudstream.model.features.projection import RowNotes, read_rows, with_vectors, write_training_rows
+from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from fraudstream.model.training.assembled import load_fitted
+from fraudstream.model.training.comparing import LabelledRows
+from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
@@ -51,7 +54,7 @@ class Training:
     def run(self) -> ModelArtifact:
         """Search, fit, evaluate and write."""
         plan, seed = self.plan, self.plan.settings.seed
-        notes = RowNotes(plan.profile.label.is_fraud, plan.weight, plan.split.part, plan.split.is_known)
+        notes = RowNotes(plan.profile.label.is_fraud, plan.labelled.weight, plan.split.part, plan.split.is_known)
         digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
         write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
         duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
@@ -71,7 +74,7 @@ class Training:
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
             rows = int(plan.split.is_train.sum())
             self.report(f"fitting {best.algorithm.label} on {rows:,} rows ({self.stopwatch})")
-            model = fit(learned, best.algorithm, seed)
+            model = evaluated = fit(learned, best.algorithm, seed)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             evaluation, metrics, calibration = self._evaluate(
@@ -88,14 +91,31 @@ class Training:
         self.report(f"writing the model ({self.stopwatch})")
         manifest = self._manifest(best, evaluation, metrics, calibration)
         files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
-        return write_artifact(self.models_dir, manifest, model.save, files)
+
+        def save(scaler: Path, classifier: Path) -> None:
+            model.save(scaler, classifier)
+            if model is not evaluated:  # a later model is compared with it on rows that it has not seen
+                beside = scaler.parent / EVALUATED_DIRECTORY
+                evaluated.save(beside / scaler.name, beside / classifier.name)
+
+        return write_artifact(self.models_dir, manifest, save, files)
 
     def _rounds(self) -> list[Round]:
-        """Return the periods to compare the candidates on; a single candidate is only calibrated."""
-        split, plan = self.plan.split, self.plan
-        if split.record.validation is None:
+        """Return the periods to compare the candidates on; a single one needs both only if the last has few frauds."""
+        split, validation = self.plan.split, self.plan.split.record.validation
+        if validation is None:
             return []
-        return [EARLIER, LAST] if len(plan.algorithms) > 1 and len(split.rows_of(Part.COMPARISON)) else [LAST]
+        needs_both = len(self.plan.algorithms) > 1 or validation.frauds < FRAUDS_FOR_COST
+        return [EARLIER, LAST] if needs_both and len(split.rows_of(Part.COMPARISON)) else [LAST]
+
+    def _chosen_on(self, best: Winner) -> ScoredPeriod | None:
+        """Return the scored rows to choose the threshold on: those of every round if the last one has few frauds."""
+        last = best.validated
+        if last is None or int(last.raw.is_fraud.sum()) >= FRAUDS_FOR_COST:
+            return last
+        rows = np.concatenate([period.rows for period in best.periods])
+        score, order = np.concatenate([period.raw.score for period in best.periods]), np.argsort(rows)
+        return self._score_period((rows[order], score[order]))
 
     def _score_period(self, scores: RowScores, excluded: NDArray[np.bool_] | None = None) -> ScoredPeriod:
         """Join labels, weights and losses to rows and their scores, without the excluded rows."""
@@ -103,9 +123,7 @@ class Training:
         if excluded is not None:
             included = ~excluded[rows]
             rows, score = rows[included], score[included]
-        plan = self.plan
-        scored = ScoredRows(score, plan.profile.label.is_fraud[rows], plan.weight[rows])
-        return ScoredPeriod(rows, scored, plan.losses.by_row[rows], plan.days(rows))
+        return self.plan.labelled.period(rows, score)
 
     def _evaluate(
         self,
@@ -118,7 +136,7 @@ class Training:
     ) -> tuple[Evaluation, Metrics, Calibration]:
         """Evaluate the model on rows that nothing was fitted, tuned or calibrated on."""
         plan, seed = self.plan, self.plan.settings.seed
-        chosen_on = best.validated or self._score_period(model.scores(learned))
+        chosen_on = self._chosen_on(best) or self._score_period(model.scores(learned))
         calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
         test = self._score_period(model.scores(test_vectors), duplicates.rows) if has_test else None
@@ -128,9 +146,14 @@ class Training:
         )
         measured_on = self._measured_on(test)
         figures = previous = None
+        ranked: tuple[Influence, ...] = ()
+        groups: Iterator[Breakdown] = iter(())
         if test is not None and test.raw.has_both_classes:
             figures = measure(test, calibration, method, seed)
-            previous = self._compare(test, calibration, test_texts)
+            previous = self._compare(test, calibration, choice, test_texts)
+            self.report(f"measuring what its features do ({self.stopwatch})")
+            ranked = influences(model, best.algorithm.name, plan, test_vectors, test, self.directory)
+            groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",
             algorithm=best.algorithm.name,
@@ -155,6 +178,9 @@ class Training:
             importance_note="",
             leaks=plan.choice.leaks,
             previous=previous,
+            influences=ranked,
+            breakdowns=tuple(groups),
+            drifts=drifts(plan) if figures is not None else (),
         )
         metrics = metrics_of(test, calibration, figures, choice.threshold, measured_on)
         return evaluation, metrics, calibration
@@ -168,32 +194,21 @@ class Training:
         fit = "training" if not len(self.plan.refitted_rows) else "the fit that was evaluated (the last fit has them)"
         return f"the test period: the last {len(test.rows):,} rows by {ordered_by}, not used in {fit}"
 
-    def _compare(self, test: ScoredPeriod, calibration: Calibration, texts: DataFrame) -> Comparison | None:
+    def _compare(
+        self, test: ScoredPeriod, calibration: Calibration, choice: ThresholdChoice, texts: DataFrame
+    ) -> Comparison | None:
         """Compare with the active model, if there is one that can be read."""
         try:
-            artifact, deployment = resolve(self.models_dir / CURRENT_FILE)
+            active = resolve(self.models_dir / CURRENT_FILE)
         except ModelError:
             return None
-        former = artifact.manifest
-        reason = incomparable_reason(former, self.plan.source.columns, deployment.aliases)
-        if reason:
-            return Comparison(former.model_id, None, None, 0, reason)
-        self.report(f"comparing it with the active model {former.model_id} ({self.stopwatch})")
-        rows, score = scores_of(artifact, deployment.aliases, texts)
-        _, mine, theirs = np.intersect1d(test.rows, rows, return_indices=True)
-        new = test.calibrated(calibration).of(mine)
-        if not new.has_both_classes:
-            return Comparison(
-                former.model_id, None, None, len(mine), "the rows that both can score hold one class only"
-            )
-        same = former.training_data.fingerprint == self.plan.source.fingerprint
-        if same and former.refit is not None:
-            note = "trained on the same file and fitted again on these rows too, so that its figure is too high"
-        elif same and former.split.test is not None:
-            note = "trained on the same file, but not on these rows"
-        else:
-            note = f"trained on {former.training_data.name}: it may have used some of these rows"
-        return compare(new, replace(new, score=score[theirs]), former.model_id, note, self.plan.settings.seed)
+        plan, period = self.plan, self.plan.split.record.test
+        self.report(f"comparing it with the active model {active[0].manifest.model_id} ({self.stopwatch})")
+        time = plan.profile.time
+        start = "" if period is None else period.start
+        rows = LabelledRows(plan.source, None if time is None else time.column, start, texts, self._score_period)
+        new = replace(test, raw=test.calibrated(calibration))
+        return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan, source, refit = self.plan, self.plan.source, _refit(self.plan)
@@ -213,7 +228,14 @@ class Training:
             metrics=metrics,
             split=split.record,
             training_data=TrainingData(
-                source.name, source.fingerprint, profile.rows, profile.frauds, source.dialect, source.notes
+                source.name,
+                source.fingerprint,
+                profile.rows,
+                profile.frauds,
+                source.dialect,
+                source.notes,
+                tuple(str(path.absolute()) for path in source.paths),
+                source.options.model_dump(mode="json", exclude_defaults=True),
             ),
             legitimate_share=plan.settings.legitimate_share,
             seed=plan.settings.seed,
@@ -227,6 +249,9 @@ class Training:
             calibration=calibration,
             requested=plan.settings.algorithm,
             refit=refit,
+            name=plan.settings.name,
+            note=plan.settings.note,
+            tags=tuple(plan.settings.tags),
         )
 
 
@@ -245,47 +270,19 @@ def _refit(plan: TrainingPlan) -> Refit | None:
 
 
 def _calibration(validated: ScoredPeriod | None) -> tuple[Calibration, str]:
-    """Return the calibration and its description; the identity if there is no validation period."""
+    """Return the calibration and its description; the identity unless it is better on rows that it is not fitted on."""
     if validated is None:
         return IDENTITY, "none: no validation period to fit one on"
     raw = validated.raw
     frauds = int(raw.is_fraud.sum())
+    if frauds < RELIABLE_FRAUDS:
+        return IDENTITY, f"none: {frauds} frauds in the validation period are too few to fit one on"
+    gain = held_out_gain(raw.score, raw.is_fraud, raw.weight)
+    if gain <= 0:
+        return (
+            IDENTITY,
+            f"none: fitted on parts of the validation period, it raises the log loss of others by {-gain:.2g}",
+        )
     how = "beta calibration" if frauds >= FEW_FRAUDS else "a shift of the log odds (few frauds)"
     where = f"the validation period's {len(raw.score):,} rows, {frauds:,} frauds, scored by a model fitted before them"
     return fit_calibration(raw.score, raw.is_fraud, raw.weight), f"{how}, strictly increasing, fitted on {where}"
-
-
-def scores_of(artifact: ModelArtifact, aliases: Mapping[str, str], texts: DataFrame) -> RowScores:
-    """Return the rows that a model could score, in ascending order, and their calibrated scores."""
-    manifest, fitted = artifact.manifest, load_fitted(artifact)
-    vectors = project(texts, manifest.features, aliases=aliases)
-    scorable = vectors.where(
-        F.col(Projected.IS_OBJECT) & (F.size(Projected.IMPUTED) <= F.lit(manifest.missing_limit))
-    ).select(TrainingColumn.ROW, Projected.FEATURES)
-    rows, raw = fitted.scores(scorable)
-    return rows, manifest.calibration.of(raw)
-
-
-def incomparable_reason(before: Manifest, columns: tuple[str, ...], aliases: Mapping[str, str]) -> str:
-    """Return why a model cannot score the rows of a CSV with these columns; empty if it can."""
-    renamed = set(aliases.values())
-    missing = [
-        name for feature in before.features for name in text_columns([feature]) if name not in {*columns, *renamed}
-    ]
-    if len(missing) > before.missing_limit:
-        names = ", ".join(map(repr, missing[:5]))
-        return f"it cannot score these rows: the CSV lacks its columns {names}{' and others' if missing[5:] else ''}"
-    return ""
-
-
-def compare(new: ScoredRows, former: ScoredRows, model_id: str, note: str, seed: int) -> Comparison:
-    """Compare average precision, with a paired bootstrap interval of the difference; both classes are required."""
-    mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
-    value = average_precision(former)
-    return Comparison(
-        model_id=model_id,
-        average_precision=Estimate(value, *interval(theirs)),
-        difference=Estimate(average_precision(new) - value, *interval(mine - theirs)),
-        rows=len(new.score),
-        note=note,
-    )

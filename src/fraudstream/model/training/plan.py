@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, LabelledData, ThresholdConstraints
 from fraudstream.model.evaluation.record import Stage
 from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
@@ -18,6 +18,7 @@ from fraudstream.model.training.split import Split, split_in_time
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.label import CsvProfile, profile
 from fraudstream.transactions.label_reader import find_label
+from fraudstream.transactions.times import TimeOrder
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class TrainingSettings:
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         label_delay_seconds: How long after the payment its label arrives; None if the labels say it, else at once.
         refit: Whether the deployed model is fitted again on all rows after its evaluation.
+        test_from: The time from which on the rows are the test period; None: the last fifth.
+        name: With `note` and `tags`, what the user calls the model; no part of its id.
     """
 
     label: str | None = None
@@ -42,6 +45,10 @@ class TrainingSettings:
     constraints: ThresholdConstraints = NO_CONSTRAINTS
     seed: int = 42
     refit: bool = True
+    test_from: str | None = None
+    name: str = ""
+    note: str = ""
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ class TrainingPlan:
     digest: str
 
     @property
+    def labelled(self) -> LabelledData:
+        """What is known of each row besides its score."""
+        return LabelledData(self.profile, self.weight, self.losses)
+
+    @property
     def weight(self) -> NDArray[np.float64]:
         """How many rows of the full data each row represents."""
         return np.where(self.profile.label.is_fraud, 1.0, 1.0 / self.settings.legitimate_share)
@@ -77,17 +89,10 @@ class TrainingPlan:
         is_refitted = self.settings.refit and bool((self.split.is_known & ~self.split.is_train).any())
         return np.flatnonzero(self.split.is_known & is_refitted)
 
-    def days(self, rows: NDArray[np.int64]) -> float | None:
-        """Return the span of some rows in days; None without a time column, or if all times are equal."""
-        time = self.profile.time
-        if time is None or not len(rows):
-            return None
-        return float(np.ptp(time.values[rows])) / time.units_per_second / 86_400 or None
-
     def stages(self) -> tuple[Stage, ...]:
         """Return the parts of the split, the earliest first."""
         return tuple(
-            Stage(part.role, **asdict(period), days=self.days(self.split.rows_of(part)))
+            Stage(part.role, **asdict(period), days=self.labelled.days(self.split.rows_of(part)))
             for part, period in self.split.periods.items()
         )
 
@@ -111,11 +116,12 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
     selection = select(source.columns, features=settings.features, exclude=settings.exclude, label=label)
     ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
     data = profile(source, label, included=selection.features, excluded=ignored)
+    test_from = None if settings.test_from is None else _moment(data.time, settings.test_from)
     if settings.label_delay_seconds is None:
-        split = split_with_reports(data, data.label_delay or 0.0)
+        split = split_with_reports(data, data.label_delay or 0.0, test_from)
         settings = replace(settings, label_delay_seconds=data.label_delay or 0.0)
     else:
-        split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds)
+        split = split_in_time(data.label.is_fraud, data.time, settings.label_delay_seconds, test_from)
     choice = choose_features(data, split.is_train, selection, share)
     digest = model_digest(
         algorithms,
@@ -132,6 +138,7 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
             "refit": settings.refit,
             # Absent by default, so that the ids of earlier models stay.
             **({"fraud_value": source.options.fraud_value} if source.options.fraud_value is not None else {}),
+            **({} if test_from is None else {"test_from": test_from}),
         },
         seed=settings.seed,
         pyspark=version("pyspark"),
@@ -139,9 +146,21 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
     return TrainingPlan(source, data, split, choice, selection, algorithms, losses(data), settings, digest)
 
 
-def split_with_reports(data: CsvProfile, delay: float) -> Split:
+def _moment(time: TimeOrder | None, text: str) -> float:
+    """Return the value of the time column at a time that the user gave."""
+    value = None if time is None else time.value_of(text)
+    if value is None:
+        what, remedy = "there is no column with the time of the payments", "leave it out, or train on data with one"
+        if time is not None:
+            what = f"{text!r} is not a time of the column {time.column!r}"
+            remedy = f"give one in its notation, before {time.format(float(time.values.max()))}"
+        raise SettingsError(what, where="--test-from", remedy=remedy)
+    return value
+
+
+def split_with_reports(data: CsvProfile, delay: float, test_from: float | None = None) -> Split:
     """Split with the delay that the reports of frauds show; without it if they came too late for any evaluation."""
-    split = split_in_time(data.label.is_fraud, data.time, delay)
+    split = split_in_time(data.label.is_fraud, data.time, delay, test_from)
     if not delay or (split.record.test is not None and split.record.validation is not None):
         return split
     warning = (
@@ -149,7 +168,7 @@ def split_with_reports(data: CsvProfile, delay: float) -> Split:
         "within this data: the periods are split as if every label were known at once, so the figures are too good; "
         "--label-delay decides"
     )
-    without = split_in_time(data.label.is_fraud, data.time)
+    without = split_in_time(data.label.is_fraud, data.time, test_from=test_from)
     return replace(without, warnings=(warning, *without.warnings))
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.evaluation.bootstrap import Estimate, Floats, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import Estimate, Floats, average_precision, draw_paired, estimate
 from fraudstream.model.evaluation.evaluate import ScoredPeriod
 from fraudstream.model.evaluation.record import Candidate
 from fraudstream.model.features.reading import TrainingColumn
@@ -38,14 +38,19 @@ class Stopwatch:
 class Winner:
     """The algorithm to fit on all rows except the test period's, and all candidates, the best first.
 
-    `validated` has the validation rows as scored by the chosen candidate, which was not fitted on them; None if there
-    is no validation period.
+    `periods` have the rows of each round as scored by the chosen candidate, which was not fitted on them; the last one
+    is the validation period, and there is none without one.
     """
 
     algorithm: Algorithm
-    validated: ScoredPeriod | None
+    periods: tuple[ScoredPeriod, ...]
     candidates: tuple[Candidate, ...]
     why: str
+
+    @property
+    def validated(self) -> ScoredPeriod | None:
+        """The validation period; None if there is none."""
+        return self.periods[-1] if self.periods else None
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def search(
     if not rounds:
         why = "no validation period to compare candidates on: the simplest was chosen"
         only = _Evaluated(algorithms[0], ())
-        return Winner(only.algorithm, None, (_candidate(only, components, None, None, why, chosen=True),), why)
+        return Winner(only.algorithm, (), (_candidate(only, components, None, None, why, chosen=True),), why)
     periods: list[list[ScoredPeriod]] = [[] for _ in algorithms]
     part = F.col(TrainingColumn.PART)
     for number, each in enumerate(rounds, 1):
@@ -119,14 +124,15 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
     near = [each for each in ranked if each.algorithm.name == best.algorithm.name and best.mean - each.mean <= MARGIN]
     chosen = min(near, key=lambda each: each.algorithm.predictions(components))
     draws = _mean_draws(ranked, seed)
+    frauds = sum(int(period.raw.is_fraud.sum()) for period in best.periods)
     why = _why(chosen, best, len(ranked), components)
     candidates = []
     for each, draw in zip(ranked, draws, strict=True):
-        behind = Estimate(each.mean - best.mean, *interval(draw - draws[0])) if each is not best else None
+        behind = estimate(each.mean - best.mean, draw - draws[0], frauds) if each is not best else None
         reason = why if each is chosen else _why_not(each, best, chosen)
-        own = Estimate(each.mean, *interval(draw))
+        own = estimate(each.mean, draw, frauds)
         candidates.append(_candidate(each, components, own, behind, reason, chosen=each is chosen))
-    return Winner(chosen.algorithm, chosen.periods[-1], tuple(candidates), why)
+    return Winner(chosen.algorithm, chosen.periods, tuple(candidates), why)
 
 
 def _mean_draws(ranked: Sequence[_Evaluated], seed: int) -> list[Floats]:

@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.record import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.times import TimeOrder
@@ -84,7 +84,12 @@ class Split:
         return np.flatnonzero(self.part == part)
 
 
-def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_delay_seconds: float = 0.0) -> Split:
+def split_in_time(
+    is_fraud: NDArray[np.bool_],
+    time: TimeOrder | None,
+    label_delay_seconds: float = 0.0,
+    test_from: float | None = None,
+) -> Split:
     """Split the rows: the first 60 % to fit on, up to 80 % to choose the threshold on, the last 20 % to test on.
 
     Candidates are also compared on the rows from 40 to 60 %, fitted on earlier ones. If one of the three parts has too
@@ -93,7 +98,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     period if it or the rows before it hold only one class, the test period if the rows before it do. The earlier
     comparison is dropped without a warning. Rows whose labels would arrive, `label_delay_seconds` after the payment,
     only after the next period began are left out of the fit before it. If `time` is None, file order is used, and a
-    delay raises SettingsError.
+    delay raises SettingsError. With `test_from`, a value of the time column, the test period begins there; it raises
+    SettingsError if there is no fraud from then on, or none before whose label has arrived.
     """
     if label_delay_seconds and time is None:
         raise SettingsError(
@@ -106,7 +112,8 @@ def split_in_time(is_fraud: NDArray[np.bool_], time: TimeOrder | None, label_del
     moments = np.arange(rows, dtype=np.float64) if time is None else time.values[order]
     fraud_in_order = is_fraud[order]
     delay = label_delay_seconds * time.units_per_second if time is not None else 0.0
-    begins, warnings = _boundaries(fraud_in_order, moments, delay)
+    first_tested = None if test_from is None else int(np.searchsorted(moments, test_from))
+    begins, warnings = _boundaries(fraud_in_order, moments, delay, first_tested)
     part, is_known = np.empty(rows, np.int8), np.empty(rows, np.bool_)
     is_known[order] = moments <= moments[-1] - delay
     part[order] = np.searchsorted(begins, np.arange(rows), side="right")
@@ -174,9 +181,9 @@ class _RowsInTime:
         frauds = int(self._frauds_before[end] - self._frauds_before[start])
         return frauds if frauds < end - start else 0
 
-    def divide(self, test_share: float, validation_share: float) -> _Boundaries:
-        """Divide the rows at these shares, without the periods that would leave nothing to learn from."""
-        test = self.boundary(self.count, test_share)
+    def divide(self, test_share: float, validation_share: float, first_tested: int | None) -> _Boundaries:
+        """Divide the rows at these shares, or test from a row, without periods that leave nothing to learn from."""
+        test = self.boundary(self.count, test_share) if first_tested is None else first_tested
         if not self.frauds(0, self.known_before(test)):
             test = self.count
         trained_to = self.known_before(test)
@@ -198,11 +205,21 @@ class _RowsInTime:
 
 
 def _boundaries(
-    is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float
+    is_fraud: NDArray[np.bool_], moments: NDArray[np.float64], delay: float, first_tested: int | None
 ) -> tuple[_Boundaries, list[str]]:
     """Choose the boundaries of rows in order of time; the warnings say which periods were moved or dropped."""
     rows, warnings = _RowsInTime(is_fraud, moments, delay), []
-    divisions = [(shares, rows.divide(*shares)) for shares in _SHARES]
+    if first_tested is not None:
+        before, after = rows.frauds(0, rows.known_before(first_tested)), rows.frauds(first_tested, rows.count)
+        if not (before and after):
+            raise SettingsError(
+                f"the test period would hold {after:,} frauds, and what is learned from {before:,}; both need some, "
+                "and legitimate rows",
+                where="--test-from",
+                remedy=f"choose {'an earlier' if before else 'a later'} time",
+            )
+    moved = [each for each in _SHARES if first_tested is None or each[0] == TEST_FROM]
+    divisions = [(shares, rows.divide(*shares, first_tested)) for shares in moved]
     shares, begins = next(
         (each for enough in _ENOUGH_FRAUDS for each in divisions if min(rows.frauds_by_period(each[1])) >= enough),
         divisions[0],
@@ -225,9 +242,10 @@ def _boundaries(
             f"{RELIABLE_FRAUDS}, so the figures are unreliable"
         )
     if shares != _USUAL:
+        tested = f"the last {1 - shares[0]:.0%} of the rows are the test period, and " if first_tested is None else ""
         warnings.append(
-            f"the periods were moved so that each has frauds ({counts}): the last {1 - shares[0]:.0%} of the rows "
-            f"are the test period, and the last {1 - shares[1]:.0%} of those before it the validation period"
+            f"the periods were moved so that each has frauds ({counts}): {tested}the last {1 - shares[1]:.0%} of those "
+            "before it the validation period"
         )
     return begins, warnings
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -10,8 +11,8 @@ from rich.text import Text
 
 from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
+from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.record import (
-    Comparison,
     Evaluation,
     Operating,
     TestFigures,
@@ -19,6 +20,7 @@ from fraudstream.model.evaluation.record import (
     read_evaluation,
 )
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, Period
+from fraudstream.model.report.compared import tables
 from fraudstream.model.report.page import report_of
 from fraudstream.model.training.training import TrainingResult
 
@@ -29,7 +31,7 @@ def as_json(result: TrainingResult) -> Object:
     """Return the result as one JSON object: the manifest's figures, the artifact's path and the active deployment."""
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
     return {
-        **{name: getattr(manifest, name) for name in _MANIFEST_FIELDS},
+        **{name: getattr(manifest, name) for name in (*_MANIFEST_FIELDS, "name", "note", "tags")},
         "path": str(result.artifact.path),
         "report": None if report is None else str(report),
         "reused": result.reused,
@@ -48,6 +50,9 @@ def as_json(result: TrainingResult) -> Object:
         **_evaluation_json(read_evaluation(result.artifact.path)),
         "warnings": list(manifest.warnings),
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
+        "deployed": result.is_deployed,
+        "refusal": result.refusal or None,
+        "deploy_command": None if result.is_deployed else result.deploy_command,
     }
 
 
@@ -99,7 +104,23 @@ def render(result: TrainingResult) -> RenderableType:
     for decision in _decisions(manifest):
         columns.add_row(*map(Text, decision))
     warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    return Group(Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold"), *warnings, table, Text(), columns)
+    head = Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold")
+    return Group(head, *warnings, table, Text(), columns, *_outcome(result))
+
+
+def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
+    """Yield the comparison with the active model, and how to deploy a candidate."""
+    model_id = result.artifact.manifest.model_id
+    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
+        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for heading in figures.headings:
+            table.add_column(heading)
+        for row in figures.rows:
+            table.add_row(*row)
+        yield table
+    if not result.is_deployed:
+        yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")
+        yield Text(f"  {result.deploy_command}", no_wrap=True, overflow="ignore")
 
 
 def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -241,6 +262,9 @@ def comparison(previous: Comparison) -> str:
 
 
 def estimate(figure: Estimate, *, percent: bool = False) -> str:
-    """Format a figure with its interval."""
+    """Format a figure with its interval, or with the reason why there is none."""
     form = ".1%" if percent else ".4f"
-    return f"{figure.value:{form}} (95 % interval {figure.low:{form}} to {figure.high:{form}})"
+    ends = figure.interval
+    if ends is None:
+        return f"{figure.value:{form}} (no interval: {figure.note})"
+    return f"{figure.value:{form}} (95 % interval {ends.low:{form}} to {ends.high:{form}})"

@@ -1,4 +1,4 @@
-"""Trains a model from a CSV and deploys it, for `fraudstream train`."""
+"""Trains a model from payment files and deploys it, or leaves it as a candidate, for `fraudstream train`."""
 
 import tempfile
 from collections.abc import Callable
@@ -9,8 +9,13 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
+from fraudstream.errors import DeploymentRefused
 from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
+from fraudstream.model.deployment.registry import model_in_use
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
 from fraudstream.model.training.recipe import ALGORITHMS
@@ -20,11 +25,41 @@ from fraudstream.transactions.data_source import DataSource
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """The result of a training; `reused` is whether the artifact existed already, so that nothing was fitted."""
+    """The result of a training.
+
+    Attributes:
+        deployment: The active deployment afterwards: of this model, or of another one.
+        reused: Whether the artifact existed already, so that nothing was fitted.
+        comparison: With the model that was active before; None if there was no other.
+        refusal: Why the model was not deployed although that was requested; empty if it was not refused.
+    """
 
     artifact: ModelArtifact
     deployment: Deployment
     reused: bool
+    comparison: Comparison | None = None
+    refusal: str = ""
+
+    @property
+    def is_deployed(self) -> bool:
+        """Whether the model is the active one."""
+        return self.deployment.model_id == self.artifact.manifest.model_id
+
+    @property
+    def deploy_command(self) -> str:
+        """The command that deploys the model."""
+        return (
+            f'fraudstream models use {self.artifact.manifest.model_id} --models {self.artifact.path.parent} --why "..."'
+        )
+
+    def require_deployed(self) -> None:
+        """Raise DeploymentRefused if the model should have been deployed and was not."""
+        if self.refusal:
+            raise DeploymentRefused(
+                f"the model is not deployed: {self.refusal}",
+                where=str(self.artifact.path),
+                remedy=f"look at the comparison, then --force, or: {self.deploy_command}",
+            )
 
 
 def train(
@@ -36,8 +71,13 @@ def train(
     report: Callable[[str], None],
     now: Callable[[], datetime],
     who: str = "fraudstream train",
+    deploys: bool = False,
+    is_forced: bool = False,
 ) -> TrainingResult:
-    """Fit a model on the first 80 % of the time, test it on the last 20 %, and deploy it fitted on all rows.
+    """Fit a model on the first 80 % of the time, test it on the last 20 %, and fit it again on all rows.
+
+    The first model of a directory is deployed, a later one only if it `deploys`: unless `is_forced`, it is refused if
+    it is worse than the active one beyond a bound (`Comparison.refusal`).
 
     If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
     deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
@@ -60,19 +100,27 @@ def train(
         with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
             artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
-    return TrainingResult(artifact, _deploy(models_dir, artifact, who, now), existing is not None)
+    manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
+    if active is not None and active.model_id == manifest.model_id:
+        return TrainingResult(artifact, active, is_reused)
+    comparison = None
+    if active is not None:
+        evaluation = read_evaluation(artifact.path)
+        comparison = None if evaluation is None else evaluation.previous
+        if deploys and not is_forced and is_reused and (comparison is None or not comparison.is_with(active)):
+            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
+            new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
+            with open_spark() as spark:
+                comparison = compare_models(spark, new, former, source)
+        refusal = "there is no test period to compare it on" if comparison is None else comparison.refusal
+        if not deploys or (refusal and not is_forced):
+            return TrainingResult(artifact, active, is_reused, comparison, refusal if deploys else "")
+    why = f"trained on {manifest.training_data.name}"
+    deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
+    return TrainingResult(artifact, deployment, is_reused, comparison)
 
 
 def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
     """Return the artifact with that digest, whichever algorithm was the best."""
     names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
     return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
-
-
-def _deploy(models_dir: Path, artifact: ModelArtifact, who: str, now: Callable[[], datetime]) -> Deployment:
-    manifest = artifact.manifest
-    deployment = deployment_or_none(models_dir)
-    if deployment is not None and deployment.model_id == manifest.model_id:
-        return deployment
-    why = f"trained on {manifest.training_data.name}"
-    return deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
