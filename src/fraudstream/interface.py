@@ -210,7 +210,6 @@ def train(
         who="fraudstream.train",
         deploys=deploy,
     )
-    result.require_deployed()
     return Model(result.artifact, result.deployment) if result.is_deployed else load(result.artifact.path)
 
 

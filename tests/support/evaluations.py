@@ -9,7 +9,7 @@ import numpy as np
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
-from fraudstream.model.evaluation.comparison import ComparedRows, Contender, compare
+from fraudstream.model.evaluation.comparison import compare
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
 from fraudstream.model.evaluation.inputs import Importance
 from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
@@ -92,9 +92,9 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
         importance_note="share of the impurity decrease",
         leaks=(LeakSuspicion(feature, 0.995, 0.93, f"{feature!r} alone gives the label away: does it leak?"),),
         previous=compare(
-            Contender(test.raw, 0.5),
-            Contender(before, 0.5),
-            ComparedRows(test.rows, test.loss, 2.5, test.days),
+            (replace(test, raw=test.calibrated(calibration)), replace(test, raw=before)),
+            (choice.threshold, 0.5),
+            review_cost=2.5,
             model_id="logistic-regression-ba9876543210",
             note="trained on the same file",
             seed=1,

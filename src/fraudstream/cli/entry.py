@@ -14,9 +14,10 @@ from fraudstream import logs
 from fraudstream.cli.audit import audit
 from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
+from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
-from fraudstream.cli.models import evaluate, inspect, score, simulate, train
+from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
@@ -124,6 +125,7 @@ def _add_examples(command: click.Command, path: str) -> list[str]:
     return lines
 
 
+models.add_command(compare)
 for command in (each for commands in SECTIONS.values() for each in commands):
     cli.add_command(command)
     _add_examples(command, f"fraudstream {command.name}")

@@ -164,7 +164,6 @@ def train(
         options.print_json(result_as_json(result))
     else:
         Console().print(render(result))
-    result.require_deployed()
 
 
 @click.command()
@@ -187,54 +186,6 @@ def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags
         scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
     click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")
-
-
-@click.command()
-@options.reading()
-@options.legitimate_share(help="Share of the legitimate rows that --data holds; each is weighted by 1/share.")
-@setting("model")
-@options.as_json
-@setting("driver_memory")
-@setting("java_home")
-def evaluate(
-    data: tuple[Path, ...],
-    reading: ReadingOptions,
-    legitimate_share: float,
-    as_json: bool,
-    **flags: object,
-) -> None:
-    """Measure a model on labelled payments that it has not seen, each figure with its interval."""
-    from dataclasses import asdict
-
-    from fraudstream.model.deployment.current import resolve
-    from fraudstream.model.training.comparing import evaluate_model
-    from fraudstream.model.training.summary import estimate, operating_as_json, operating_summary
-
-    settings = options.load_settings(**flags)
-    model = resolve(settings.model)
-    source = options.open_payments(data, reading)
-    with batch_spark(settings, "evaluate") as spark:
-        measured = evaluate_model(spark, model, source, legitimate_share)
-    figures, cost = measured.figures, measured.review_cost
-    if as_json:
-        at_threshold = operating_as_json(measured.operating, cost)
-        options.print_json({**asdict(measured), "operating": at_threshold, "unscorable": measured.unscorable})
-        return
-    for warning in measured.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    rows = f"{figures.rows:,} of {source.name}, {figures.frauds:,} of them frauds; {measured.unscorable:,} unscorable"
-    shares = {f"recall at {at.false_positive_rate:.1%} false alarms": at.recall for at in figures.recall_at_rates}
-    shares |= {"recall at the threshold": measured.recall, "precision at the threshold": measured.precision}
-    lines = {
-        "model": f"{measured.model_id} at threshold {measured.threshold:.6g}",
-        "rows": rows,
-        "average precision": estimate(figures.average_precision),
-        "ROC AUC": estimate(figures.roc_auc),
-        **{name: estimate(share, percent=True) for name, share in shares.items()},
-        "at the threshold": operating_summary(measured.operating, cost),
-        "calibration error": f"{figures.calibration.error_after:.5f}",
-    }
-    table(("", ""), list(lines.items()), header=False)
 
 
 @click.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,8 +14,6 @@ from fraudstream.cli.options import TAKES_EFFECT, print_json, setting
 from fraudstream.config import Settings
 from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
-from fraudstream.runtime.engines import batch_spark
-from fraudstream.transactions.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
     from fraudstream.model.deployment.current import Deployment, DeploymentChange
@@ -100,78 +97,6 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
         **({"warnings": "; ".join(manifest.warnings)} if manifest.warnings else {}),
     }
     table(("", ""), list(lines.items()), header=False)
-
-
-@models.command()
-@click.argument("one", metavar="A")
-@click.argument("other", metavar="B")
-@options.reading(required=False)
-@options.legitimate_share(
-    default=None, help="Share of the legitimate rows that --data holds.  [default: that of the newer model's]"
-)
-@click.option("--html", type=options.PATH, help="Write the comparison as a page.")
-@setting("models")
-@setting("driver_memory")
-@setting("java_home")
-@options.as_json
-def compare(
-    one: str,
-    other: str,
-    data: tuple[Path, ...],
-    reading: ReadingOptions,
-    legitimate_share: float | None,
-    html: Path | None,
-    as_json: bool,
-    **flags: object,
-) -> None:
-    """Show the differences between two models, and compare both on the same labelled rows.
-
-    The rows are those of --data; without it the test period of the newer model, if its file is still there.
-    """
-    from dataclasses import asdict
-
-    from fraudstream.model.deployment.registry import are_comparable, differences, model_in_use, show_model
-    from fraudstream.model.report.compared import comparison_html, tables
-
-    settings = Settings.load(**flags)
-    pair = [show_model(settings.models, each) for each in (one, other)]
-    manifests = [model.manifest for model in pair if model.manifest is not None]
-    if len(manifests) < 2:
-        broken = next(model for model in pair if model.manifest is None)
-        raise ModelCorrupt(broken.trouble, where=str(settings.models / broken.model_id), remedy="train the model again")
-    changes, comparable = differences(*manifests), are_comparable(*manifests)
-    older, newer = sorted(pair, key=lambda model: model.written_at)
-    trained_on = newer.manifest.training_data if newer.manifest else None
-    if not data and trained_on and trained_on.paths and all(Path(path).exists() for path in trained_on.paths):
-        data, reading = tuple(map(Path, trained_on.paths)), ReadingOptions.of(trained_on.reading)
-    comparison = None
-    if data:
-        from fraudstream.model.training.comparing import compare_models
-
-        source = options.open_payments(data, reading)
-        new, former = (model_in_use(settings.models, model.model_id) for model in (newer, older))
-        with batch_spark(settings, "compare") as spark:
-            comparison = compare_models(spark, new, former, source, legitimate_share)
-        if html is not None:
-            html.write_bytes(comparison_html(comparison, newer.model_id, source.name))
-    if as_json:
-        content = {name: list(values) for name, values in changes.items()}
-        compared = None if comparison is None else asdict(comparison)
-        both = {"a": pair[0].model_id, "b": pair[1].model_id}
-        print_json({**both, "comparable": comparable, "differences": content, "comparison": compared})
-        return
-    lines = [(name, format_value(first), format_value(second)) for name, (first, second) in changes.items()]
-    table(("", *(model.model_id + (" ▶" if model.is_active else "") for model in pair)), lines)
-    if not comparable:
-        click.echo("the metrics were measured on different rows and cannot be compared")
-    if comparison is None:
-        click.echo("to compare them on the same rows, name labelled ones: --data FILE")
-        return
-    if not comparison.measures:
-        click.echo(f"they cannot be compared: {comparison.note}")
-    for each in tables(comparison, newer.model_id):
-        click.echo(f"\n{each.caption}")
-        table(each.headings, each.rows)
 
 
 @models.command()

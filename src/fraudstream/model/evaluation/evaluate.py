@@ -1,5 +1,7 @@
 """Computes thresholds and metrics from the scores on the validation and test periods."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -39,6 +41,10 @@ class ScoredPeriod:
     raw: ScoredRows
     loss: NDArray[np.float64]
     days: float | None
+
+    def of(self, positions: NDArray[np.intp]) -> ScoredPeriod:
+        """Select rows by position; the span stays."""
+        return replace(self, rows=self.rows[positions], raw=self.raw.of(positions), loss=self.loss[positions])
 
     def calibrated(self, calibration: Calibration) -> ScoredRows:
         """Return the same rows with calibrated scores."""

@@ -135,12 +135,15 @@ class ThresholdTable:
 
     @property
     def excerpt(self) -> tuple[ThresholdRow, ...]:
-        """Some rows, evenly by rank, including those of the active and the recommended threshold."""
-        rows = self.evaluation.thresholds
-        indexes = set(np.linspace(0, len(rows) - 1, min(_EXCERPT_ROWS, len(rows))).round().astype(int).tolist())
-        recommended = self.evaluation.threshold.threshold
-        indexes |= {index for index, row in enumerate(rows) if row is self.nearest or row.threshold == recommended}
-        return tuple(rows[index] for index in sorted(indexes))
+        """Some rows, including those of the active and the recommended threshold."""
+        return excerpt(self.evaluation.thresholds, self.nearest.threshold, self.evaluation.threshold.threshold)
+
+
+def excerpt(rows: Sequence[ThresholdRow], *thresholds: float) -> tuple[ThresholdRow, ...]:
+    """Return some rows, evenly by rank, including those of the given thresholds."""
+    indexes = set(np.linspace(0, len(rows) - 1, min(_EXCERPT_ROWS, len(rows))).round().astype(int).tolist())
+    indexes |= {index for index, row in enumerate(rows) if row.threshold in thresholds}
+    return tuple(rows[index] for index in sorted(indexes))
 
 
 def threshold_table(model: Path) -> ThresholdTable:

@@ -183,7 +183,7 @@ _MOST_RELATIVE_COST = 1.25
 def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
     """Draw the cost and its parts by threshold, per day if there is a time column, else over the period."""
     review, expected = evaluation.threshold.review_cost, _expected_label(evaluation)
-    daily = all(row.expected.days for row in evaluation.thresholds)
+    daily = _is_daily(evaluation)
 
     def shared(value: float, period: Operating) -> float:
         return value / period.days if daily and period.days else value
@@ -210,7 +210,7 @@ def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
         series,
         about=f"Cost by threshold; the recommended one is {score(evaluation.threshold.threshold)}",
         caption=f"{expected}: what each threshold catches and costs over the period",
-        headings=words.THRESHOLD_HEADINGS,
+        headings=words.HEADINGS,
         rows=[words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=partial(_recommended, evaluation),
         left=66,
@@ -220,7 +220,7 @@ def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
 
 def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
     """Draw alerts per day by threshold, or alerts over the period without a time column."""
-    daily = all(row.expected.days for row in evaluation.thresholds)
+    daily = _is_daily(evaluation)
 
     def alerts(period: Operating) -> float | None:
         return (period.alerts_per_day if daily else period.alerts) or None
@@ -255,13 +255,19 @@ def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
         caption="On the test period: what each threshold caught and cost over it"
         if tested
         else f"{_expected_label(evaluation)}: alerts by threshold",
-        headings=words.THRESHOLD_HEADINGS,
+        headings=words.HEADINGS,
         rows=[words.threshold_cells(threshold, period, review) for threshold, period in tested]
         or [words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=marks,
         left=66,
         has_tips=True,
     )
+
+
+def _is_daily(evaluation: Evaluation) -> bool:
+    """Whether both periods are a day or longer, so that figures per day are comparable."""
+    periods = [period for row in evaluation.thresholds for period in (row.expected, row.test) if period is not None]
+    return all(period.days is not None and period.days >= 1 for period in periods)
 
 
 def _expected_label(evaluation: Evaluation) -> str:

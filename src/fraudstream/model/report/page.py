@@ -12,38 +12,20 @@ from typing import Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fraudstream.charts.plot import Figure
+from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.intervals import wilson
 from fraudstream.model.evaluation.record import Evaluation, TestFigures
+from fraudstream.model.evaluation.thresholds import excerpt
 from fraudstream.model.manifest import Manifest
 from fraudstream.model.report import catching, making, words
-from fraudstream.model.report.words import count, percent, score
+from fraudstream.model.report.words import count, percent, plain, score, small_percent
 
 REPORT_FILE: Final = "report.html"
 
 
 def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
     """Render the page as UTF-8, without using the manifest's checksums, as the report is one of the files."""
-    # A leak is also a warning of the manifest, but is listed once, and first.
-    leaks = [leak.message for leak in evaluation.leaks]
-    page = (
-        environment()
-        .get_template("report.html")
-        .render(
-            evaluation=evaluation,
-            manifest=manifest,
-            headline=words.headline(evaluation),
-            facts=list(words.facts(evaluation)),
-            warnings=[*leaks, *(each for each in manifest.warnings if each not in leaks)],
-            sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
-            components=sum(len(feature.components) for feature in manifest.features),
-            words=words,
-        )
-    )
-    return page.encode()
-
-
-def environment() -> Environment:
-    """Return the environment of the templates, which escapes every value."""
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("fraudstream.model.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -51,6 +33,19 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    # A leak is also a warning of the manifest, but is listed once, and first.
+    leaks = [leak.message for leak in evaluation.leaks]
+    page = environment.get_template("report.html").render(
+        evaluation=evaluation,
+        manifest=manifest,
+        headline=words.headline(evaluation),
+        facts=list(words.facts(evaluation)),
+        warnings=[*words.cautions(evaluation), *leaks, *(each for each in manifest.warnings if each not in leaks)],
+        sections=[*_result_sections(evaluation), *_training_sections(evaluation, manifest)],
+        components=sum(len(feature.components) for feature in manifest.features),
+        words=words,
+    )
+    return page.encode()
 
 
 def report_of(artifact: Path) -> Path | None:
@@ -77,7 +72,7 @@ class Section:
     lead: str
     figures: Sequence[Figure] = ()
     lines: Sequence[str] = ()
-    table: Table | None = None
+    tables: Sequence[Table] = ()
 
 
 def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
@@ -102,6 +97,7 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
         if evaluation.thresholds
         else [],
         words.threshold(evaluation),
+        [*_confusion(evaluation), *_thresholds(evaluation)],
     )
     if test is not None:
         yield Section(
@@ -127,7 +123,23 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         "Feature importance",
         f"{evaluation.importance_note[:1].upper()}{evaluation.importance_note[1:]}.",
         [making.importances(evaluation)] if evaluation.importances else [],
+        tables=list(_influences(evaluation)),
     )
+    if evaluation.breakdowns:
+        yield Section(
+            "stability",
+            "Where the results hold",
+            "The test period in parts, at the recommended threshold. A part of few frauds has a wide interval.",
+            tables=list(_breakdowns(evaluation)),
+        )
+    if evaluation.drifts:
+        yield Section(
+            "data-card",
+            "Data card",
+            "A population stability index below 0.1 is a stable feature; beyond 0.25 its values are distributed "
+            "otherwise than those that the model learned from. In a short test period the hour alone can do that.",
+            tables=list(_data_card(evaluation)),
+        )
     yield Section(
         "split",
         "Training and test periods",
@@ -155,6 +167,7 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         "Comparison with the previous model",
         words.previous(comparison, is_scored=test is not None),
         [chart] if chart is not None else [],
+        tables=list(_measures(comparison)),
     )
     yield Section(
         "columns",
@@ -162,31 +175,99 @@ def _training_sections(evaluation: Evaluation, manifest: Manifest) -> Iterator[S
         "A feature that alone predicts the label may have been filled in after the fraud was known."
         if evaluation.leaks
         else "No feature alone predicts the label in the training rows.",
-        table=_columns(evaluation, manifest),
+        tables=_columns(evaluation, manifest),
     )
 
 
-def _workload(test: TestFigures) -> Table | None:
-    rows = test.at_alerts_per_day
-    if not rows:
-        return None
-    return Table(
-        "By alerts per day, on average over the test period",
-        ("alerts per day", "threshold", "precision", "recall", "frauds caught"),
-        [
-            (
-                count(at.alerts_per_day),
-                score(at.threshold),
-                percent(at.precision),
-                percent(at.recall),
-                count(at.frauds_caught),
-            )
-            for at in rows
-        ],
+def _measures(comparison: Comparison | None) -> Iterator[Table]:
+    if comparison is not None and comparison.measures:
+        headings = ("figure", "this model", comparison.model_id, "difference")
+        rows = [words.compared(each) for each in comparison.measures]
+        yield Table("Both models on these rows, with 95 % intervals", headings, rows)
+
+
+def _workload(test: TestFigures) -> list[Table]:
+    rows = [
+        (
+            count(at.alerts_per_day),
+            score(at.threshold),
+            percent(at.precision),
+            percent(at.recall),
+            str(at.frauds_caught),
+        )
+        for at in test.at_alerts_per_day
+    ]
+    headings = ("alerts per day", "threshold", "precision", "recall", "frauds caught")
+    return [Table("By alerts per day, on average over the test period", headings, rows)] if rows else []
+
+
+def _confusion(evaluation: Evaluation) -> Iterator[Table]:
+    at = evaluation.threshold.row.test if evaluation.threshold.row is not None else None
+    if at is not None and at.rows:
+        cleared, missed = at.rows - at.frauds - at.false_alarms, at.frauds - at.frauds_caught
+        rows = [
+            ("fraud", count(at.frauds_caught), count(missed), count(at.frauds)),
+            ("legitimate", count(at.false_alarms), count(cleared), count(at.rows - at.frauds)),
+            ("all", count(at.alerts), count(missed + cleared), count(at.rows)),
+        ]
+        caption = f"Confusion matrix of the test period, at the threshold of {score(evaluation.threshold.threshold)}"
+        yield Table(caption, ("label", "alert", "no alert", "all"), rows)
+
+
+def _thresholds(evaluation: Evaluation) -> Iterator[Table]:
+    choice = evaluation.threshold
+    if choice.row is not None:
+        rows = [
+            words.threshold_cells(row.threshold, row.test or row.expected, choice.review_cost)
+            for row in excerpt(evaluation.thresholds, choice.threshold)
+        ]
+        yield Table("Thresholds from the highest to the lowest, the recommended one among them", words.HEADINGS, rows)
+
+
+def _breakdowns(evaluation: Evaluation) -> Iterator[Table]:
+    headings = ("", "rows", "frauds", "caught", "recall", "95 % interval", "false alarms", "average precision")
+    for each in evaluation.breakdowns:
+        rows = []
+        for group in each.groups:
+            ends = wilson(group.frauds_caught / group.frauds, group.frauds) if group.frauds else None
+            figure = words.NONE if group.average_precision is None else f"{group.average_precision:.3f}"
+            recall = percent(group.frauds_caught / group.frauds) if group.frauds else words.NONE
+            interval = words.NONE if ends is None else f"{percent(ends.low)} to {percent(ends.high)}"
+            numbers = (count(group.rows), count(group.frauds), count(group.frauds_caught), recall, interval)
+            rows.append((group.name, *numbers, count(group.false_alarms), figure))
+        yield Table(f"By {each.by}", (each.by, *headings[1:]), rows)
+
+
+def _influences(evaluation: Evaluation) -> Iterator[Table]:
+    headings = ("feature", "average precision lost when shuffled", "mean effect on a score", "speaks for fraud")
+    rows = [
+        (each.feature, f"{each.permutation:+.4f}", plain(each.shapley, 3), each.direction)
+        for each in evaluation.influences
+    ]
+    if rows:
+        yield Table("Permutation importance and Shapley values on a sample of the test rows", headings, rows)
+
+
+def _data_card(evaluation: Evaluation) -> Iterator[Table]:
+    headings = (
+        "feature",
+        "type",
+        "typical value",
+        "in the test",
+        "missing",
+        "in the test",
+        "stability index",
+        "reading",
     )
+    rows = [
+        (each.feature, each.kind, *each.typical, *map(small_percent, each.missing), f"{each.index:.3f}", each.level)
+        for each in evaluation.drifts
+    ]
+    if rows:
+        yield Table("Features in the training and in the test period", headings, rows)
 
 
-def _columns(evaluation: Evaluation, manifest: Manifest) -> Table | None:
+def _columns(evaluation: Evaluation, manifest: Manifest) -> list[Table]:
     leaks = [
         (
             leak.feature,
@@ -196,4 +277,4 @@ def _columns(evaluation: Evaluation, manifest: Manifest) -> Table | None:
         for leak in evaluation.leaks
     ]
     left_out = [(name, f"left out: {why}") for name, why in manifest.excluded.items()]
-    return Table("Columns", ("column", "treatment"), [*leaks, *left_out]) if leaks or left_out else None
+    return [Table("Columns", ("column", "treatment"), [*leaks, *left_out])] if leaks or left_out else []

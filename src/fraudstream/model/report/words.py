@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.comparison import Comparison, Measure
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 
 NONE: Final = "n/a"
@@ -65,9 +66,57 @@ def signed(figure: Estimate) -> str:
     return _with_interval(figure, lambda value: f"{value:+.3f}")
 
 
+def compared(measure: Measure) -> tuple[str, str, str, str]:
+    """Format a figure of two models: its name, the new and the former one, and the difference."""
+    digits = 0 if abs(measure.former.value) >= 10 else 4
+    own = [_with_interval(figure, lambda value: f"{value:,.{digits}f}") for figure in (measure.new, measure.former)]
+    return measure.name, own[0], own[1], _with_interval(measure.difference, lambda value: f"{value:+,.{digits}f}")
+
+
 def _with_interval(figure: Estimate, form: Callable[[float], str]) -> str:
     ends = figure.interval
     return f"{form(figure.value)} ({f'{form(ends.low)} to {form(ends.high)}' if ends else figure.note})"
+
+
+ROUGH_FRAUDS: Final = 30
+"""With fewer frauds in the test period, one more or less moves recall by more than three points."""
+_FACTOR: Final = 2.0
+_LEAST_ALERTS: Final = 10
+
+
+def cautions(evaluation: Evaluation) -> list[str]:
+    """Return what makes the figures rough, with the counts behind it."""
+    test, row = evaluation.test, evaluation.threshold.row
+    notes = []
+    if test is not None and test.frauds < ROUGH_FRAUDS:
+        notes.append(f"{test.frauds} frauds in the test period: figures are rough")
+    if test is not None and test.days is not None and test.days < 1:
+        notes.append(f"the test period is {duration(test.days)} long: nothing is scaled to days")
+    if row is None:
+        return notes
+    if row.expected.frauds < FRAUDS_FOR_COST:
+        notes.append(f"{row.expected.frauds} frauds to choose the threshold on: a false-alarm rate decides, not cost")
+    expected = None if row.test is None else row.expected.expected_alerts(row.test)
+    if row.test is not None and expected is not None:
+        ends = sorted((expected, row.test.alerts))
+        if ends[1] >= _LEAST_ALERTS and ends[1] > _FACTOR * ends[0]:
+            notes.append(f"{count(expected)} alerts expected in the test period, {count(row.test.alerts)} raised")
+    return notes
+
+
+def duration(days: float) -> str:
+    """Format a span in its largest units, as "7 h 5 min"."""
+    minutes = round(days * 1440)
+    if days >= 1:
+        return f"{days:,.1f} days"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def workload(operating: Operating) -> str:
+    """Format the alerts of a period: per day if it is a day or longer, else as many as there were."""
+    if operating.alerts_per_day is not None:
+        return f"{operating.alerts_per_day:,.1f} alerts a day"
+    return f"{operating.alerts:,.0f} alerts" + (f" in {duration(operating.days)}" if operating.days else "")
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -84,20 +133,17 @@ def headline(evaluation: Evaluation) -> str:
     at = choice.row.test if choice.row is not None else None
     if at is not None:
         lines.append(f"At the recommended threshold of {score(choice.threshold)} it {_caught(at, choice.review_cost)}.")
-    if not test.reliable:
-        lines.append("With so few frauds these figures are unreliable.")
     return " ".join(lines)
 
 
 def _caught(at: Operating, review_cost: float) -> str:
-    alarms = f"{count(at.false_alarms)} false alarms"
-    daily = "" if at.alerts_per_day is None else f" ({count(at.alerts_per_day, 1)} alerts per day)"
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
     saved = at.saved(review_cost)
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
     return (
-        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of {alarms}{daily}{true}, and "
-        f"{balance} when a review costs {review_cost:g}"
+        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of "
+        f"{count(at.false_alarms)} false alarms ({workload(at)}){true}, "
+        f"and {balance} when a review costs {review_cost:g}"
     )
 
 
@@ -111,10 +157,14 @@ def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
         yield "average precision", f"{figure.value:.3f}", interval
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        yield "frauds caught", percent(at.recall), f"{count(at.frauds_caught)} of {count(at.frauds)}"
-        yield "alerts that are frauds", percent(at.precision), f"{count(at.false_alarms)} false alarms"
-        if at.alerts_per_day is not None:
-            yield "alerts per day", count(at.alerts_per_day, 1), "on average over the test period"
+        ends, weight = at.recall_interval, 1 / evaluation.legitimate_share
+        among = at.precision_interval(weight)
+        caught = f"{count(at.frauds_caught)} of {count(at.frauds)}, 95 % interval {percent(ends.low)} to"
+        yield "frauds caught", percent(at.recall), f"{caught} {percent(ends.high)}"
+        false = f"{count(at.false_alarms)} false alarms, 95 % interval {percent(among.low)} to {percent(among.high)}"
+        yield "alerts that are frauds", percent(at.precision), false
+        number, _, period = workload(at).partition(" alerts")
+        yield "alerts", number, period.strip() or "in the test period"
         yield "saved", count(at.saved(choice.review_cost)), f"of {count(at.amount_caught + at.amount_missed)} at stake"
     if test is not None:
         errors = test.calibration
@@ -189,9 +239,9 @@ def not_evaluated_on(evaluation: Evaluation) -> str:
     return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a duplicate of an earlier one."
 
 
-THRESHOLD_HEADINGS: Final = (
+HEADINGS: Final = (
     "threshold",
-    "alerts per day",
+    "alerts",
     "frauds caught",
     "recall",
     "precision",
@@ -203,10 +253,10 @@ THRESHOLD_HEADINGS: Final = (
 
 
 def threshold_cells(threshold: float, period: Operating, review_cost: float) -> tuple[str, ...]:
-    """Format the results of a threshold over a period, under `THRESHOLD_HEADINGS`."""
+    """Format the results of a threshold over a period, under `HEADINGS`."""
     return (
         score(threshold),
-        count(period.alerts_per_day, 1),
+        workload(period).replace(" alerts", ""),
         f"{count(period.frauds_caught)} of {count(period.frauds)}",
         percent(period.recall),
         percent(period.precision) if period.alerts else NONE,

@@ -5,22 +5,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from fraudstream.errors import DataError
 from fraudstream.model.artifact import ModelArtifact
-from fraudstream.model.calibration import IDENTITY
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.evaluation import thresholds
-from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.comparison import ComparedRows, Comparison, Contender, compare
-from fraudstream.model.evaluation.evaluate import LabelledData, ScoredPeriod, measure
-from fraudstream.model.evaluation.intervals import effective_size, wilson
-from fraudstream.model.evaluation.record import Operating, TestFigures, read_evaluation
+from fraudstream.model.evaluation.comparison import Comparison, compare
+from fraudstream.model.evaluation.evaluate import LabelledData, ScoredPeriod
+from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.features.projection import RowNotes, project, read_rows, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
 from fraudstream.model.manifest import Manifest
@@ -31,14 +26,6 @@ from fraudstream.transactions.label import profile
 
 ModelInUse = tuple[ModelArtifact, Deployment]
 """A model with the threshold and aliases to use it with."""
-
-
-class Fit(NamedTuple):
-    """A fit of a model, what it was trained on, and whether that is known to have none of the rows."""
-
-    artifact: ModelArtifact
-    note: str
-    is_unseen: bool
 
 
 @dataclass(frozen=True)
@@ -65,36 +52,36 @@ class LabelledRows:
         rows, raw = fitted.scores(vectors.where(is_scorable).select(TrainingColumn.ROW, Projected.FEATURES))
         return self.period((rows, manifest.calibration.of(raw)))
 
-    def compare(self, new: ScoredPeriod, threshold: float, former: ModelInUse, cost: float, seed: int) -> Comparison:
-        """Compare a model that has scored the rows with another one."""
+    def compare(
+        self, new: ScoredPeriod, threshold: float, former: ModelInUse, review_cost: float, seed: int
+    ) -> tuple[Comparison, list[ScoredPeriod]]:
+        """Compare a model that has scored the rows with another one; also return the rows that both could score."""
         artifact, deployment = former
         model_id, reason = artifact.manifest.model_id, incomparable_reason(artifact.manifest, self.source, deployment)
         if reason:
-            return Comparison(model_id, None, None, 0, reason)
-        fit = self.unseen_fit(artifact)
-        theirs = self.scored(fit.artifact, deployment.aliases)
+            return Comparison(model_id, None, None, 0, reason), []
+        fit, note, _ = self.unseen_fit(artifact)
+        theirs = self.scored(fit, deployment.aliases)
         _, mine, others = np.intersect1d(new.rows, theirs.rows, return_indices=True)
-        if not new.raw.of(mine).has_both_classes:
-            return Comparison(model_id, None, None, len(mine), "the rows that both can score hold one class only")
-        rows = ComparedRows(new.rows[mine], new.loss[mine], cost, new.days)
-        both = Contender(new.raw.of(mine), threshold), Contender(theirs.raw.of(others), deployment.threshold)
-        return compare(*both, rows, model_id=model_id, note=fit.note, seed=seed)
+        both = [new.of(mine), theirs.of(others)]
+        if not both[0].raw.has_both_classes:
+            return Comparison(model_id, None, None, len(mine), "the rows that both can score hold one class only"), []
+        at = threshold, deployment.threshold
+        return compare(both, at, review_cost=review_cost, model_id=model_id, note=note, seed=seed), both
 
-    def unseen_fit(self, artifact: ModelArtifact) -> Fit:
-        """Return the newest fit of a model that has not seen these rows, as far as that is known."""
+    def unseen_fit(self, artifact: ModelArtifact) -> tuple[ModelArtifact, str, bool]:
+        """Return the newest fit that has not seen these rows, what it was trained on, and whether that is known."""
         manifest, evaluated = artifact.manifest, artifact.evaluated or artifact
         is_same = manifest.training_data.fingerprint == self.source.fingerprint
         if is_same or manifest.time_column == self.time_column is not None:
             if is_before(fitted_to(manifest), self.start):
-                return Fit(
-                    artifact, f"trained on {'the same file, but not on these' if is_same else 'earlier'} rows", True
-                )
+                return artifact, f"trained on {'the same file, but not on these' if is_same else 'earlier'} rows", True
             if is_before(manifest.split.train.end, self.start) and (manifest.refit is None or artifact.evaluated):
-                return Fit(evaluated, "scored by the fit of its evaluation, which has not seen these rows", True)
+                return evaluated, "scored by the fit of its evaluation, which has not seen these rows", True
         if is_same:
             again = "and fitted again " if manifest.refit is not None and not artifact.evaluated else ""
-            return Fit(evaluated, f"trained on the same file {again}on these rows too: its figures are too high", False)
-        return Fit(artifact, f"trained on {manifest.training_data.name}: it may have used some of these rows", False)
+            return evaluated, f"trained on the same file {again}on these rows too: its figures are too high", False
+        return artifact, f"trained on {manifest.training_data.name}: it may have used some of these rows", False
 
 
 def fitted_to(manifest: Manifest) -> str:
@@ -143,57 +130,11 @@ def labelled_rows(
         notes = RowNotes(data.label.is_fraud, weight, np.zeros(data.rows, np.int8), is_used)
         write_training_rows(source.json_rows(), notes, Path(folder))
         texts = read_rows(spark, Path(folder)).filter(TrainingColumn.IS_KNOWN)
-        start_text = f"row {first:.0f}" if time is None else time.format(first)
-        yield LabelledRows(
-            source, None if time is None else time.column, start_text, texts, lambda scores: labelled.period(*scores)
-        )
+        column, begin = (None, f"row {first:.0f}") if time is None else (time.column, time.format(first))
+        yield LabelledRows(source, column, begin, texts, lambda scores: labelled.period(*scores))
 
 
-@dataclass(frozen=True)
-class ModelEvaluation:
-    """What a deployed fit is worth on labelled rows; `recall` and `precision` are those at the threshold.
-
-    `unscorable` counts the rows that were left out for it.
-    """
-
-    model_id: str
-    threshold: float
-    review_cost: float
-    figures: TestFigures
-    operating: Operating
-    recall: Estimate
-    precision: Estimate
-    unscorable: int
-    warnings: tuple[str, ...]
-
-
-def evaluate_model(
-    spark: SparkSession, model: ModelInUse, source: DataSource, legitimate_share: float
-) -> ModelEvaluation:
-    """Measure a saved model on labelled data; raises as `labelled_rows`, and DataError if one class is left."""
-    artifact, deployment = model
-    with labelled_rows(spark, source, artifact.manifest, legitimate_share) as rows:
-        fit, period = rows.unseen_fit(artifact), rows.scored(artifact, deployment.aliases)
-        if not period.raw.has_both_classes:
-            what = "the rows that the model can score hold one class only"
-            raise DataError(what, where=source.name, remedy="name data with frauds and legitimate rows, in its columns")
-        operating = thresholds.operating(period.raw, period.loss, deployment.threshold, period.days)
-        alerts = effective_size(period.raw.weight[period.raw.score >= deployment.threshold])
-        seen = "fitted on these rows too: its figures are too high" if fit.is_unseen else fit.note
-        return ModelEvaluation(
-            artifact.manifest.model_id,
-            deployment.threshold,
-            review_cost(artifact),
-            measure(period, IDENTITY, "that of the model", artifact.manifest.seed),
-            operating,
-            Estimate(operating.recall, *wilson(operating.recall, operating.frauds)),
-            Estimate(operating.precision, *wilson(operating.precision, alerts)),
-            rows.texts.count() - len(period.rows),
-            () if fit.is_unseen and fit.artifact is artifact else (f"the model was {seen}",),
-        )
-
-
-def review_cost(artifact: ModelArtifact) -> float:
+def review_cost_of(artifact: ModelArtifact) -> float:
     """Return the cost of a false alarm that a model's threshold was chosen with."""
     evaluation = read_evaluation(artifact.path)
     return thresholds.DEFAULT_REVIEW_COST if evaluation is None else evaluation.threshold.review_cost
@@ -201,11 +142,12 @@ def review_cost(artifact: ModelArtifact) -> float:
 
 def compare_models(
     spark: SparkSession, new: ModelInUse, former: ModelInUse, source: DataSource, share: float | None = None
-) -> Comparison:
+) -> tuple[Comparison, list[ScoredPeriod]]:
     """Compare two saved models on labelled data, by default of the new one's share; raises as `labelled_rows`."""
     artifact, deployment = new
     with labelled_rows(spark, source, artifact.manifest, share or artifact.manifest.legitimate_share) as rows:
-        fit = rows.unseen_fit(artifact)
-        scored = rows.scored(fit.artifact, deployment.aliases)
-        comparison = rows.compare(scored, deployment.threshold, former, review_cost(artifact), artifact.manifest.seed)
-        return replace(comparison, note=f"{comparison.note}; {artifact.manifest.model_id} was {fit.note}")
+        fit, note, _ = rows.unseen_fit(artifact)
+        cost, seed = review_cost_of(artifact), artifact.manifest.seed
+        scored = rows.scored(fit, deployment.aliases)
+        comparison, both = rows.compare(scored, deployment.threshold, former, cost, seed)
+        return replace(comparison, note=f"{comparison.note}; {artifact.manifest.model_id} was {note}"), both

@@ -58,18 +58,18 @@ def influences(
     classifier = read_classifier(algorithm, features, folder / "scaler", folder / "classifier")
     explained = np.concatenate([np.flatnonzero(sample.is_fraud == each)[:_MOST_EXPLAINED] for each in (True, False)])
     parts = np.array([classifier.parts(matrix[row]).contributions for row in explained])
-    found = [
+    measured = [
         Influence(feature.name, float(lost[i]), float(np.abs(parts[:, i]).mean()), direction)
         for i, feature in enumerate(features)
         for direction in [_direction(feature, matrix[explained][:, column == i], parts[:, i])]
     ]
-    return tuple(sorted(found, key=lambda each: (-each.permutation, -each.shapley)))
+    return tuple(sorted(measured, key=lambda each: (-each.permutation, -each.shapley)))
 
 
 def _matrix(vectors: DataFrame, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
     """Collect the vectors of some rows, in their order."""
-    wanted = vectors.where(F.col(TrainingColumn.ROW).isin(rows.tolist()))
-    table = wanted.select(
+    of_rows = vectors.where(F.col(TrainingColumn.ROW).isin(rows.tolist()))
+    table = of_rows.select(
         TrainingColumn.ROW, vector_to_array(F.col(Projected.FEATURES)).alias(Projected.FEATURES)
     ).toArrow()
     values = table.column(Projected.FEATURES).combine_chunks().flatten().to_numpy().reshape(len(rows), -1)
@@ -124,9 +124,9 @@ def drifts(plan: TrainingPlan) -> tuple[FeatureDrift, ...]:
     """Compare each number and category in the training and in the test period, what moved most first."""
     periods = (plan.split.is_train, plan.split.part == Part.TEST)
     columns = {column.name: column for column in plan.profile.columns}
-    found = [
+    moved = [
         drift(feature, columns[feature.name], periods, plan.weight)
         for feature in plan.choice.features
         if feature.type in (FeatureType.NUMBER, FeatureType.CATEGORY) and all(rows.any() for rows in periods)
     ]
-    return tuple(sorted(found, key=lambda each: -each.index))
+    return tuple(sorted(moved, key=lambda each: -each.index))

@@ -73,7 +73,7 @@ class Training:
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
             rows = int(plan.split.is_train.sum())
-            self.report(f"fitting {best.algorithm.label} on {rows:,} rows ({self.stopwatch})")
+            self.report(f"fitting {best.algorithm.label} on {rows:,} rows{best.expected} ({self.stopwatch})")
             model = evaluated = fit(learned, best.algorithm, seed)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
@@ -81,7 +81,7 @@ class Training:
                 best, model, learned, frame.filter(is_test), texts.filter(is_test), duplicates
             )
             if len(plan.refitted_rows):
-                self.report(f"fitting it again on {len(plan.refitted_rows):,} rows ({self.stopwatch})")
+                self.report(f"fitting it again on {len(plan.refitted_rows):,} rows{best.expected} ({self.stopwatch})")
                 model = fit(frame.filter(TrainingColumn.IS_KNOWN), best.algorithm, seed)
             ranked, note = importances(model.classifier, plan.components)
             shares = tuple(Importance(component, share) for component, share in ranked)
@@ -208,7 +208,7 @@ class Training:
         start = "" if period is None else period.start
         rows = LabelledRows(plan.source, None if time is None else time.column, start, texts, self._score_period)
         new = replace(test, raw=test.calibrated(calibration))
-        return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)
+        return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)[0]
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan, source, refit = self.plan, self.plan.source, _refit(self.plan)

@@ -21,7 +21,7 @@ from fraudstream.errors import ModelError, SettingsError
 from fraudstream.model.features.reading import Projected, TrainingColumn
 from fraudstream.runtime.files import hadoop_path
 
-RECIPE_VERSION: Final = 4
+RECIPE_VERSION: Final = 5
 """Incremented whenever the same data, settings and seed would give a different model; part of the model's id."""
 
 Parameter = float | int | str | bool

@@ -1,8 +1,8 @@
 """Summarizes a training as JSON or as a table for the terminal."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from itertools import islice
 from typing import Final
 
 from rich.console import Group, RenderableType
@@ -12,24 +12,26 @@ from rich.text import Text
 from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.comparison import Comparison
+from fraudstream.model.evaluation.inputs import STRONGLY_SHIFTED
 from fraudstream.model.evaluation.record import (
     Evaluation,
     Operating,
-    TestFigures,
-    ThresholdChoice,
     read_evaluation,
 )
-from fraudstream.model.manifest import Feature, FeatureType, Manifest, Metrics, Period
-from fraudstream.model.report.compared import tables
+from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
+from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
+from fraudstream.model.report.words import cautions, workload
 from fraudstream.model.training.training import TrainingResult
 
 _MANIFEST_FIELDS: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
+_MOST_REASONS: Final = 5
 
 
 def as_json(result: TrainingResult) -> Object:
     """Return the result as one JSON object: the manifest's figures, the artifact's path and the active deployment."""
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
+    evaluation = read_evaluation(result.artifact.path)
     return {
         **{name: getattr(manifest, name) for name in (*_MANIFEST_FIELDS, "name", "note", "tags")},
         "path": str(result.artifact.path),
@@ -47,12 +49,10 @@ def as_json(result: TrainingResult) -> Object:
         "metrics": asdict(manifest.metrics),
         **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
         "calibration": asdict(manifest.calibration),
-        **_evaluation_json(read_evaluation(result.artifact.path)),
-        "warnings": list(manifest.warnings),
+        **_evaluation_json(evaluation),
+        "warnings": [*(cautions(evaluation) if evaluation is not None else ()), *manifest.warnings],
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
         "deployed": result.is_deployed,
-        "refusal": result.refusal or None,
-        "deploy_command": None if result.is_deployed else result.deploy_command,
     }
 
 
@@ -70,6 +70,8 @@ def _evaluation_json(evaluation: Evaluation | None) -> Object:
         "duplicates_removed": evaluation.timeline.duplicates_removed,
         "label_delay_seconds": evaluation.timeline.label_delay_seconds,
         "leaks": [asdict(leak) for leak in evaluation.leaks],
+        "influences": [asdict(influence) for influence in evaluation.influences],
+        "drifts": [asdict(drift) for drift in evaluation.drifts],
         "previous": None if evaluation.previous is None else asdict(evaluation.previous),
     }
 
@@ -83,67 +85,120 @@ def operating_as_json(operating: Operating | None, review_cost: float) -> Object
 
 
 def render(result: TrainingResult) -> RenderableType:
-    """Render the table that `fraudstream train` prints."""
-    manifest = result.artifact.manifest
+    """Render what `fraudstream train` prints: a line of cautions, then data, selection, test and threshold."""
+    manifest, evaluation = result.artifact.manifest, read_evaluation(result.artifact.path)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
-    evaluation = read_evaluation(result.artifact.path)
-    for name, value in (*_lines(manifest), *(evaluation_lines(evaluation) if evaluation is not None else ())):
-        table.add_row(name, value)
-    table.add_row("artifact", str(result.artifact.path) + (" (existed already)" if result.reused else ""))
-    if (report := report_of(result.artifact.path)) is not None:
-        table.add_row("report", str(report))
-    deployment = result.deployment
-    table.add_row(
-        "active model", f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
-    )
-    columns = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("column", "becomes", ""):
-        columns.add_column(heading, overflow="fold")
-    for decision in _decisions(manifest):
-        columns.add_row(*map(Text, decision))
-    warnings = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
-    head = Text(f"{manifest.algorithm}: {manifest.model_id}", style="bold")
-    return Group(head, *warnings, table, Text(), columns, *_outcome(result))
+    blocks = {
+        "Data": [*_data(manifest), *(_quality(evaluation) if evaluation is not None else ())],
+        "Selection": _selection(manifest, evaluation),
+        "Test": _test(manifest, evaluation),
+        "Threshold": [*_threshold(manifest, evaluation), *_results(result)],
+    }
+    for title, lines in blocks.items():
+        table.add_row(Text(title, style="bold not dim"))
+        for name, value in lines:
+            table.add_row(f"  {name}", Text(value))
+    notes = cautions(evaluation) if evaluation is not None else []
+    first = [Text(f"warning: {'; '.join(notes)}", style="yellow")] if notes else []
+    rest = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
+    return Group(Text(manifest.model_id, style="bold"), *first, *rest, table)
 
 
-def _outcome(result: TrainingResult) -> Iterator[RenderableType]:
-    """Yield the comparison with the active model, and how to deploy a candidate."""
-    model_id = result.artifact.manifest.model_id
-    for figures in islice(tables(result.comparison, model_id) if result.comparison else (), 1):
-        table = Table(title=f"\n{figures.caption}", box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for heading in figures.headings:
-            table.add_column(heading)
-        for row in figures.rows:
-            table.add_row(*row)
-        yield table
-    if not result.is_deployed:
-        yield Text(f"\nnot deployed: {result.deployment.model_id} stays active; to deploy this one:", style="bold")
-        yield Text(f"  {result.deploy_command}", no_wrap=True, overflow="ignore")
+Lines = Iterator[tuple[str, str]]
 
 
-def _lines(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    data, split, metrics = manifest.training_data, manifest.split, manifest.metrics
-    yield "rows", f"{data.rows:,} in {data.name}" + (f" ({data.dialect})" if data.dialect else "")
-    yield "frauds", f"{data.frauds:,} ({data.frauds / data.rows:.3%} of the rows), label {manifest.label}"
+def _data(manifest: Manifest) -> Lines:
+    data, split = manifest.training_data, manifest.split
+    dialect = f" ({data.dialect})" if data.dialect else ""
+    share = f"{data.frauds:,} frauds ({data.frauds / data.rows:.3%}), label {manifest.label}"
+    yield "rows", f"{data.rows:,} in {data.name}{dialect}; {share}"
     if manifest.legitimate_share < 1:
-        weight = 1 / manifest.legitimate_share
-        yield "weights", f"each legitimate row represents {weight:.3f} (by their share in the file)"
+        yield "weights", f"each legitimate row represents {1 / manifest.legitimate_share:.3f}"
     yield "split by", split.ordered_by
-    yield "  trained on", _period(split.train)
-    if split.validation is not None:
-        yield "  threshold on", _period(split.validation) + ", the last part of it"
-    yield "  tested on", "n/a" if split.test is None else _period(split.test) + ", not used in that fit"
+    for name, period in (("fitted on", split.train), ("tuned on", split.validation), ("tested on", split.test)):
+        if period is not None or name == "tested on":
+            yield name, "n/a" if period is None else _period(period)
+    kinds = Counter(feature.type.value for feature in manifest.features)
+    yield "features", ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    for number, (name, reason) in enumerate(manifest.excluded.items()):
+        if number == _MOST_REASONS:
+            yield "", f"and {len(manifest.excluded) - number} others: fraudstream inspect lists them"
+            return
+        yield "left out" if not number else "", f"{name}: {reason}"
+
+
+def _quality(evaluation: Evaluation) -> Lines:
+    timeline, moved = evaluation.timeline, [each for each in evaluation.drifts if each.index >= STRONGLY_SHIFTED]
+    if timeline.label_delay_seconds:
+        yield "labels arrive", f"{timeline.label_delay_seconds / 86_400:g} days after the payment"
+    if timeline.duplicates_removed:
+        yield "duplicates", f"{timeline.duplicates_removed:,} test rows equal a training row: not tested on"
+    if moved:
+        names = ", ".join(f"{each.feature} ({each.index:.2f})" for each in moved[:_MOST_REASONS])
+        yield "drift", f"{len(moved)} of {len(evaluation.drifts)} features differ strongly in the test period: {names}"
+
+
+def _selection(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
+    if evaluation is not None:
+        for candidate in evaluation.candidates:
+            figure = candidate.average_precision
+            text = "" if figure is None else f": average precision {estimate(figure)}"
+            yield "chosen" if candidate.chosen else "", f"{candidate.name}{text}"
+        yield "because", evaluation.choice
     if manifest.refit is not None:
-        yield "  deployed fit", manifest.refit.note
-    yield "average precision", _average_precision(metrics)
-    yield "ROC AUC", "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}"
+        yield "deployed fit", manifest.refit.note
+
+
+def _test(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
+    test = evaluation.test if evaluation is not None else None
+    if test is None or evaluation is None:
+        yield "average precision", manifest.metrics.measured_on
+        return
+    yield "average precision", estimate(test.average_precision)
+    yield "ROC AUC", estimate(test.roc_auc)
+    for each in test.recall_at_rates:
+        yield (
+            f"recall at {each.false_positive_rate:.1%}",
+            f"{estimate(each.recall, percent=True)} with these false alarms",
+        )
+    errors = test.calibration
+    yield "calibration", f"error {errors.error_after:.5f}, {errors.error_before:.5f} without; {errors.method}"
+    top = evaluation.influences[:_MOST_REASONS]
+    if top:
+        yield "most important", "; ".join(f"{each.feature} ({each.direction})" for each in top)
+    if evaluation.previous is not None:
+        yield from _comparison(evaluation.previous)
+
+
+def _threshold(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
-    yield "  catches", _catches(metrics)
-    yield "  costs", _costs(metrics)
-    components = sum(len(feature.components) for feature in manifest.features)
-    yield "features", f"{len(manifest.features)} columns, {components} vector components"
+    row = evaluation.threshold.row if evaluation is not None else None
+    if row is None or evaluation is None:
+        return
+    choice, weight = evaluation.threshold, 1 / evaluation.legitimate_share
+    if not choice.amount_column:
+        yield "amounts", choice.amount_note
+    yield "expected", operating_summary(row.expected, choice.review_cost)
+    if row.test is not None:
+        yield "in the test", operating_summary(row.test, choice.review_cost)
+        caught, frauds = row.test.recall_interval, row.test.precision_interval(weight)
+        yield "  recall", f"{row.test.recall:.1%} (95 % interval {caught.low:.1%} to {caught.high:.1%})"
+        if row.test.alerts:
+            yield "  precision", f"{row.test.precision:.1%} (95 % interval {frauds.low:.1%} to {frauds.high:.1%})"
+
+
+def _results(result: TrainingResult) -> Lines:
+    path, deployment = result.artifact.path, result.deployment
+    yield "artifact", f"{path}{' (existed already)' if result.reused else ''}"
+    if (report := report_of(path)) is not None:
+        yield "report", str(report)
+    active = f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
+    yield "active model", active
+    if not result.is_deployed:
+        command = f'fraudstream models use {path.name} --models {path.parent} --why "..."'
+        yield "not deployed", f"this model is a candidate; to deploy it: {command}"
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
@@ -177,88 +232,21 @@ def _period(period: Period) -> str:
     return f"{period.rows:,} rows, {period.frauds:,} frauds, {period.start} to {period.end}"
 
 
-def _average_precision(metrics: Metrics) -> str:
-    if metrics.average_precision is None:
-        return metrics.measured_on
-    low, high = metrics.average_precision_low, metrics.average_precision_high
-    interval = "" if low is None or high is None else f" (95 % interval {low:.4f} to {high:.4f})"
-    return f"{metrics.average_precision:.4f}{interval}{'' if metrics.reliable else ', unreliable: few frauds'}"
-
-
-def _catches(metrics: Metrics) -> str:
-    if metrics.frauds_caught is None or metrics.frauds is None:
-        return metrics.measured_on
-    recall = "" if metrics.recall is None else f" ({metrics.recall:.1%})"
-    return f"{metrics.frauds_caught:,} of {metrics.frauds:,} frauds{recall}"
-
-
-def _costs(metrics: Metrics) -> str:
-    if metrics.false_alarms is None:
-        return metrics.measured_on
-    precision = "" if metrics.precision is None else f"; {metrics.precision:.1%} of the alerts are frauds"
-    rate = metrics.false_alarms_per_1000
-    per_thousand = "" if rate is None else f", {rate:.2f} in 1,000 legitimate rows"
-    return f"{metrics.false_alarms:,.0f} false alarms{per_thousand}{precision}"
-
-
-def evaluation_lines(evaluation: Evaluation) -> Iterator[tuple[str, str]]:
-    """Yield the name and value of each line; a name that starts with a space belongs to the line above."""
-    for candidate in evaluation.candidates if len(evaluation.candidates) > 1 else ():
-        mark = "chosen" if candidate.chosen else "candidate"
-        figure = estimate(candidate.average_precision) if candidate.average_precision is not None else "n/a"
-        yield mark, f"{candidate.name}: average precision {figure}"
-    yield "  because", evaluation.choice
-    if evaluation.timeline.label_delay_seconds:
-        yield "labels arrive", f"{evaluation.timeline.label_delay_seconds / 86_400:g} days after the payment"
-    if evaluation.timeline.duplicates_removed:
-        yield "duplicates", f"{evaluation.timeline.duplicates_removed:,} test rows equal a training row: not tested on"
-    if evaluation.test is not None:
-        yield from _test_lines(evaluation.test)
-    yield from threshold_lines(evaluation.threshold)
-    if evaluation.previous is not None:
-        yield "compared with", comparison(evaluation.previous)
-
-
-def _test_lines(figures: TestFigures) -> Iterator[tuple[str, str]]:
-    for each in figures.recall_at_rates:
-        value = f"catches {estimate(each.recall, percent=True)} of the frauds"
-        yield f"  at {each.false_positive_rate:.1%} alarms", value
-    for at in figures.at_alerts_per_day:
-        value = f"{at.precision:.1%} of the alerts are frauds, {at.recall:.1%} of the frauds are caught"
-        yield f"  at {at.alerts_per_day:g} alerts/day", value
-    errors = figures.calibration
-    yield "calibration", f"error {errors.error_after:.5f} (before it {errors.error_before:.5f})"
-
-
-def threshold_lines(choice: ThresholdChoice) -> Iterator[tuple[str, str]]:
-    """Yield the expected cost of the recommended threshold, and its cost on the test period."""
-    yield "review cost", f"{choice.review_cost:g} per false alarm ({choice.review_cost_note})"
-    yield "amounts", f"column {choice.amount_column}" if choice.amount_column else choice.amount_note
-    if choice.row is None:
-        return
-    yield "  expected", operating_summary(choice.row.expected, choice.review_cost)
-    if choice.row.test is not None:
-        yield "  on later rows", operating_summary(choice.row.test, choice.review_cost)
-
-
 def operating_summary(operating: Operating, review_cost: float) -> str:
     """Summarize what a threshold catches and costs over a period."""
-    daily = "" if operating.alerts_per_day is None else f"{operating.alerts_per_day:,.1f} alerts a day, "
     return (
-        f"{daily}{operating.frauds_caught:,} of {operating.frauds:,} frauds, {operating.false_alarms:,.0f} false alarms"
-        f"; {operating.amount_caught:,.2f} caught, {operating.amount_missed:,.2f} missed, "
-        f"{review_cost * operating.false_alarms:,.2f} of reviews: {operating.saved(review_cost):,.2f} saved"
+        f"{workload(operating)}: {operating.frauds_caught:,} of {operating.frauds:,} frauds, "
+        f"{operating.false_alarms:,.0f} false alarms; {operating.amount_caught:,.2f} caught less "
+        f"{review_cost * operating.false_alarms:,.2f} of reviews is {operating.saved(review_cost):,.2f} saved, "
+        f"{operating.amount_missed:,.2f} missed"
     )
 
 
-def comparison(previous: Comparison) -> str:
-    """Summarize the comparison with the former model."""
-    if previous.difference is None:
-        return f"{previous.model_id}: {previous.note}"
-    return (
-        f"{previous.model_id}: average precision better by {estimate(previous.difference)} on {previous.rows:,} rows "
-        f"({previous.note})"
-    )
+def _comparison(former: Comparison) -> Lines:
+    """Yield each figure beside that of the former model, with the difference."""
+    yield "compared with", f"{former.model_id} on {former.rows:,} rows; it was {former.note}"
+    for name, new, old, difference in map(words.compared, former.measures):
+        yield f"  {name}", f"{new} instead of {old}: {difference}"
 
 
 def estimate(figure: Estimate, *, percent: bool = False) -> str:

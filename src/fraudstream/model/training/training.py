@@ -27,39 +27,18 @@ from fraudstream.transactions.data_source import DataSource
 class TrainingResult:
     """The result of a training.
 
-    Attributes:
-        deployment: The active deployment afterwards: of this model, or of another one.
-        reused: Whether the artifact existed already, so that nothing was fitted.
-        comparison: With the model that was active before; None if there was no other.
-        refusal: Why the model was not deployed although that was requested; empty if it was not refused.
+    `deployment` is the active one afterwards, of this model or of another one; `reused` is whether the artifact existed
+    already, so that nothing was fitted.
     """
 
     artifact: ModelArtifact
     deployment: Deployment
     reused: bool
-    comparison: Comparison | None = None
-    refusal: str = ""
 
     @property
     def is_deployed(self) -> bool:
         """Whether the model is the active one."""
         return self.deployment.model_id == self.artifact.manifest.model_id
-
-    @property
-    def deploy_command(self) -> str:
-        """The command that deploys the model."""
-        return (
-            f'fraudstream models use {self.artifact.manifest.model_id} --models {self.artifact.path.parent} --why "..."'
-        )
-
-    def require_deployed(self) -> None:
-        """Raise DeploymentRefused if the model should have been deployed and was not."""
-        if self.refusal:
-            raise DeploymentRefused(
-                f"the model is not deployed: {self.refusal}",
-                where=str(self.artifact.path),
-                remedy=f"look at the comparison, then --force, or: {self.deploy_command}",
-            )
 
 
 def train(
@@ -87,6 +66,7 @@ def train(
         SettingsError: An unknown algorithm, an invalid share, a limit that cannot be met, or a missing column.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
         ModelError: The artifact cannot be written, or the existing one is damaged.
+        DeploymentRefused: The model is a candidate now, and should have been deployed.
     """
     stopwatch = Stopwatch(now, now())
     report(f"reading {source.name}")
@@ -103,21 +83,26 @@ def train(
     manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
     if active is not None and active.model_id == manifest.model_id:
         return TrainingResult(artifact, active, is_reused)
-    comparison = None
-    if active is not None:
-        evaluation = read_evaluation(artifact.path)
-        comparison = None if evaluation is None else evaluation.previous
-        if deploys and not is_forced and is_reused and (comparison is None or not comparison.is_with(active)):
-            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
+    if active is not None and not deploys:
+        return TrainingResult(artifact, active, is_reused)
+    if active is not None and not is_forced:
+        if is_reused:
             new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
-                comparison = compare_models(spark, new, former, source)
-        refusal = "there is no test period to compare it on" if comparison is None else comparison.refusal
-        if not deploys or (refusal and not is_forced):
-            return TrainingResult(artifact, active, is_reused, comparison, refusal if deploys else "")
+                comparison: Comparison | None = compare_models(spark, new, former, source)[0]
+        else:
+            evaluation = read_evaluation(artifact.path)
+            comparison = None if evaluation is None else evaluation.previous
+        refusal = "it could not be compared" if comparison is None else comparison.refusal
+        if refusal:
+            raise DeploymentRefused(
+                f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
+                where=str(artifact.path),
+                remedy="compare them with `fraudstream models compare`; --force deploys it all the same",
+            )
     why = f"trained on {manifest.training_data.name}"
     deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
-    return TrainingResult(artifact, deployment, is_reused, comparison)
+    return TrainingResult(artifact, deployment, is_reused)
 
 
 def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
