@@ -23,11 +23,11 @@ VALUES: dict[str, list[Any]] = {
     "amount": [149.62, 20.0],
     "flag": [True, False],
     "text": ["é", "z"],
-    "at": [AT, AT + timedelta(milliseconds=500)],
+    "at": [AT, AT + timedelta(hours=1)],
     "exact": [Decimal("1.50"), Decimal("2.25")],
 }
 CELLS = [["1", "149.62", "true", "é", "2023-02-09 23:51:00", "1.50"]]
-LATER = ["2", "20", "false", "z", "2023-02-09 23:51:00.500000", "2.25"]
+LATER = ["2", "20", "false", "z", "2023-02-10 00:51:00", "2.25"]
 
 
 def source(data: Any) -> DataSource:
