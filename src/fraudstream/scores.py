@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -77,10 +75,8 @@ class Scores(Displayed):
 def read_scores(path: Path, threshold: float) -> Scores:
     """Read a file of scores."""
     import numpy as np
+    from pyarrow.csv import read_csv
 
-    from fraudstream.scoring.scorer import ScoresFileColumn
-
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [(line[ScoresFileColumn.OUTCOME], line[ScoresFileColumn.SCORE]) for line in csv.DictReader(file)]
-    outcomes = np.array([outcome for outcome, _ in lines], dtype=np.str_)
-    return Scores(outcomes, np.array([float(cell) if cell else math.nan for _, cell in lines]), threshold)
+    table = read_csv(path)
+    outcomes = np.array(table["outcome"].to_pylist(), np.str_)
+    return Scores(outcomes, table["score"].cast("float64").to_numpy(), threshold)

@@ -184,7 +184,7 @@ def open_files(files: tuple[RawFile, ...], options: ReadingOptions, paths: tuple
             reader.read(cells)
         row_count += len(block)
     if not row_count:
-        raise EmptyData("the file has a header and no row", where=str(files[0].path), remedy="use a file with rows")
+        raise EmptyData("there is no row, but names of columns", where=str(files[0].path), remedy="use data with rows")
     warnings: list[str] = []
     if broken and options.skip_broken is not None:
         _write_broken(broken, options.skip_broken)

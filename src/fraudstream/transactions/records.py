@@ -67,9 +67,7 @@ def open_json_array(path: Path, options: ReadingOptions) -> RawFile:
 def open_table(data: Any, where: str = "data") -> RawFile:
     """Read a data frame or an Arrow table by Arrow's interface, or a list of dicts; its rows count from 0.
 
-    Raises:
-        DataError: It is none of these, a column mixes types, or two columns have the same name.
-        EmptyData: It has no row.
+    Raises DataError if it is none of these, a column mixes types, or two columns have the same name.
     """
     kind = type(data).__name__
     try:
@@ -86,8 +84,6 @@ def open_table(data: Any, where: str = "data") -> RawFile:
     table = table.select([at for at, name in enumerate(table.column_names) if not name.startswith(_INDEX)])
     if len(set(table.column_names)) < table.num_columns:
         raise DataError(f"the {kind} has two columns of the same name", where=where, remedy="rename one of them")
-    if not table.num_rows:
-        raise EmptyData(f"the {kind} has no row", where=where, remedy="give one with rows")
 
     def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
         parts = (table.slice(start, _BATCH_ROWS) for start in range(0, table.num_rows, _BATCH_ROWS))
