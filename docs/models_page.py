@@ -23,8 +23,8 @@ The artifact holds all of it: `manifest.json` as a summary, `evaluation.json` wi
 | first 40 % | fit the candidates |
 | 40 to 60 % | compare them; then fit on it too |
 | 60 to 80 % | compare them again; calibrate the selected one and choose its threshold |
-| last 20 % | every figure, by a model fitted on the first 80 % |
-| all | after that, the model that is deployed (`--no-refit`: the model of the figures) |
+| last 20 %, or from `--test-from` on | every figure, by a model fitted on the rows before |
+| all | after that, the model to deploy (`--no-refit`: the model of the figures) |
 
 - **Few frauds**: if fewer than ten are in what is fitted on, validated on or tested on, the boundaries move as little
   as possible, in steps of 5 % (the test period has 10 to 40 % of the rows); where no boundaries give ten, five, then
@@ -41,8 +41,10 @@ The artifact holds all of it: `manifest.json` as a summary, `evaluation.json` wi
 - **Copies**: test rows that equal a training row in every column but the time are removed, and counted.
 - **Weights**: with `--legitimate-share` each legitimate row represents 1 / share of them, in the fit, in every figure
   and in every interval. Classes are weighted; no row is synthesised or oversampled.
-- **Intervals** are 95 % percentile bootstraps (1,000 rounds, stratified by class). Comparisons with the previously
-  active model resample the same rows for both.
+- **Intervals** (95 %): of shares, such as recall and precision, Wilson's; of the others percentile bootstraps (1,000
+  rounds, stratified by class). With fewer than ten frauds, or where every resample gives the same figure, there is no
+  interval but the reason. Comparisons with the previously active model resample the same rows for both.
+- **Rates per day** are from a period of a day or longer. A shorter one is not scaled: "54 alerts in 57 min".
 - **Leaks**: a feature that alone reaches an average precision of 0.9 or an area under the ROC curve of 0.99 on the
   training rows causes a warning, and is kept, unless its name says fraud. What copies the label is left out
   ([rules](data.md)).
@@ -54,28 +56,72 @@ Beta calibration maps a classifier's raw score to a probability, q / (1 - q) = e
 them, is stored in the manifest, and is an expression in the stream: `score`, alerts, pages and threshold all use the
 same number. With fewer than 20 frauds, only c is fitted.
 
+There is no calibration with fewer than ten frauds, or if it does not lower the log loss of rows that it was not fitted
+on: the 60 to 80 % are divided in five blocks in time, each calibrated by the other four ([decision
+41](decisions/0041-figures.md)). The report and `train` say so.
+
 ## The threshold
 
 The cheapest on the 60 to 80 %: the amounts of missed frauds, and `--review-cost` for each false alarm (default 2.5 in
 the unit of the amounts: about five minutes of an analyst at 30 an hour; the administrative cost of Correa Bahnsen et
-al. 2013). `--max-alerts-per-day` is a constraint. Without a column of amounts each missed fraud counts 122.21, the
-mean fraud of creditcard.csv, and the table notes that.
+al. 2013). `--max-alerts-per-day` is a constraint. With fewer than 20 frauds there, the 40 to 60 % are taken too, scored
+by a model fitted before them; with fewer than 20 in both, cost does not decide: the threshold is the lowest at which at
+most 0.1 % of the legitimate rows, or one row, raise a false alarm. Without a column of amounts each missed fraud counts
+122.21, the mean fraud of creditcard.csv, and the table notes that.
 
-    fraudstream threshold                          what each threshold catches and costs
-    fraudstream threshold 0.2 --why "fewer alarms" another one, without training
-    fraudstream threshold --max-alerts-per-day 50  the cheapest that satisfies the constraint
+    fraudstream threshold                              what each threshold catches and costs
+    fraudstream threshold set 0.2 --why "fewer alarms" another one, without training
+    fraudstream threshold set --max-alerts-per-day 50  the cheapest that satisfies the constraint
 
 A change is the next revision of `models/current`, with who and why; a running detector applies it within 15 seconds.
+Without `set` a terminal asks first, and a script is refused.
+
+## Candidates and deployment
+
+The first model of a folder is deployed. A later one is a candidate: the active model stays, and `train` prints both on
+the same rows, the candidate's test period, each with its own threshold.
+
+    fraudstream train --data payments.csv --exclude V14 --name "without V14" --tag trial
+    fraudstream models compare ID "without V14"        also with thresholds and the rows on which they disagree
+    fraudstream models use "without V14" --why "..."   deploy it
+    fraudstream train --data payments.csv --deploy     train and deploy, unless it is worse
+
+- **Compared** are average precision, recall at 0.1 % false alarms, money saved, alerts, log loss and calibration error,
+  with 95 % intervals, also of each difference (paired: the same rows are drawn for both).
+- **Unseen rows**: a model that was fitted again on all rows has seen the test period. The artifact keeps the fit of the
+  figures in `evaluated_fit/`, and that one is compared; where it has seen some of the rows as well, or where that is
+  unknown, the comparison says so ([decision 40](decisions/0040-candidates.md)).
+- **`--deploy`** refuses, and leaves a candidate, if the interval of the money saved lies wholly below that of the active
+  model, if it raises more than 1.5 times the alerts beyond chance, or if the two cannot be compared. `--force` deploys
+  it all the same.
+- **`models compare A B --data LABELLED`** compares on other rows; without it on the test period of the newer model, if
+  its file is still where it was. `--json` has everything.
+- **`evaluate --data LABELLED --model ID`** measures a deployed fit on later labels, with intervals, and warns if it has
+  seen the rows.
+- **`--name`, `--tag`** (repeatable) and `--note` are in the manifest, in `models list` and `models show`; a name or tag
+  is taken wherever an ID is.
+- **`--test-from DATE`** begins the test period at a time of your choice, in the notation of the time column; both sides
+  need frauds.
 
 ## The report
 
 `train` writes `report.html` into the artifact, generated from `evaluation.json` and `manifest.json` alone: frauds
-caught with their interval, cost and alerts a day by threshold, calibration, feature importance, the split on a time
-line, the candidates, and how to interpret the figures. It is one file without scripts that opens from disk, for screen,
-phone and print, in light and dark mode; each chart has a table below it. `train` and `fraudstream models show ID` print
-its path. Here for 50,000 simulated payments:
+caught with their interval, confusion matrix, cost and alerts by threshold, calibration, feature importance, the results
+in parts, a data card, the split on a time line, the candidates, and how to interpret the figures. At its top, and in
+the first line of `train`, are cautions with the counts behind them: few frauds in a period, a test period of less than
+a day, a threshold that raised more than twice or less than half of the alerts that were expected. It is one file
+without scripts that opens from disk, for screen, phone and print, in light and dark mode; each chart has a table below
+it. `train` and `fraudstream models show ID` print its path. Here for 50,000 simulated payments:
 
-![The beginning of a report: figures in a sentence, precision and recall](images/report.png)"""
+![The beginning of a report: figures in a sentence, precision and recall](images/report.png)
+
+- **Importance**: for each feature the average precision that is lost when its values are shuffled between the rows,
+  the mean absolute Shapley value, and which values speak for fraud; on a sample of the test rows (at most 200 frauds
+  and 1,000 legitimate rows; Shapley values of at most 100 each).
+- **Where the results hold**: recall with its interval, false alarms and average precision by day (by week beyond two
+  weeks, in six parts below two days), by quartile of the frauds' amounts, and by the category that matters most.
+- **Data card**: missing values, the median or most frequent value, and the population stability index of each feature
+  between training and test period; below 0.1 a feature is stable, beyond 0.25 strongly shifted."""
 
 FOLDS = """\
 ## Candidates on real payments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from pyspark.ml.util import JavaMLReadable
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from fraudstream.errors import SettingsError
+from fraudstream.errors import DeploymentRefused, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import deploy, read_current, resolve
 from fraudstream.model.evaluation.record import read_evaluation
@@ -30,7 +31,7 @@ from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.summary import as_json, render
 from fraudstream.model.training.training import TrainingResult, train
 from fraudstream.scoring.scorer import load_scorer, score_csv
-from fraudstream.transactions.data_source import open_data
+from fraudstream.transactions.data_source import DataSource, open_data
 
 pytestmark = pytest.mark.spark
 
@@ -221,7 +222,8 @@ def test_weights_stand_for_the_legitimate_rows_that_are_not_there(
     assert whole.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision is not None
     assert tenth.artifact.manifest.metrics.average_precision < whole.artifact.manifest.metrics.average_precision
-    assert (tenth.deployment.revision, read_current(models / "current")) == (2, tenth.deployment)
+    assert read_current(models / "current") == whole.deployment == tenth.deployment
+    assert not tenth.is_deployed
 
 
 @pytest.mark.parametrize("rows", [4, *(pytest.param(rows, marks=pytest.mark.nightly) for rows in (12, 60))])
@@ -295,6 +297,8 @@ def searched(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> t
         models_dir=folder / "models",
         report=messages.append,
         now=lambda: NOW,
+        deploys=True,
+        is_forced=True,
     )
     return result, messages
 
@@ -375,7 +379,7 @@ def test_the_new_model_is_compared_with_the_active_one_on_the_same_rows(
     previous = evaluation.previous
     assert previous is not None
     assert previous.model_id.startswith("logistic-regression")
-    assert previous.note.endswith("fitted again on these rows too, so that its figure is too high")
+    assert previous.note == "scored by the fit of its evaluation, which has not seen these rows"
     assert previous.difference is not None
     assert previous.average_precision is not None
     assert evaluation.test is not None
@@ -383,7 +387,56 @@ def test_the_new_model_is_compared_with_the_active_one_on_the_same_rows(
     gap = evaluation.test.average_precision.value - previous.average_precision.value
     assert previous.difference.value == pytest.approx(gap)
     assert previous.difference.interval is None or previous.difference.interval.low > 0
-    assert "better by" in rendered(result)
+    saved = next(each for each in previous.measures if each.name == "money saved")
+    assert evaluation.threshold.row is not None
+    assert evaluation.threshold.row.test is not None
+    assert saved.new.value == pytest.approx(evaluation.threshold.row.test.saved(2.5))
+    assert f"  {saved.name}" in rendered(result)
+    former = load_artifact(result.artifact.path.parent / previous.model_id)
+    assert former.evaluated is not None
+    assert former.manifest.refit is not None
+    own = read_evaluation(former.path)
+    assert own is not None
+    assert own.test is not None
+    # The fit of its evaluation has the same figure on the same rows; the deployed one has seen them.
+    assert previous.average_precision.value == pytest.approx(own.test.average_precision.value)
+
+
+@pytest.fixture
+def worse(linear: TrainingResult, tmp_path: Path) -> tuple[DataSource, Path]:
+    """The rows of `linear`, of which a second model may use noise alone, in a copy of its folder."""
+    return open_data(linear.artifact.path.parent.parent / "a.csv"), Path(
+        copytree(linear.artifact.path.parent, tmp_path / "models")
+    )
+
+
+def train_worse(
+    spark: SparkSession, worse: tuple[DataSource, Path], *, deploys: bool = False, is_forced: bool = False
+) -> TrainingResult:
+    settings = TrainingSettings(algorithm="logistic-regression", seed=1, exclude=("V1",), name="noise", tags=("trial",))
+    source, models = worse
+    return train(
+        lambda: nullcontext(spark), source, settings,
+        models_dir=models, report=lambda line: None, now=lambda: NOW, deploys=deploys, is_forced=is_forced,
+    )  # fmt: skip
+
+
+def test_a_worse_model_stays_a_candidate_unless_it_is_forced(
+    linear: TrainingResult, worse: tuple[DataSource, Path], spark: SparkSession
+) -> None:
+    candidate = train_worse(spark, worse)
+    assert not candidate.is_deployed
+    assert candidate.deployment == read_current(worse[1] / "current") == linear.deployment
+    assert f"fraudstream models use {candidate.artifact.path.name}" in rendered(candidate)
+    assert (as_json(candidate)["deployed"], as_json(candidate)["name"]) == (False, "noise")
+    # The artifact exists by now: it is compared again, as the active deployment may be another one.
+    with pytest.raises(DeploymentRefused, match="it saves") as refused:
+        train_worse(spark, worse, deploys=True)
+    assert "--force" in refused.value.remedy
+    assert read_current(worse[1] / "current") == linear.deployment
+    forced = train_worse(spark, worse, deploys=True, is_forced=True)
+    assert forced.is_deployed
+    assert read_current(worse[1] / "current").revision == 2
 
 
 def test_a_search_is_known_again_whatever_it_chose(
@@ -408,8 +461,13 @@ def test_the_scorer_gives_the_scores_of_the_evaluation(
     result, _ = searched
     source = open_data(result.artifact.path.parent.parent / "a.csv")
     scorer = load_scorer(result.artifact, result.deployment)
-    score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000)
+    score_csv(spark, source, scorer, tmp_path / "scores.csv", max_record_bytes=10_000, keep=["V2", "Time"])
     lines = (tmp_path / "scores.csv").read_text().splitlines()[1:]
+    with source.files[0].path.open() as file:
+        originals = [(row["Time"], row["V2"]) for row in csv.DictReader(file)]
+    assert [tuple(line.split(",")[4:]) for line in lines] == originals
+    with pytest.raises(SettingsError, match="no column 'score'"):
+        score_csv(spark, source, scorer, tmp_path / "others.csv", max_record_bytes=10_000, keep=["score"])
     unseen = result.artifact.manifest.unseen_from_row
     assert unseen is not None
     # The last row is a copy and not part of the test.

@@ -9,9 +9,10 @@ import numpy as np
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
+from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
 from fraudstream.model.evaluation.comparison import compare
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
-from fraudstream.model.evaluation.inputs import Importance
+from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
 from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Manifest
@@ -36,6 +37,7 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
     losses = RowLosses(validation.loss, feature, "")
     choice, rows = choose_threshold(validation, test, calibration, losses, NO_CONSTRAINTS, is_validated=True)
+    scored = test.calibrated(calibration)
     figures = measure(test, calibration, f"beta calibration on {feature}", 1)
     before = replace(test.raw, score=np.minimum(test.raw.score, former.raw.score))
     evaluated_manifest = manifest()
@@ -89,6 +91,18 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
         threshold=choice,
         thresholds=rows,
         importances=(Importance(feature, 0.6), Importance("Amount", 0.4)),
+        influences=(
+            Influence(feature, 0.21, 1.4, "lower values"),
+            Influence("Amount", -0.001, 0.2, "no clear direction"),
+        ),
+        breakdowns=(
+            by_time(np.linspace(0, 2, 1200), lambda day: f"{672801 + 86400 * day:.0f}", scored, choice.threshold),
+            by_amount("Amount", test.loss, scored, choice.threshold),
+            by_category(
+                feature, (feature, "other shop"), np.arange(1200, dtype=np.int32) % 2, scored, choice.threshold
+            ),
+        ),
+        drifts=(FeatureDrift(feature, "number", (0.0, 0.0004), ("0.1", "0.9"), 0.31),),
         importance_note="share of the impurity decrease",
         leaks=(LeakSuspicion(feature, 0.995, 0.93, f"{feature!r} alone gives the label away: does it leak?"),),
         previous=compare(

@@ -192,6 +192,28 @@ def test_two_models_are_compared_by_what_they_do_not_share(models: Path) -> None
     assert "cannot be compared" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
 
 
+def test_a_model_is_found_by_its_name_or_a_tag_and_lists_them(models: Path) -> None:
+    named = replace(linear_manifest("gbt-1"), name="no amounts", note="tried for Ann", tags=("weekly", "trial"))
+    linear_model(models, "gbt-1", named)
+    linear_model(models, "gbt-2", replace(linear_manifest("gbt-2"), name="with amounts", tags=("trial",)))
+    for text in ("no amounts", "weekly", "gbt-1"):
+        assert document_of("models", "show", text, "--models", models)["model_id"] == "gbt-1"
+    assert "tried for Ann" in run("models", "show", "weekly", "--models", models).stdout
+    listing = CliRunner().invoke(cli, ["models", "list", "--models", str(models)], env={"COLUMNS": "160"}).stdout
+    assert "no amounts, weekly, trial" in listing
+    listed = {each["model_id"]: each["tags"] for each in document_of("models", "list", "--models", models)}
+    assert listed["gbt-1"] == ["weekly", "trial"]
+    both = run("models", "use", "trial", "--why", "x", "--models", models).exception
+    assert isinstance(both, ModelNotFound)
+    assert "gbt-1" in both.remedy
+    assert "gbt-2" in both.remedy
+
+
+def test_models_without_their_data_are_compared_once_some_are_named(models: Path) -> None:
+    assert document_of("models", "compare", ONE, TWO, "--models", models)["comparison"] is None
+    assert "--data FILE" in run("models", "compare", ONE, TWO, "--models", models).stdout
+
+
 def test_a_model_fitted_again_says_which_figures_are_of_which_fit(models: Path) -> None:
     linear_model(models, "gbt-1", replace(linear_manifest("gbt-1"), refit=Refit(4321, 20, "metrics of the fit before")))
     assert "metrics of the fit before" in run("models", "show", "gbt-1", "--models", models).stdout

@@ -16,10 +16,11 @@ from fraudstream.cli.entry import cli
 from fraudstream.model.artifact import load_artifact, write_artifact
 from fraudstream.model.manifest import Refit
 from fraudstream.model.report.page import REPORT_FILE, report_html, report_of
+from fraudstream.model.report.words import score
 
 SECTIONS = (
-    "precision-recall", "threshold", "calibration", "scores", "importance", "split", "candidates", "previous",
-    "columns", "meaning", "made",
+    "precision-recall", "threshold", "calibration", "scores", "importance", "stability", "data-card", "split",
+    "candidates", "previous", "columns", "meaning", "made",
 )  # fmt: skip
 
 
@@ -127,6 +128,22 @@ def test_the_headline_and_the_tables_hold_the_figures_of_the_evaluation(document
     assert evaluation.previous is not None
     assert evaluation.previous.difference is not None
     assert document.table("On 1,200 rows")[-1][1].startswith(f"{evaluation.previous.difference.value:+.3f}")
+
+
+def test_confusion_importance_parts_and_drift_are_open_tables(document: ReportParser) -> None:
+    evaluation, _ = small_evaluation()
+    row = evaluation.threshold.row
+    assert row is not None
+    assert row.test is not None
+    at = row.test
+    confusion = document.table("Confusion matrix")
+    assert confusion[1][1:] == [f"{n:,}" for n in (at.frauds_caught, at.frauds - at.frauds_caught, at.frauds)]
+    assert confusion[3][3] == f"{at.rows:,.0f}"
+    assert [line[0] for line in document.table("Thresholds from")[1:]].count(score(evaluation.threshold.threshold)) == 1
+    assert [line[0] for line in document.table("Permutation importance")[1:]] == ["V14", "Amount"]
+    assert document.table("Permutation importance")[1][1:] == ["+0.2100", "1.4", "lower values"]
+    assert [len(document.table(f"By {by}")) - 1 for by in ("day", "Amount", "V14")] == [2, 4, 2]
+    assert document.table("Features in the training")[1][-2:] == ["0.310", "strongly shifted"]
 
 
 def test_leaks_copies_weights_and_late_labels_have_messages(document: ReportParser) -> None:

@@ -149,3 +149,29 @@ def test_a_delay_longer_than_the_data_leaves_no_test_period() -> None:
 def test_late_labels_need_a_time() -> None:
     with pytest.raises(SettingsError, match="label delay requires a column with the time"):
         split_in_time(frauds_at(100, 5, 90), None, 10.0)
+
+
+def test_the_test_period_begins_at_a_given_time() -> None:
+    split = split_in_time(
+        frauds_at(100, *range(0, 100, 2)), time_of([float(row) for row in range(100)]), test_from=89.5
+    )
+    assert split.record.test is not None
+    assert (split.record.test.start, split.record.test.rows, split.unseen_from_row) == ("90", 10, 90)
+    assert len(split.rows_of(Part.VALIDATION)) == pytest.approx(90 / 4, abs=1)
+
+
+def test_periods_of_few_frauds_are_moved_before_a_given_test_period_only() -> None:
+    frauds = frauds_at(1000, *range(0, 500, 10), *range(905, 1000, 5))
+    split = split_in_time(frauds, time_of([float(row) for row in range(1000)]), test_from=900)
+    assert split.record.test is not None
+    assert split.record.test.start == "900"
+    assert any("validation period" in warning for warning in split.warnings)
+    assert not any("are the test period" in warning for warning in split.warnings)
+
+
+@pytest.mark.parametrize(("start", "remedy"), [(95.0, "earlier"), (-1.0, "later")])
+def test_a_test_period_without_frauds_on_both_sides_is_refused(start: float, remedy: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        split_in_time(frauds_at(100, 10, 50), time_of([float(row) for row in range(100)]), test_from=start)
+    assert error.value.where == "--test-from"
+    assert remedy in error.value.remedy

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.stats import binomtest, bootstrap
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, log_loss, roc_auc_score
 
-from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
+from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration, held_out_gain
 from fraudstream.model.evaluation.bootstrap import (
     Interval,
     ScoredRows,
@@ -169,6 +169,20 @@ def test_expected_calibration_error_is_the_definition_over_the_bins() -> None:
         weight = rows.weight[inside]
         distances.append(float(abs(weight @ rows.score[inside] - weight @ rows.is_fraud[inside])))
     assert expected_calibration_error(bins) == pytest.approx(sum(distances) / rows.weight.sum(), rel=1e-9)
+
+
+def test_the_gain_of_a_calibration_is_scikit_learns_log_loss_of_rows_it_was_not_fitted_on() -> None:
+    rng = np.random.default_rng(5)
+    truth = np.sort(rng.beta(0.3, 8, size=4_000))[rng.permutation(4_000)]
+    is_fraud, weight = rng.random(4_000) < truth, rng.choice([1.0, 5.378], 4_000)
+    assert held_out_gain(truth, is_fraud, weight) < 0.0005
+    gain = held_out_gain(truth**0.5, is_fraud, weight)
+    calibrated = fit_calibration(truth**0.5, is_fraud, weight).of(truth**0.5)
+    losses = [log_loss(is_fraud, score, sample_weight=weight) for score in (truth**0.5, calibrated)]
+    # The loss of the rows that it was fitted on is a little lower.
+    assert 0 < gain <= losses[0] - losses[1]
+    assert gain == pytest.approx(losses[0] - losses[1], rel=0.02)
+    assert held_out_gain(truth, np.zeros(4_000, bool), weight) == 0.0
 
 
 @pytest.mark.parametrize("frauds", [FEW_FRAUDS, 400])

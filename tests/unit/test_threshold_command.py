@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +71,41 @@ def test_what_is_written_is_read(current: Path) -> None:
 
 
 def test_a_value_is_the_next_revision_with_who_and_why(current: Path) -> None:
-    ran = CliRunner().invoke(cli, ["threshold", "0.7", "--who", "ann", "--why", "fewer", "--model", str(current)])
+    ran = CliRunner().invoke(
+        cli, ["threshold", "set", "0.7", "--who", "ann", "--why", "fewer", "--model", str(current)]
+    )
     assert ran.exit_code == 0, ran.output
     deployment = read_current(current)
     assert (deployment.threshold, deployment.revision, deployment.who, deployment.why) == (0.7, 2, "ann", "fewer")
     assert deployment.aliases == {"new": "V1"}
     assert "revision 2" in ran.output
+
+
+@pytest.mark.parametrize("change", [("0.7",), ("--review-cost", "20")])
+def test_without_set_and_a_terminal_nothing_is_changed(current: Path, change: tuple[str, ...]) -> None:
+    ran = CliRunner().invoke(cli, ["threshold", *change, "--model", str(current)])
+    assert isinstance(ran.exception, SettingsError)
+    assert "threshold set" in ran.exception.remedy
+    assert read_current(current).revision == 1
+
+
+@pytest.mark.parametrize("arguments", [("set",), ("set", "0.2", "0.3"), ("0.2", "set"), ("set", "1.5")])
+def test_what_is_no_single_threshold_is_refused(current: Path, arguments: tuple[str, ...]) -> None:
+    assert CliRunner().invoke(cli, ["threshold", *arguments, "--model", str(current)]).exit_code != 0
+    assert read_current(current).revision == 1
+
+
+@pytest.mark.parametrize(("answer", "revision"), [(b"y\n", 2), (b"n\n", 1)])
+def test_a_terminal_asks_before_the_change(current: Path, answer: bytes, revision: int) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "fraudstream", "threshold", "0.7", "--model", str(current)]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as asking:
+        os.write(ours, answer)
+        output, _ = asking.communicate(timeout=60)
+    os.close(ours)
+    os.close(theirs)
+    assert f"Change the threshold of {MODEL_ID} from 0.4 to 0.7?" in output.decode()
+    assert read_current(current).revision == revision
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,9 @@ def evaluate(
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.evaluation.evaluate import measure
     from fraudstream.model.evaluation.thresholds import operating
+    from fraudstream.model.report.words import operating_summary
     from fraudstream.model.training.comparing import labelled_rows, review_cost_of
-    from fraudstream.model.training.summary import estimate, operating_as_json, operating_summary
+    from fraudstream.model.training.summary import estimate, operating_as_json
 
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)

@@ -169,10 +169,13 @@ def train(
 @click.command()
 @options.reading()
 @click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
+@click.option("--keep", multiple=True, metavar="A,B|all", help="Copy these columns into the output; repeatable.")
 @setting("model")
 @setting("driver_memory")
 @setting("java_home")
-def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags: object) -> None:
+def score(
+    data: tuple[Path, ...], reading: ReadingOptions, output: Path, keep: tuple[str, ...], **flags: object
+) -> None:
     """Score each row as the stream would: row,outcome,score,threshold."""
     from fraudstream.model.deployment.current import resolve
 
@@ -183,7 +186,7 @@ def score(data: tuple[Path, ...], reading: ReadingOptions, output: Path, **flags
         from fraudstream.scoring.scorer import load_scorer, score_csv
 
         scorer = load_scorer(artifact, deployment)
-        scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes)
+        scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes, keep=keep)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
     click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")
 

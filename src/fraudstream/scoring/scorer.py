@@ -1,12 +1,13 @@
 """Scores transactions with the active model as Spark expressions: a fast screen, then the exact score and outcome."""
 
 import csv
+import json
 import math
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from fraudstream.model.features.projection import project, screened_vector
 from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
 from fraudstream.model.training.assembled import load_fitted
+from fraudstream.model.training.plan import parse_names
 from fraudstream.runtime.cluster import read_parquet
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
@@ -195,22 +197,31 @@ class ScoresFileColumn:
 
 
 def score_csv(
-    spark: SparkSession, source: DataSource, scorer: Scorer, output: Path, *, max_record_bytes: int
+    spark: SparkSession,
+    source: DataSource,
+    scorer: Scorer,
+    output: Path,
+    *,
+    max_record_bytes: int,
+    keep: Sequence[str] = (),
 ) -> Counter[Outcome]:
     """Write `row,outcome,score,threshold` for each row of the source, from 0; return the number of each outcome.
 
+    The columns to `keep` follow as they are in the source; `all` means every one that is not an output column.
     Rows are processed as in the stream: CSV to JSON text, then the same projection and model, so that batch and stream
     cannot differ. A score is written with all its digits and is empty if unscorable.
 
-    Raises DataError if the output cannot be written.
+    Raises DataError if the output cannot be written, and SettingsError if a column to keep is not there.
     """
+    others = [column for column in source.columns if column not in ScoresFileColumn.ALL]
+    columns_to_keep = others if tuple(keep) == ("all",) else parse_names(keep, others, "--keep")
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
         _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
         schema = f"{ScoresFileColumn.ROW} BIGINT, {Projected.TEXT} STRING"
         frame = read_parquet(spark, Path(folder) / "rows.parquet", schema)
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
         scored = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
-        return _write(scored, scorer.threshold, output)
+        return _write(scored, scorer.threshold, output, columns_to_keep, source)
 
 
 def _write_rows(rows: Iterable[bytes], path: Path) -> None:
@@ -225,7 +236,9 @@ def _write_rows(rows: Iterable[bytes], path: Path) -> None:
             written += len(group)
 
 
-def _write(scored: DataFrame, threshold: float, output: Path) -> Counter[Outcome]:
+def _write(
+    scored: DataFrame, threshold: float, output: Path, columns_to_keep: Sequence[str], source: DataSource
+) -> Counter[Outcome]:
     scores = scored.select(ScoresFileColumn.ROW, ScoreColumn.OUTCOME, F.col(ScoreColumn.SCORE)).orderBy(
         ScoresFileColumn.ROW
     )
@@ -235,12 +248,17 @@ def _write(scored: DataFrame, threshold: float, output: Path) -> Counter[Outcome
         partial = output.with_name(f".{output.name}.partial")
         with partial.open("w", newline="", encoding="utf-8") as file:
             lines = csv.writer(file, lineterminator="\n")
-            lines.writerow(ScoresFileColumn.ALL)
+            lines.writerow((*ScoresFileColumn.ALL, *columns_to_keep))
+            originals = source.json_rows() if columns_to_keep else repeat(b"")
             for batch in scores.toArrow().to_batches():
                 columns = batch.to_pydict()
                 for row, outcome, score in zip(*columns.values(), strict=True):
                     outcomes[Outcome(outcome)] += 1
-                    lines.writerow((row, outcome, "" if score is None else repr(score), repr(threshold)))
+                    # Numbers as they were written, not as they are read.
+                    original = next(originals)
+                    cells = json.loads(original, parse_float=str, parse_int=str) if original else {}
+                    values = [cells.get(name) for name in columns_to_keep]
+                    lines.writerow((row, outcome, "" if score is None else repr(score), repr(threshold), *values))
         partial.replace(output)
     except OSError as e:
         raise DataError(

@@ -1,7 +1,9 @@
 """Breaks the results at the threshold down by time, by amount and by category."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -9,7 +11,8 @@ from numpy.typing import NDArray
 
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows, average_precision
 
-_PARTS_OF_A_DAY: Final = 6
+_PARTS: Final = 6
+"""Of a period of less than two days."""
 _MOST_DAYS: Final = 14
 """A longer period is broken down by week."""
 MOST_VALUES: Final = 8
@@ -61,18 +64,19 @@ def by_time(days: Floats | None, start_of: Callable[[float], str], scored: Score
     at = np.arange(len(scored.score), dtype=np.float64) if days is None else days
     span = float(at.max()) or 1.0
     if days is None or span < 2:
-        by, width = "part of the period", span * (1 + 1e-9) / _PARTS_OF_A_DAY
+        by, width = "part of the period", span / _PARTS
     else:
         by, width = ("day", 1.0) if span <= _MOST_DAYS else ("week", 7.0)
-    group = (at // width).astype(np.int64)
-    return breakdown(by, [start_of(number * width) for number in range(group.max() + 1)], group, scored, threshold)
+    count = math.ceil(span / width)
+    group = np.minimum(at // width, count - 1).astype(np.int64)  # the last moment ends a part and begins none
+    return breakdown(by, [start_of(number * width) for number in range(count)], group, scored, threshold)
 
 
 def by_amount(column: str, amounts: Floats, scored: ScoredRows, threshold: float) -> Breakdown:
     """Break down at the quartiles of the frauds' amounts, so that each group has frauds."""
     edges = np.unique(np.quantile(amounts[scored.is_fraud], (0.25, 0.5, 0.75)))
     ends = ["0", *(f"{edge:,.2f}" for edge in edges)]
-    names = [f"{low} to {high}" for low, high in zip(ends[:-1], ends[1:], strict=True)] + [f"from {ends[-1]}"]
+    names = [f"{low} to {high}" for low, high in pairwise(ends)] + [f"from {ends[-1]}"]
     return breakdown(column, names, np.searchsorted(edges, amounts, side="right"), scored, threshold)
 
 

@@ -91,8 +91,8 @@ def _result_sections(evaluation: Evaluation) -> Iterator[Section]:
     yield Section(
         "threshold",
         "Cost by threshold",
-        "A lower threshold misses fewer frauds and raises more false alarms. The recommended one has the lowest total "
-        "cost on the validation period; the test period shows the result.",
+        "A lower threshold misses fewer frauds and raises more false alarms. The recommended one was chosen "
+        "before the test period, which shows the result.",
         [catching.cost_by_threshold(evaluation), catching.alerts_by_threshold(evaluation)]
         if evaluation.thresholds
         else [],

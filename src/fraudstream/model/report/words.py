@@ -132,19 +132,20 @@ def headline(evaluation: Evaluation) -> str:
     ]
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        lines.append(f"At the recommended threshold of {score(choice.threshold)} it {_caught(at, choice.review_cost)}.")
+        lines.append(
+            f"At the recommended threshold of {score(choice.threshold)} it {operating_summary(at, choice.review_cost)}."
+        )
     return " ".join(lines)
 
 
-def _caught(at: Operating, review_cost: float) -> str:
+def operating_summary(at: Operating, review_cost: float) -> str:
+    """Summarize what a threshold caught and cost over a period, in a verb phrase."""
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
     saved = at.saved(review_cost)
     balance = f"saved {money(saved)}" if saved >= 0 else f"cost {money(-saved)} more than having no model"
-    return (
-        f"caught {count(at.frauds_caught)} of the {count(at.frauds)} frauds at the cost of "
-        f"{count(at.false_alarms)} false alarms ({workload(at)}){true}, "
-        f"and {balance} when a review costs {review_cost:g}"
-    )
+    cost = f"{count(at.false_alarms)} false alarms ({workload(at)}){true}"
+    caught = f"{count(at.frauds_caught)} of the {count(at.frauds)} frauds"
+    return f"caught {caught} at the cost of {cost}, and {balance} when a review costs {review_cost:g}"
 
 
 def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
@@ -196,9 +197,11 @@ def threshold(evaluation: Evaluation) -> list[str]:
         + (f" {choice.amount_note}." if choice.amount_column and choice.amount_note else ""),
     ]
     if choice.row is not None:
-        lines.append(f"Expected, from the validation period: it {_caught(choice.row.expected, choice.review_cost)}.")
+        lines.append(
+            f"Expected, from the validation period: it {operating_summary(choice.row.expected, choice.review_cost)}."
+        )
         if choice.row.test is not None:
-            lines.append(f"On the test period: it {_caught(choice.row.test, choice.review_cost)}.")
+            lines.append(f"On the test period: it {operating_summary(choice.row.test, choice.review_cost)}.")
     return lines
 
 

@@ -24,6 +24,8 @@ from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.split import Part
 
 _MOST_FRAUDS, _MOST_LEGITIMATE = 200, 1_000
+_MOST_NUMBERS: Final = 20_000_000
+"""Of all shuffled copies of the sample together: 160 MB."""
 _MOST_EXPLAINED: Final = 100
 """Rows of each class whose Shapley values are computed, one by one."""
 
@@ -34,7 +36,9 @@ def influences(
     """Measure each feature on a sample of the test rows, the one that matters most first; `folder` is for files."""
     rng, is_fraud = np.random.default_rng(plan.settings.seed), test.raw.is_fraud
     chosen, scale = [], np.ones(len(is_fraud))
-    for rows, most in ((np.flatnonzero(is_fraud), _MOST_FRAUDS), (np.flatnonzero(~is_fraud), _MOST_LEGITIMATE)):
+    limit = max(_MOST_NUMBERS // len(plan.components) // len(plan.choice.features) - _MOST_FRAUDS, _MOST_FRAUDS)
+    for is_class, most in ((is_fraud, _MOST_FRAUDS), (~is_fraud, min(_MOST_LEGITIMATE, limit))):
+        rows = np.flatnonzero(is_class)
         chosen.append(rng.choice(rows, min(most, len(rows)), replace=False))
         scale[rows] = len(rows) / len(chosen[-1])
     at = np.concatenate(chosen)
@@ -110,7 +114,7 @@ def breakdowns(
     else:
         moments, a_day = time.values[test.rows], time.units_per_second * 86_400
         first = float(moments.min())
-        yield by_time((moments - first) / a_day, lambda day: time.format(first + day * a_day), scored, threshold)
+        yield by_time((moments - first) / a_day, lambda day: time.format(round(first + day * a_day)), scored, threshold)
     if plan.losses.column is not None:
         yield by_amount(plan.losses.column, test.loss, scored, threshold)
     columns = {column.name: column.categories for column in plan.profile.columns if column.categories is not None}

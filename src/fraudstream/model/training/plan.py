@@ -178,8 +178,8 @@ def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence
     Without `features`, they are chosen by their values; the label column can be neither a feature nor excluded. Raises
     SettingsError if a name is not a column, is the label, or is in both.
     """
-    included = _parse_names(features, columns, "--features")
-    excluded = _parse_names(exclude, columns, "--exclude")
+    included = parse_names(features, columns, "--features")
+    excluded = parse_names(exclude, columns, "--exclude")
     for flag, names in (("--features", included), ("--exclude", excluded)):
         if label in names:
             raise SettingsError(
@@ -194,7 +194,8 @@ def select(columns: Sequence[str], *, features: Sequence[str], exclude: Sequence
     return Selection(included, excluded)
 
 
-def _parse_names(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
+def parse_names(texts: Sequence[str], columns: Sequence[str], flag: str) -> tuple[str, ...]:
+    """Return the columns that texts name, in file order; SettingsError for a name that is not a column."""
     split = (([text] if text in columns else filter(None, map(str.strip, text.split(",")))) for text in texts)
     names = [name for some in split for name in some]
     for name in names:

@@ -21,7 +21,7 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
 from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
-from fraudstream.model.report.words import cautions, workload
+from fraudstream.model.report.words import cautions, operating_summary
 from fraudstream.model.training.training import TrainingResult
 
 _MANIFEST_FIELDS: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
@@ -230,16 +230,6 @@ def _detail(feature: Feature) -> str:
 
 def _period(period: Period) -> str:
     return f"{period.rows:,} rows, {period.frauds:,} frauds, {period.start} to {period.end}"
-
-
-def operating_summary(operating: Operating, review_cost: float) -> str:
-    """Summarize what a threshold catches and costs over a period."""
-    return (
-        f"{workload(operating)}: {operating.frauds_caught:,} of {operating.frauds:,} frauds, "
-        f"{operating.false_alarms:,.0f} false alarms; {operating.amount_caught:,.2f} caught less "
-        f"{review_cost * operating.false_alarms:,.2f} of reviews is {operating.saved(review_cost):,.2f} saved, "
-        f"{operating.amount_missed:,.2f} missed"
-    )
 
 
 def _comparison(former: Comparison) -> Lines:
