@@ -18,15 +18,17 @@ from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
+from fraudstream.dashboard.services.saved_views import SavedViews
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
-from fraudstream.dashboard.views import alerts, audit, dead_letters, model, records, system, triage
+from fraudstream.dashboard.views import alerts, audit, dead_letters, model, queue, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
 from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.model import ModelViews
-from fraudstream.dashboard.views.pages import PageViews
+from fraudstream.dashboard.views.pages import PageViews, tiles
+from fraudstream.dashboard.views.queue import QueueViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
@@ -45,7 +47,9 @@ from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
-APIS: Final = tuple(each.api for each in (records, alerts, triage, actor, audit, dead_letters, model, system, openapi))
+APIS: Final = tuple(
+    each.api for each in (records, alerts, triage, queue, actor, audit, dead_letters, model, system, openapi)
+)
 """The operations of the OpenAPI document, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -134,10 +138,14 @@ class Dashboard:
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
         self.instances.handlers["events"] = posted.receive_events
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
+        review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database), tiles)
         views = (
             posted,
-            AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
+            AlertViews(
+                store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
+            ),
             TriageViews(store, self.triage, reasons, actors),
+            review,
             actors,
             changes,
             replays,
@@ -147,7 +155,18 @@ class Dashboard:
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
         pages = PageViews(
-            store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
+            store,
+            statistics,
+            reasons,
+            explainers,
+            self.charts,
+            state,
+            sessions,
+            actors,
+            replays,
+            changes,
+            active_model,
+            review,
         )
         yield pages.blueprint()
 

@@ -21,6 +21,9 @@ from fraudstream.transactions.wire import Outcome
 EXPORT_PAGE: Final = 500
 """Alerts in memory at once during an iteration over all of them."""
 
+COLUMN_SETS: Final = 50
+"""The newest sets of columns, whose names can be searched for."""
+
 
 class Total:
     """The names of the counts that the store maintains."""
@@ -78,6 +81,15 @@ class Refusal(NamedTuple):
     at_us: int
     who: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many alerts match, the sum of their expected losses, and when the oldest was produced."""
+
+    count: int
+    at_risk: float
+    oldest_at: str | None
 
 
 class Row(NamedTuple):
@@ -150,6 +162,23 @@ class AlertReader:
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""
         return self.scalar(select(func.count()).select_from(tables.alerts).where(*query.conditions())) or 0
+
+    def summary(self, query: AlertFilter) -> Summary:
+        """Count and sum up the alerts that match, by stored columns only."""
+        alert = tables.alerts.c
+        sums = select(func.count(), func.sum(alert.expected_loss), func.min(alert.produced_us))
+        count, at_risk, oldest_us = self.rows(sums.where(*query.conditions()))[0]
+        return Summary(count, at_risk or 0.0, iso_time(oldest_us))
+
+    def columns(self) -> list[str]:
+        """Return the columns of the transactions of alerts, those of the newest sets of columns first."""
+        sets = self.rows(select(tables.column_sets.c.names).order_by(tables.column_sets.c.id.desc()).limit(COLUMN_SETS))
+        return list(dict.fromkeys(name for row in sets for name in orjson.loads(row.names)))
+
+    def alerts_of(self, seqs: Sequence[int]) -> list[StoredAlert]:
+        """Return alerts by their `seq`, in commit order."""
+        seq = tables.alerts.c.seq
+        return self._page([seq.in_(seqs)], seq.asc(), len(seqs))
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """Return an alert by its id."""

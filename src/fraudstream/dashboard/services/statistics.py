@@ -154,6 +154,12 @@ class Statistics:
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
 
+    def row_context(self) -> Object:
+        """Return what the row of an alert depends on besides it: the time, and the active model's training data."""
+        model = self._deployment()
+        known = {"model_id": None, "unseen_from_row": None} if model is None else model._asdict()
+        return {"at": self._clock().isoformat(), **known}
+
     def current_json(self) -> bytes:
         """Return the counters as JSON, at most a second old: all streams share one reading."""
         with self._reading:  # one reads for all; hundreds at once would use up the database connections

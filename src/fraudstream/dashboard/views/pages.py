@@ -1,4 +1,4 @@
-"""Renders the pages of the dashboard: live alerts, queue, charts, schema, ledger and sign-in."""
+"""Renders the pages of the dashboard: the queue, charts, schema, ledger and sign-in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,19 +19,17 @@ from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.charts import SPANS, charts_html, table_html
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.model import ModelViews
-from fraudstream.dashboard.views.queue import queue_page
+from fraudstream.dashboard.views.queue import QueueViews
 from fraudstream.dashboard.views.what_if import what_if_page
-from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.web.actor import Actors, remembered_name
-from fraudstream.dashboard.web.presentation import NOTHING, milliseconds, rate, short_id
+from fraudstream.dashboard.web.presentation import NOTHING, milliseconds, payload_preview, rate, short_id
 from fraudstream.dashboard.web.queries import ChartQuery
 from fraudstream.dashboard.web.security import COOKIE, acting_session
 from fraudstream.model.explanation.explainer import ExplainerLibrary
-from fraudstream.store.filters import AlertFilter
 from fraudstream.store.sessions import SESSION_HOURS, Sessions
 from fraudstream.store.store import AlertStore
-from fraudstream.transactions.wire import EventType, Outcome
+from fraudstream.transactions.wire import EventType
 
 
 class Tile(NamedTuple):
@@ -91,11 +89,6 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     ]
 
 
-LIVE_ROWS: Final = 50
-"""On the live pages: each row slows down the browser at every arrival; the queue has all of them."""
-OWN_PAGE: Final = "dashboard.html"
-"""Rendered instead of `alerts.html` if the user's folder has it; it usually extends that one."""
-
 ACTIVITY_ROWS: Final = 50
 TIMELINE_ROWS: Final = 50
 LEDGER_ROWS: Final = 25
@@ -118,17 +111,20 @@ class PageViews:
     dead_letters: DeadLetterViews
     audit: AuditViews
     model: ModelViews
+    queue: QueueViews
 
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
         pages = Blueprint("pages", __name__)
         alert = partial(alert_page, self.store, self.reasons, self.explainers, self.actors)
         for path, endpoint, view in (
-            ("/", "alerts", partial(self._table, Outcome.ALERT)),
-            ("/unscorable", "unscorable", partial(self._table, Outcome.UNSCORABLE)),
+            ("/", "queue", self.queue.page),
+            ("/rows", "rows", self.queue.rows),
+            ("/suggestions", "suggestions", self.queue.suggest),
+            ("/queue", "former_queue", lambda: redirect(f"/?{request.query_string.decode()}")),
+            ("/unscorable", "unscorable", lambda: redirect("/?view=live&outcome=unscorable")),
             ("/alerts/<path:alert_id>", "alert", alert),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
-            ("/queue", "queue", partial(queue_page, self.store, self.statistics, self.reasons, self.actors)),
             ("/activity", "activity", self.activity),
             ("/charts", "charts", self.charts_page),
             ("/charts/fragment", "charts_fragment", self.charts_fragment),
@@ -151,7 +147,7 @@ class PageViews:
             events=self.store.events(limit=ACTIVITY_ROWS),
             dead_letters=self.store.dead_letters(limit=ACTIVITY_ROWS),
             rejected=self.store.rejected(limit=ACTIVITY_ROWS),
-            preview=presentation.payload_preview,
+            preview=payload_preview,
         )
 
     def charts_page(self) -> str:
@@ -202,7 +198,7 @@ class PageViews:
         """Start a session for a valid read token."""
         if not g.attempt or not g.attempt.name:
             return Response(render_template("login.html", notice=None, failed=True), 401)
-        answer = redirect(url_for("pages.alerts"), code=303)
+        answer = redirect(url_for("pages.queue"), code=303)
         answer.set_cookie(
             COOKIE,
             self.sessions.open(remembered_name()),
@@ -222,20 +218,3 @@ class PageViews:
         for cookie in (COOKIE, NAME_COOKIE):
             answer.delete_cookie(cookie, samesite="Strict", secure=request.is_secure)
         return answer
-
-    def _table(self, outcome: Outcome) -> str:
-        # The rows up to a `seq`, and the stream from there on: nothing is duplicated or left out.
-        latest = self.store.latest_seq()
-        newest = self.store.alerts(AlertFilter(outcome=outcome), before=latest + 1, limit=LIVE_ROWS)
-        rows = self.reasons.with_reasons(newest)
-        stats = self.statistics.current()
-        return render_template(
-            [OWN_PAGE, "alerts.html"],
-            outcome=outcome.value,
-            latest=latest,
-            stats=stats,
-            tiles=tiles(stats),
-            rows=[presentation.row(alert.document(), stats) for alert in rows],
-            most_rows=LIVE_ROWS,
-            blank=presentation.BLANK_ROW,
-        )

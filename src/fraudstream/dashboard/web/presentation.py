@@ -3,7 +3,7 @@
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
@@ -135,7 +135,7 @@ class TriageLabel(NamedTuple):
 class AlertRow(NamedTuple):
     """A row of the table of alerts."""
 
-    seq: int | None
+    seq: int
     alert_id: str
     at: str
     at_text: str
@@ -152,12 +152,9 @@ class AlertRow(NamedTuple):
     reasons: list[ReasonBar]
     work: TriageLabel
     page: str
-
-
-BLANK_ROW: Final = AlertRow(
-    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], TriageLabel("", "", None, "", ""), ""
-)
-"""The row for the template of rows that JavaScript adds."""
+    loss: str
+    age: str
+    is_explained: bool
 
 
 def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
@@ -186,7 +183,23 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         reasons=reason_bars(alert.get("reasons") or ()),
         work=triage_label(alert.get("work") or {}),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
+        loss=expected_loss(alert),
+        age=age_level(at, stats["at"]),
+        is_explained=alert.get("explanation") is not None,
     )
+
+
+AGES: Final = {"late": timedelta(minutes=60), "due": timedelta(minutes=15)}
+"""From which age on an alert that is not decided stands out."""
+
+
+def age_level(at: str, now: str) -> str:
+    """Return which of the `AGES` an alert has reached; empty for none."""
+    try:
+        age = parse_time(now) - parse_time(at)
+    except ValueError:
+        return ""
+    return next((level for level, limit in AGES.items() if age >= limit), "")
 
 
 def expected_loss(alert: Mapping[str, Any]) -> str:

@@ -130,6 +130,13 @@ class AlertScan(AlertList):
     limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
 
 
+class RowList(AlertList):
+    """Rows of the review page: some by their `seq`, or those that match after an event."""
+
+    limit: Whole = parameter(1_000, 10, "how many", ge=1, le=1_000)
+    seq: Annotated[list[Whole], Repeated] = parameter([], [1], "these", max_length=100)
+
+
 class NextAlert(AlertQuery):
     """Claim the first new alert in an order, of those that match."""
 
@@ -142,6 +149,7 @@ class StreamQuery(OutcomeQuery):
     """Which events of the stream."""
 
     last_event_id: Whole | None = parameter(None, 0, "resume after this event, as with Last-Event-ID", le=10**18)
+    rows: Whole = parameter(0, 1, "1: alerts as rows of the review page (HTML), in events `row`")
 
 
 class EventList(Page):

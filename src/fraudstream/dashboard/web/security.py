@@ -101,9 +101,9 @@ SESSION_CHECK_SECONDS: Final = 5.0
 AUDIT_HEAD: Final = "audit.chain_head"
 """Readable with the ingest token as well: the relay publishes it, and it contains nothing about payments."""
 
-READER_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
-"""Whoever may read alerts may triage them and acknowledge losses: people post there with the session of the read token,
-not a machine's token."""
+READER_BLUEPRINTS: Final = frozenset({"actor", "system", "views", "work"})
+"""Whoever may read alerts may triage them, save views and acknowledge losses: people post there with the session of
+the read token, not a machine's token."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {
