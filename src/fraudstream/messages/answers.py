@@ -51,10 +51,11 @@ class Rejection:
 
 Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=list[Rejection])
 
-Status = Literal["new", "claimed"] | Verdict
+Status = Literal["new", "claimed", "escalated", "needs_information"] | Verdict
 TriageState = answer(
     "TriageState", "The triage state of an alert; `version` is incremented with each change.",
-    status=Status, assignee=Text, version=int, decided_at=Moment, since=(Moment, None),
+    status=Status, assignee=Text, version=int, decided_at=Moment, since=(Moment, None), reason_code=(Text, None),
+    due_at=(Moment, None), escalated_by=(Text, None),
 )  # fmt: skip
 Alert = answer(
     "Alert", "A stored alert or unscorable transaction.",

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, insert
 from fraudstream.store.triage_state import TriageState
-from fraudstream.times import microseconds, parse_time
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import EventField, EventType
 
 MEMBERS: Final = (
@@ -235,18 +235,11 @@ class ChangeLog(Repository):
 
 def parse_state(text: str | None) -> TriageState | None:
     """Parse the triage state in an item."""
-    if text is None:
-        return None
-    item = orjson.loads(text)
-    return TriageState(item["status"], item["assignee"], item["version"], _us(item["decided_at"]), _us(item["since"]))
+    return None if text is None else TriageState.of(orjson.loads(text))
 
 
 def _state_json(state: TriageState | None) -> str | None:
     return None if state is None else state.json().decode()
-
-
-def _us(text: str | None) -> int | None:
-    return None if text is None else microseconds(parse_time(text))
 
 
 def _json(value: Any) -> str | None:
