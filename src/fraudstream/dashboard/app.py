@@ -21,10 +21,11 @@ from fraudstream.dashboard.services.revisions import Deployments
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
-from fraudstream.dashboard.views import alerts, audit, dead_letters, model, records, system, triage
+from fraudstream.dashboard.views import alerts, audit, dead_letters, entities, model, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
 from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
+from fraudstream.dashboard.views.entities import EntityViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.pages import PageViews
 from fraudstream.dashboard.views.records import RecordViews
@@ -45,7 +46,8 @@ from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
-APIS: Final = tuple(each.api for each in (records, alerts, triage, actor, audit, dead_letters, model, system, openapi))
+VIEWS: Final = (records, alerts, entities, triage, actor, audit, dead_letters, model, system, openapi)
+APIS: Final = tuple(each.api for each in VIEWS)
 """The operations of the OpenAPI document, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -131,12 +133,15 @@ class Dashboard:
         exports = Exports(settings, self.changes, actors)
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
-        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
+        worker, entity_columns = self.reason_worker, explainers.entity_columns
+        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, worker, entity_columns)
         self.instances.handlers["events"] = posted.receive_events
+        of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         views = (
             posted,
             AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
+            of_entities,
             TriageViews(store, self.triage, reasons, actors),
             actors,
             changes,
@@ -149,7 +154,9 @@ class Dashboard:
         pages = PageViews(
             store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
         )
-        yield pages.blueprint()
+        blueprint = pages.blueprint()
+        blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
+        yield blueprint
 
 
 def validate_templates(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Finds the columns that identify an entity: a card, terminal, customer, merchant or device."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, Self
 
@@ -91,9 +91,3 @@ def _text(value: object) -> str:
         return ""
     text = str(value)
     return text if len(text) <= LONGEST and any(char.isalnum() for char in text) else ""
-
-
-def columns_of(columns: Collection[str], entities: tuple[str, ...] | None) -> EntityColumns:
-    """Return the columns of a model from those of its training data and its entities, None if it has not recorded any.
-    """
-    return UNKNOWN if entities is None else EntityColumns(entities, frozenset(columns).difference(entities))

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import orjson
 
 from fraudstream.model.explanation.reasons import shortened
+from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
@@ -122,6 +123,16 @@ class ReasonBar(NamedTuple):
     is_for: bool
 
 
+class EntityChip(NamedTuple):
+    """An entity of an alert, with its number of alerts as text, and its page."""
+
+    column: str
+    value: str
+    alerts: int
+    text: str
+    page: str
+
+
 class TriageLabel(NamedTuple):
     """The triage state of an alert."""
 
@@ -152,6 +163,7 @@ class AlertRow(NamedTuple):
     reasons: list[ReasonBar]
     work: TriageLabel
     page: str
+    entities: Sequence[EntityChip] = ()
 
 
 BLANK_ROW: Final = AlertRow(
@@ -186,6 +198,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         reasons=reason_bars(alert.get("reasons") or ()),
         work=triage_label(alert.get("work") or {}),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
+        entities=entity_chips(alert.get("entities") or ()),
     )
 
 
@@ -193,6 +206,24 @@ def expected_loss(alert: Mapping[str, Any]) -> str:
     """Return score times amount, the queue's default order."""
     amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
     return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
+
+
+def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
+    """Return the entities of an alert, those with the most alerts first."""
+    return [
+        EntityChip(each["column"], each["value"], each["alerts"], alerts_text(each["alerts"]), entity_page(**each))
+        for each in sorted(entities, key=lambda each: -each["alerts"])
+    ]
+
+
+def entity_page(column: str, value: str, **_: object) -> str:
+    """Return the address of the page of an entity."""
+    return f"/entities/{quote(column, safe='')}/{quote(value, safe='')}"
+
+
+def alerts_text(alerts: int) -> str:
+    """Format a number of alerts, which is counted up to a limit."""
+    return "1 alert" if alerts == 1 else f"{alerts:,}{'+' if alerts >= MOST_COUNTED else ''} alerts"
 
 
 def triage_label(state: Mapping[str, Any]) -> TriageLabel:

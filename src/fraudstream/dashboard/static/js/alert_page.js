@@ -3,6 +3,7 @@
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
 import { Triage } from "./triage.js";
+import { copyText } from "./copy.js";
 import { localTimes } from "./format.js";
 import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
@@ -74,20 +75,6 @@ async function rescore(button) {
   button.focus();
 }
 
-async function copy() {
-  const json = document.getElementById("json");
-  const message = document.getElementById("copied");
-  try {
-    await navigator.clipboard.writeText(json.textContent);
-    message.textContent = "Copied";
-  } catch {
-    // No clipboard without a secure origin or permission: the text is selected for copying by hand.
-    json.closest("details").open = true;
-    window.getSelection().selectAllChildren(json);
-    message.textContent = "Selected: press Ctrl+C to copy";
-  }
-}
-
 // Reloads the sections that depend on the reasons, once these are available.
 async function loadReasons() {
   const response = await fetch(window.location.href).catch(() => null);
@@ -106,7 +93,7 @@ article.addEventListener("click", ({ target }) => {
   if (button?.dataset.do === "next") next();
   else if (button?.dataset.do) act(button.dataset.do);
   else if (button?.id === "rescore") rescore(button);
-  else if (button?.id === "copy") copy();
+  else if (button?.id === "copy") copyText(document.getElementById("json"), document.getElementById("copied"));
   else if (button?.id === "show-keys") sheet.showModal();
 });
 document.getElementById("note-form").addEventListener("submit", (event) => {
