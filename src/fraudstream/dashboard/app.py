@@ -22,17 +22,18 @@ from fraudstream.dashboard.services.saved_views import SavedViews
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
-from fraudstream.dashboard.views import alerts, audit, dead_letters, model, queue, records, system, triage
+from fraudstream.dashboard.views import alerts, audit, dead_letters, entities, model, queue, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
 from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
+from fraudstream.dashboard.views.entities import EntityViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.pages import PageViews, tiles
 from fraudstream.dashboard.views.queue import QueueViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
-from fraudstream.dashboard.web import actor, openapi, presentation
+from fraudstream.dashboard.web import actor, formats, openapi, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
 from fraudstream.dashboard.web.openapi import OpenApiViews
@@ -47,9 +48,8 @@ from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
 
-APIS: Final = tuple(
-    each.api for each in (records, alerts, triage, queue, actor, audit, dead_letters, model, system, openapi)
-)
+VIEWS: Final = (records, alerts, entities, triage, queue, actor, audit, dead_letters, model, system, openapi)
+APIS: Final = tuple(each.api for each in VIEWS)
 """The operations of the OpenAPI document, in its order."""
 
 MAX_BODY_BYTES: Final = 16 * 1024 * 1024
@@ -117,12 +117,19 @@ class Dashboard:
         app.url_map.merge_slashes = False
         guard(app, self.settings, self.sessions)
         app.wsgi_app = behind_proxies(app.wsgi_app, self.settings.trusted_proxies)  # type: ignore[method-assign]
-        app.context_processor(lambda: {"signed_in": acting_session() is not None})
+        actors = Actors(self.sessions)
+        app.context_processor(partial(_viewer, actors))
         for blueprint in self._blueprints():
             app.register_blueprint(blueprint)
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
-        app.jinja_env.globals["short_id"] = presentation.short_id
+        app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
+        app.jinja_env.filters |= {
+            "money": partial(formats.money, currency=self.settings.currency),
+            "percent": formats.percent,
+            "when": formats.when,
+            "form_time": formats.form_time,
+        }
         _handle_errors(app)
         return app
 
@@ -135,8 +142,10 @@ class Dashboard:
         exports = Exports(settings, self.changes, actors)
         changes = AuditViews(store.database, exports)
         replays = DeadLetterViews(store.database, clock, exports, actors)
-        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
+        worker, entity_columns = self.reason_worker, explainers.entity_columns
+        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, worker, entity_columns)
         self.instances.handlers["events"] = posted.receive_events
+        of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database), tiles)
         views = (
@@ -144,6 +153,7 @@ class Dashboard:
             AlertViews(
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
+            of_entities,
             TriageViews(store, self.triage, reasons, actors),
             review,
             actors,
@@ -168,7 +178,9 @@ class Dashboard:
             active_model,
             review,
         )
-        yield pages.blueprint()
+        blueprint = pages.blueprint()
+        blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
+        yield blueprint
 
 
 def validate_templates(folder: Path) -> None:
@@ -194,6 +206,17 @@ def _invalid(why: str, where: str) -> SettingsError:
     return SettingsError(
         f"invalid template: {why}", where=where, remedy="fix it, or remove it to use the package's page"
     )
+
+
+def _viewer(actors: Actors) -> dict[str, object]:
+    """Return what every page knows of its viewer: name, theme and time zone."""
+    return {
+        "signed_in": acting_session() is not None,
+        "name": actors.current().name,
+        "theme": request.cookies.get(formats.THEME_COOKIE, ""),
+        "zone": str(formats.zone()),
+        "zone_setting": formats.zone_setting(),
+    }
 
 
 def _handle_errors(app: Flask) -> None:

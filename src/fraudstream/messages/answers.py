@@ -62,6 +62,8 @@ Alert = answer(
     seq=int, alert_id=str, outcome=Kind, transaction=Object, received_at=Time, work=TriageState,
     score=(Number, None), threshold=(Number, None), model_id=(Text, None), as_text=(list[str], []),
     reasons=(list[Object] | None, None), explanation=(Object | None, None),
+    entities=(many(answer("AlertEntity", "An entity of an alert, and how many alerts it has (counted up to 1,000).",
+                          column=str, value=str, alerts=int)), []),
 )  # fmt: skip
 AlertPage = page("alerts", Alert, complete=bool, back_to=Text, scanned=int, of=int)
 FollowingAlerts = answer(

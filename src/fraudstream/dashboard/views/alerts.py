@@ -57,7 +57,7 @@ class AlertViews:
             following = alerts_after(self.store, query.event, query.filter(), query.limit)
             return _page(self.reasons.with_reasons(following.alerts), following._asdict())
         page = self.store.search.page(query.filter(), sort=query.sort, after=query.position(), limit=query.limit)
-        alerts = self.reasons.with_reasons(page.alerts)
+        alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
         cursor = None if page.following is None else write_cursor(query.sort, page.following)
         back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
         rest = {"next_cursor": cursor, **back, **self._searched(page, query.sort)}
@@ -87,7 +87,7 @@ class AlertViews:
         alert = self.store.alert(alert_id)
         if alert is None:
             raise RequestError("there is no alert with this id", status=404)
-        return json_response(self.reasons.with_reasons([alert])[0].body)
+        return json_response(self.store.entities.with_entities(self.reasons.with_reasons([alert]))[0].body)
 
     @api.operation("GET", "/api/alerts/<path:alert_id>/rescore", Rescored, 404, 409)
     def rescore(self, alert_id: str) -> Response:

@@ -1,7 +1,7 @@
 """Renders the review page, its rows one by one, and suggestions for its search."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -15,7 +15,7 @@ from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.saved_views import SavedView, SavedViews
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.views.alerts import Following, alerts_after
-from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web import formats, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.presentation import AlertRow
 from fraudstream.dashboard.web.queries import AlertList, RowList
@@ -62,7 +62,9 @@ class QueueViews:
 
     def page(self) -> str | BaseResponse | tuple[str, int]:
         """Render the alerts that match the address; redirect an untidy address to its canonical form."""
-        query = QueueQuery(request.args, self._vocabulary())
+        vocabulary = self._vocabulary()
+        query = QueueQuery(request.args, vocabulary)
+        group = query.one("group")
         if not query.is_tidy and not query.errors:
             return redirect(query.address(), code=303)
         latest = self.store.latest_seq()  # read first, so that the page's stream starts no later than its content
@@ -71,7 +73,7 @@ class QueueViews:
         cursor = ("cursor", request.args.get("cursor", ""))
         filters = AlertList.read(MultiDict([*api_query.items(multi=True), cursor]))
         page = SearchPage([], None)
-        if name or not query.is_mine:
+        if (name or not query.is_mine) and not group:
             page = self.store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
         rows = self._rows(page.alerts)
         open_alert = request.args.get("alert", "")[:ID_CHARS]
@@ -87,7 +89,11 @@ class QueueViews:
             name=name,
             rows=rows,
             open_alert=self._one(open_alert) if open_alert and open_alert not in {r.alert_id for r in rows} else None,
-            columns=self.store.columns(),
+            columns=vocabulary.columns,
+            entity_columns=vocabulary.entities,
+            groups=self.store.entities.top(group, filters.filter(), ROWS) if group else None,
+            entity_page=presentation.entity_page,
+            alerts_text=presentation.alerts_text,
             operators=OPERATORS,
             orders=ORDERS,
             saved=self.views.all(),
@@ -130,9 +136,9 @@ class QueueViews:
 
     def frames(self, alerts: Sequence[Published]) -> bytes:
         """Render the newest of some alerts as events of the live stream; a last one counts all of them."""
-        newest, zone = alerts[-ROWS:], ""
+        newest, zone = alerts[-ROWS:], str(formats.zone())
         missing = [alert for alert in newest if zone not in alert.rows]
-        for alert, row in zip(missing, self._documents([alert.document() for alert in missing]), strict=True):
+        for alert, row in zip(missing, self._render([alert.document() for alert in missing]), strict=True):
             alert.rows[zone] = b"id: %d\nevent: row\ndata: %s\n\n" % (alert.seq, _data(_queue_row(row)))
         skipped = len(alerts) - len(newest)
         frames = [b"event: skipped\ndata: %d\n\n" % skipped] if skipped else []
@@ -157,14 +163,16 @@ class QueueViews:
         return self.saved_views()
 
     def _vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.store.columns(), (), UTC, datetime.now(UTC))
+        return Vocabulary(self.store.columns(), self.store.entities.columns(), formats.zone(), datetime.now(UTC))
 
     def _rows(self, alerts: Sequence[StoredAlert]) -> list[AlertRow]:
-        return self._documents([alert.document() for alert in self.reasons.with_reasons(alerts)])
+        return self._render([alert.document() for alert in self.reasons.with_reasons(alerts)])
 
-    def _documents(self, documents: Iterable[Mapping[str, Any]]) -> list[AlertRow]:
+    def _render(self, documents: Sequence[Mapping[str, Any]]) -> list[AlertRow]:
         context = self.statistics.row_context()
-        return [presentation.row(document, context) for document in documents]
+        entities = self.store.entities.counts([document["seq"] for document in documents])
+        of = {seq: [asdict(each) for each in entities_of] for seq, entities_of in entities.items()}
+        return [presentation.row({**each, "entities": of.get(each["seq"], [])}, context) for each in documents]
 
     def _one(self, alert_id: str) -> AlertRow:
         match = self.store.alert(alert_id)

@@ -3,19 +3,21 @@
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 import orjson
 
+from fraudstream.dashboard.web.formats import NOTHING as NOTHING
+from fraudstream.dashboard.web.formats import when
 from fraudstream.model.explanation.reasons import shortened
+from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField
 
-NOTHING: Final = "–"
 ID_CHARS: Final = 14
 PREVIEW_CHARS: Final = 160
 
@@ -52,14 +54,6 @@ def payload_preview(dead_letter: Mapping[str, Any]) -> str:
     except ValueError:
         return "not base64"
     return shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
-
-
-def clock_time(at: str) -> str:
-    """Format a time of day in UTC; the page's script converts it to the viewer's time zone."""
-    try:
-        return f"{parse_time(at).astimezone(UTC):%H:%M:%S} UTC"
-    except ValueError:
-        return at or NOTHING
 
 
 def compact(value: float) -> str:
@@ -122,6 +116,16 @@ class ReasonBar(NamedTuple):
     is_for: bool
 
 
+class EntityChip(NamedTuple):
+    """An entity of an alert, with its number of alerts as text, and its page."""
+
+    column: str
+    value: str
+    alerts: int
+    text: str
+    page: str
+
+
 class TriageLabel(NamedTuple):
     """The triage state of an alert."""
 
@@ -155,6 +159,7 @@ class AlertRow(NamedTuple):
     loss: str
     age: str
     is_explained: bool
+    entities: Sequence[EntityChip]
 
 
 def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
@@ -169,7 +174,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
         at=at,
-        at_text=clock_time(at),
+        at_text=when(at, exact=True).text,
         score=score,
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",
@@ -186,6 +191,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         loss=expected_loss(alert),
         age=age_level(at, stats["at"]),
         is_explained=alert.get("explanation") is not None,
+        entities=entity_chips(alert.get("entities") or ()),
     )
 
 
@@ -206,6 +212,24 @@ def expected_loss(alert: Mapping[str, Any]) -> str:
     """Return score times amount, the queue's default order."""
     amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
     return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
+
+
+def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
+    """Return the entities of an alert, those with the most alerts first."""
+    return [
+        EntityChip(each["column"], each["value"], each["alerts"], alerts_text(each["alerts"]), entity_page(**each))
+        for each in sorted(entities, key=lambda each: -each["alerts"])
+    ]
+
+
+def entity_page(column: str, value: str, **_: object) -> str:
+    """Return the address of the page of an entity."""
+    return f"/entities/{quote(column, safe='')}/{quote(value, safe='')}"
+
+
+def alerts_text(alerts: int) -> str:
+    """Format a number of alerts, which is counted up to a limit."""
+    return "1 alert" if alerts == 1 else f"{alerts:,}{'+' if alerts >= MOST_COUNTED else ''} alerts"
 
 
 def triage_label(state: Mapping[str, Any]) -> TriageLabel:

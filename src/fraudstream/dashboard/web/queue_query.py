@@ -50,10 +50,12 @@ SINGLE: Final = {
     "outcome": "outcome",
     "sort": "order",
     "view": "view",
+    "group": "group",
 }
 """The parameters that occur once in the address, with their labels."""
 
-MANY: Final = ("status", "where")
+_NO_FILTERS: Final = ("status", "sort", "view", "group")
+MANY: Final = ("status", "where", "entity")
 _NEW_CONDITION: Final = ("where_name", "where_op", "where_value")
 _FORM: Final = ("search", *_NEW_CONDITION, "from", "before")
 """The fields of the page's forms, which are converted to the parameters above."""
@@ -129,7 +131,7 @@ class QueueQuery:
         return added
 
     def _is_valid(self, name: str, value: str) -> bool:
-        if name == "view" or value == ME:
+        if name in ("view", "group") or value == ME:
             return True
         try:
             AlertList.read(MultiDict([(name, value)]))
@@ -166,7 +168,12 @@ class QueueQuery:
     @property
     def is_narrowed(self) -> bool:
         """Whether it filters by anything except the status."""
-        return any(name not in ("status", "sort", "view") for name, _ in self.pairs)
+        return any(name not in _NO_FILTERS for name, _ in self.pairs)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether it filters by what is within the payment."""
+        return bool(self.one("q") or self.many("where"))
 
     @property
     def is_whole(self) -> bool:
@@ -180,7 +187,7 @@ class QueueQuery:
 
     def api_query(self, actor: str | None) -> MultiDict[str, str]:
         """Return the query for the API, which has no "me", no view and no default status."""
-        pairs = [(name, value) for name, value in self.pairs if name not in ("status", "sort", "assignee", "view")]
+        pairs = [(name, value) for name, value in self.pairs if name not in (*_NO_FILTERS, "assignee")]
         assignee = self.one("assignee")
         if assignee:
             pairs.append(("assignee", (actor or "") if assignee == ME else assignee))
@@ -195,7 +202,7 @@ class QueueQuery:
         """Return the active filters that neither a tab nor the order shows."""
         chips = []
         for at, (name, value) in enumerate(self.pairs):
-            if name in ("sort", "status", "view"):
+            if name in _NO_FILTERS:
                 continue
             without = _address(self.pairs[:at] + self.pairs[at + 1 :])
             chips.append(Chip(*_described(name, value), without, name in ("since", "until")))
@@ -223,6 +230,16 @@ class QueueQuery:
         """The name of the view."""
         return next((tab.label for tab in self.tabs() if tab.is_current), "Matches")
 
+    def grouped(self, column: str) -> str:
+        """Return the address of the entities in a column that match; without one, of the alerts."""
+        rest = [pair for pair in self.pairs if pair[0] not in ("group", "view", "sort")]
+        return _address([*rest, *([("group", column)] if column else [])])
+
+    def of_entity(self, value: str) -> str:
+        """Return the address of the alerts of an entity in the column of the groups."""
+        rest = [pair for pair in self.pairs if pair[0] != "group"]
+        return _address([*rest, ("entity", f"{self.one('group')}:{value}")])
+
     def head(self, label: str, *orders: str) -> Link:
         """Return the link that orders by a column, and by its other order if the first is active already."""
         active = self.one("sort")
@@ -242,6 +259,9 @@ def _described(name: str, value: str) -> tuple[str, str]:
     if name == "where":
         condition = Where.parse(value)
         return ("", value) if condition is None else (f"{condition.name} {OPERATORS[condition.op]}", condition.value)
+    if name == "entity":
+        column, _, entity = value.partition(":")
+        return column, entity
     label, side = SINGLE[name], name[:4]
     if side in ("min_", "max_"):
         # The next number after a round one stands for "above" it.

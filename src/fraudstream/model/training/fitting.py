@@ -28,6 +28,7 @@ from fraudstream.model.evaluation.record import (
 )
 from fraudstream.model.features.projection import RowNotes, project, read_rows, with_vectors, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
+from fraudstream.model.features.selection import entity_columns
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
@@ -227,6 +228,7 @@ class Training:
             calibration=calibration,
             requested=plan.settings.algorithm,
             refit=refit,
+            entities=entity_columns(profile),
         )
 
 

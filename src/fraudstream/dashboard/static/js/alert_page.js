@@ -3,12 +3,13 @@
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
 import { Triage } from "./triage.js";
+import { copyText } from "./copy.js";
 import { localTimes } from "./format.js";
 import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
 import { Toast } from "./toast.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 import { label } from "./triage_state.js";
 
 const REASON_SECTIONS = ["why", "values", "similar", "origin"];
@@ -20,7 +21,6 @@ const status = document.getElementById("status");
 const note = document.getElementById("note");
 const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const triage = new Triage(who, new Toast(document.getElementById("toast")), updateStatus);
 let historyLoad = Promise.resolve();
 let version = Number(article.dataset.version);
@@ -74,20 +74,6 @@ async function rescore(button) {
   button.focus();
 }
 
-async function copy() {
-  const json = document.getElementById("json");
-  const message = document.getElementById("copied");
-  try {
-    await navigator.clipboard.writeText(json.textContent);
-    message.textContent = "Copied";
-  } catch {
-    // No clipboard without a secure origin or permission: the text is selected for copying by hand.
-    json.closest("details").open = true;
-    window.getSelection().selectAllChildren(json);
-    message.textContent = "Selected: press Ctrl+C to copy";
-  }
-}
-
 // Reloads the sections that depend on the reasons, once these are available.
 async function loadReasons() {
   const response = await fetch(window.location.href).catch(() => null);
@@ -106,7 +92,7 @@ article.addEventListener("click", ({ target }) => {
   if (button?.dataset.do === "next") next();
   else if (button?.dataset.do) act(button.dataset.do);
   else if (button?.id === "rescore") rescore(button);
-  else if (button?.id === "copy") copy();
+  else if (button?.id === "copy") copyText(document.getElementById("json"), document.getElementById("copied"));
   else if (button?.id === "show-keys") sheet.showModal();
 });
 document.getElementById("note-form").addEventListener("submit", (event) => {
@@ -138,7 +124,6 @@ new Keys(sheet, {
     }),
 });
 
-localTimes(document);
 history();
 if (article.dataset.explained === "no") {
   window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);

@@ -15,7 +15,7 @@ import { Tiles } from "./tiles.js";
 import { Toast } from "./toast.js";
 import { Triage } from "./triage.js";
 import { Trouble } from "./trouble.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 
 const NEXT_ORDERS = { score: "score", newest: "newest", oldest: "oldest" };
 const ANNOUNCE_MS = 5000;
@@ -28,7 +28,6 @@ const connection = document.getElementById("connection");
 const announce = document.getElementById("announce");
 const isLive = "live" in table.dataset;
 const title = document.title;
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const rows = new QueueRows(main, (...args) => triage.enqueue(() => decideByMouse(...args)));
 const triage = new Triage(who, new Toast(document.getElementById("toast")), (changes) => rows.work(changes));
 const query = new URLSearchParams(table.dataset.asked);
@@ -209,7 +208,6 @@ const shortcuts = {
 const queued = Object.fromEntries(Object.entries(shortcuts).map(([key, act]) => [key, turn(act)]));
 new Keys(sheet, { ...queued, "/": () => document.getElementById("search").focus() });
 
-localTimes(main);
 rows.showSelected();
 main.addEventListener("click", (event) => {
   const link = event.target.closest("#continue");
