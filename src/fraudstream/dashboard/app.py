@@ -137,7 +137,7 @@ class Dashboard:
         views = (
             posted,
             AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
-            TriageViews(store, self.triage, reasons, actors),
+            TriageViews(store, self.triage, reasons, actors, self.changes),
             actors,
             changes,
             replays,

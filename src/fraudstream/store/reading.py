@@ -15,7 +15,6 @@ from fraudstream.store.database import Database
 from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
 from fraudstream.store.triage_state import UNTOUCHED, TriageState
-from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
 EXPORT_PAGE: Final = 500
@@ -35,6 +34,8 @@ class Total:
     PRUNED_ALERTS: Final = "pruned_alerts"
     PRUNED_BEFORE: Final = "pruned_before_us"
     """Not a count, but the time before which alerts were pruned."""
+    VERDICTS_PUBLISHED: Final = "verdicts_published"
+    """Not a count, but the change up to which verdicts were published."""
     EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 
@@ -140,12 +141,6 @@ class AlertReader:
         """Return the alerts after `seq`, in commit order."""
         column = tables.alerts.c.seq
         return self._page(conditions((column, operator.gt, seq), (column, operator.le, up_to)), column.asc(), limit)
-
-    def triage_states(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
-        """Return the status, assignee and time of the verdict of alerts, by `seq`."""
-        column = tables.alerts.c
-        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
-        return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in self.rows(query)}
 
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""

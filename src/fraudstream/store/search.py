@@ -48,6 +48,9 @@ NARROW: Final = 20_000
 """Up to this many alerts within a range of scores or amounts are sorted, or half of all alerts if sorted by value: the
 largest losses may all be above the range."""
 
+NEVER_US: Final = 2**62
+"""After every due time."""
+
 _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
 
@@ -86,6 +89,8 @@ class AlertSearch:
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
         position = after or SearchPosition()
+        if sort is Sort.DUE and query.due_before_us is None:
+            query = replace(query, due_before_us=NEVER_US)
         with self._reader.database.read() as connection:
             if query.where:
                 return self._scan(connection, query, sort, position, limit, self._monotonic() + seconds)
