@@ -21,7 +21,7 @@ from fraudstream.transactions.wire import AlertField, Outcome
 class Sort(StrEnum):
     """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last.
 
-    `due` has only alerts with a due time, the earliest first.
+    `due` has only the alerts that need information, the earliest due first.
     """
 
     NEWEST = "newest"

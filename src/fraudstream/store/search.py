@@ -48,9 +48,6 @@ NARROW: Final = 20_000
 """Up to this many alerts within a range of scores or amounts are sorted, or half of all alerts if sorted by value: the
 largest losses may all be above the range."""
 
-NEVER_US: Final = 2**62
-"""After every due time."""
-
 _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
 
@@ -89,8 +86,9 @@ class AlertSearch:
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
         position = after or SearchPosition()
-        if sort is Sort.DUE and query.due_before_us is None:
-            query = replace(query, due_before_us=NEVER_US)
+        if sort is Sort.DUE or query.due_before_us is not None:
+            # No others have a due time, and of the new ones there may be millions.
+            query = replace(query, statuses=(AlertStatus.NEEDS_INFORMATION,))
         with self._reader.database.read() as connection:
             if query.where:
                 return self._scan(connection, query, sort, position, limit, self._monotonic() + seconds)
