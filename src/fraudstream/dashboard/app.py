@@ -30,7 +30,7 @@ from fraudstream.dashboard.views.pages import PageViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
-from fraudstream.dashboard.web import actor, openapi, presentation
+from fraudstream.dashboard.web import actor, formats, openapi, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
 from fraudstream.dashboard.web.openapi import OpenApiViews
@@ -113,12 +113,19 @@ class Dashboard:
         app.url_map.merge_slashes = False
         guard(app, self.settings, self.sessions)
         app.wsgi_app = behind_proxies(app.wsgi_app, self.settings.trusted_proxies)  # type: ignore[method-assign]
-        app.context_processor(lambda: {"signed_in": acting_session() is not None})
+        actors = Actors(self.sessions)
+        app.context_processor(partial(_viewer, actors))
         for blueprint in self._blueprints():
             app.register_blueprint(blueprint)
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
-        app.jinja_env.globals["short_id"] = presentation.short_id
+        app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
+        app.jinja_env.filters |= {
+            "money": partial(formats.money, currency=self.settings.currency),
+            "percent": formats.percent,
+            "when": formats.when,
+            "form_time": formats.form_time,
+        }
         _handle_errors(app)
         return app
 
@@ -175,6 +182,17 @@ def _invalid(why: str, where: str) -> SettingsError:
     return SettingsError(
         f"invalid template: {why}", where=where, remedy="fix it, or remove it to use the package's page"
     )
+
+
+def _viewer(actors: Actors) -> dict[str, object]:
+    """Return what every page knows of its viewer: name, theme and time zone."""
+    return {
+        "signed_in": acting_session() is not None,
+        "name": actors.current().name,
+        "theme": request.cookies.get(formats.THEME_COOKIE, ""),
+        "zone": str(formats.zone()),
+        "zone_setting": formats.zone_setting(),
+    }
 
 
 def _handle_errors(app: Flask) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
 from werkzeug.wrappers import Response as BaseResponse
@@ -21,10 +22,11 @@ from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.queue import queue_page
 from fraudstream.dashboard.views.what_if import what_if_page
-from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web import formats, presentation
 from fraudstream.dashboard.web.actor import COOKIE as NAME_COOKIE
 from fraudstream.dashboard.web.actor import Actors, remembered_name
-from fraudstream.dashboard.web.presentation import NOTHING, milliseconds, rate, short_id
+from fraudstream.dashboard.web.formats import NOTHING
+from fraudstream.dashboard.web.presentation import milliseconds, rate, short_id
 from fraudstream.dashboard.web.queries import ChartQuery
 from fraudstream.dashboard.web.security import COOKIE, acting_session
 from fraudstream.model.explanation.explainer import ExplainerLibrary
@@ -91,6 +93,17 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     ]
 
 
+def set_preferences() -> BaseResponse:
+    """Remember the theme and the time zone that the menu of a page sent, and return to that page."""
+    cookies, back = formats.preferences(request.form)
+    answer = redirect(back, code=303)
+    for cookie, value in cookies.items():
+        answer.set_cookie(
+            cookie, quote(value, safe=""), max_age=formats.COOKIE_SECONDS, samesite="Lax", secure=request.is_secure
+        )
+    return answer
+
+
 LIVE_ROWS: Final = 50
 """On the live pages: each row slows down the browser at every arrival; the queue has all of them."""
 OWN_PAGE: Final = "dashboard.html"
@@ -140,6 +153,7 @@ class PageViews:
         ):
             pages.add_url_rule(path, endpoint, view)
         pages.add_url_rule("/login", "sign_in_with_token", self.sign_in_with_token, methods=["POST"])
+        pages.add_url_rule("/preferences", "preferences", set_preferences, methods=["POST"])
         pages.add_url_rule("/logout", "sign_out", self.sign_out, methods=["POST"])
         return pages
 

@@ -3,19 +3,18 @@
 import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
 import orjson
 
+from fraudstream.dashboard.web.formats import NOTHING as NOTHING
+from fraudstream.dashboard.web.formats import when
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField
 
-NOTHING: Final = "–"
 ID_CHARS: Final = 14
 PREVIEW_CHARS: Final = 160
 
@@ -52,14 +51,6 @@ def payload_preview(dead_letter: Mapping[str, Any]) -> str:
     except ValueError:
         return "not base64"
     return shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
-
-
-def clock_time(at: str) -> str:
-    """Format a time of day in UTC; the page's script converts it to the viewer's time zone."""
-    try:
-        return f"{parse_time(at).astimezone(UTC):%H:%M:%S} UTC"
-    except ValueError:
-        return at or NOTHING
 
 
 def compact(value: float) -> str:
@@ -172,7 +163,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
         at=at,
-        at_text=clock_time(at),
+        at_text=when(at, exact=True).text,
         score=score,
         score_text=NOTHING if score is None else f"{score:.4f}",
         tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",

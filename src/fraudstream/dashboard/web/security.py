@@ -90,8 +90,10 @@ def limit_attempts(app: Flask, presented: Callable[[], Attempt | None]) -> Calla
 
 COOKIE: Final = "fraudstream_session"
 SIGN_IN: Final = "pages.sign_in_with_token"
-OPEN_ENDPOINTS: Final = frozenset({"pages.login", SIGN_IN, "pages.sign_out", "system.health", "system.ready", "static"})
-"""Open without a token: sign-in and sign-out, static files, and health (nothing about payments)."""
+OPEN_ENDPOINTS: Final = frozenset(
+    {"pages.login", SIGN_IN, "pages.sign_out", "pages.preferences", "system.health", "system.ready", "static"}
+)
+"""Open without a token: sign-in and sign-out, theme and zone, static files, and health (nothing about payments)."""
 
 MIN_TOKEN_CHARS: Final = 16
 MAX_SIGN_IN_BYTES: Final = 4 * 1024

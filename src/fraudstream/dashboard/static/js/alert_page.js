@@ -8,7 +8,7 @@ import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
 import { Toast } from "./toast.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 import { label } from "./triage_state.js";
 
 const REASON_SECTIONS = ["why", "values", "similar", "origin"];
@@ -20,7 +20,6 @@ const status = document.getElementById("status");
 const note = document.getElementById("note");
 const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const triage = new Triage(who, new Toast(document.getElementById("toast")), updateStatus);
 let historyLoad = Promise.resolve();
 let version = Number(article.dataset.version);
@@ -138,7 +137,6 @@ new Keys(sheet, {
     }),
 });
 
-localTimes(document);
 history();
 if (article.dataset.explained === "no") {
   window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);

@@ -1,6 +1,6 @@
 // Makes charts readable by pointer, touch or keys, and updates them without losing the marked point.
 
-import { inZone, localTimes, time } from "./format.js";
+import { localTimes, time } from "./format.js";
 
 const EVERY_MS = 5000;
 const PATIENCE_MS = 15_000;
@@ -13,19 +13,18 @@ const pointsOf = (plot) => plot.querySelector(".drawing").dataset.points.split("
 
 function mark(plot, index, isAnnounced = true) {
   const points = pointsOf(plot);
-  const [share, text, times] = points[index] ?? [];
+  const [share, text] = points[index] ?? [];
   plot.marked = text && index;
-  const label = text && inZone(text, times);
   for (const pointer of plot.querySelectorAll(".pointer")) {
     pointer.classList.toggle("marked", Boolean(text));
     pointer.setAttribute("transform", `translate(${(share ?? 0) * pointer.previousElementSibling.width.baseVal.value})`);
   }
-  plot.querySelector(".readout").textContent = label ?? "\u00a0";
+  plot.querySelector(".readout").textContent = text ?? "\u00a0";
   // Announced when the user moves, not each time the figures change.
   if (!isAnnounced) return;
   plot.ariaValueMax = points.length - 1;
   plot.ariaValueNow = index ?? plot.ariaValueMax;
-  plot.ariaValueText = label ?? "use the arrow keys to read values";
+  plot.ariaValueText = text ?? "use the arrow keys to read values";
 }
 
 function point({ currentTarget: plot, clientX }) {
@@ -96,7 +95,6 @@ async function refresh(failures) {
   window.setTimeout(refresh, EVERY_MS, failure ? failures + 1 : 0);
 }
 
-localTimes(document);
 if (charts?.dataset.fragment) {
   refresh(0);
   // Loaded when opened, and not updated while it is read.

@@ -10,7 +10,7 @@ import { zonedFields } from "./queue_form.js";
 import { continueSearch, fetchPage, refreshTriage, replaceRows } from "./queue_list.js";
 import { nameControls, QueueRows } from "./queue_rows.js";
 import { Toast } from "./toast.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 
 const UNDECIDED = ["new", "claimed"];
 const NEXT_ORDERS = { score: "score", newest: "newest", oldest: "oldest" };
@@ -20,7 +20,6 @@ const table = document.getElementById("list");
 const currentCard = document.getElementById("in-hand");
 const connection = document.getElementById("connection");
 const announce = document.getElementById("announce");
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const rows = new QueueRows(main, (...args) => triage.enqueue(() => act(...args)));
 const triage = new Triage(who, new Toast(document.getElementById("toast")), (changes) => rows.work(changes));
 const newMatches = new NewMatches(document.getElementById("fresh"), table);
@@ -121,7 +120,6 @@ const shortcuts = {
 const queued = Object.fromEntries(Object.entries(shortcuts).map(([key, act]) => [key, turn(act)]));
 new Keys(sheet, { ...queued, "/": () => document.getElementById("f-q").focus() });
 
-localTimes(main);
 rows.every().forEach(nameControls);
 zonedFields(document.getElementById("filter"));
 rows.showSelected();

@@ -1,7 +1,6 @@
 // The rows of the live table, created from the page's template, each with its details on demand.
 // All values of a payment are set as text, never as HTML.
 
-import * as format from "./format.js";
 import { fillDetails } from "./details.js";
 import { showInRow } from "./reasons.js";
 import { filledRow } from "./row.js";
@@ -30,7 +29,6 @@ export class Rows {
     this.early = new Map();
     this.activeModel = { model: table.dataset.model || null, unseenFrom: wholeOrNull(table.dataset.unseenFrom) };
     table.addEventListener("click", (event) => this.clicked(event));
-    format.localTimes(table);
     if (table.dataset.outcome === "alert") window.setTimeout(() => this.loadMissingReasons(), REASONS_LATE_MS);
   }
 
