@@ -154,7 +154,7 @@ class Dashboard:
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
             of_entities,
-            TriageViews(store, self.triage, reasons, actors),
+            TriageViews(store, self.triage, reasons, actors, self.changes),
             review,
             actors,
             changes,

@@ -38,6 +38,8 @@ class Total:
     PRUNED_ALERTS: Final = "pruned_alerts"
     PRUNED_BEFORE: Final = "pruned_before_us"
     """Not a count, but the time before which alerts were pruned."""
+    VERDICTS_PUBLISHED: Final = "verdicts_published"
+    """Not a count, but the change up to which verdicts were published."""
     EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 
@@ -152,12 +154,6 @@ class AlertReader:
         """Return the alerts after `seq`, in commit order."""
         column = tables.alerts.c.seq
         return self._page(conditions((column, operator.gt, seq), (column, operator.le, up_to)), column.asc(), limit)
-
-    def triage_states(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
-        """Return the status, assignee and time of the verdict of alerts, by `seq`."""
-        column = tables.alerts.c
-        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
-        return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in self.rows(query)}
 
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""

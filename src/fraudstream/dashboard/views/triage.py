@@ -10,16 +10,27 @@ from flask import Response
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore
-from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.actor import A_NAME, Actors
 from fraudstream.dashboard.web.queries import NextAlert
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
 from fraudstream.messages.base import Object
-from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
+from fraudstream.messages.requests import (
+    AddNote,
+    Claim,
+    Decide,
+    Escalate,
+    NeedInformation,
+    Noted,
+    Release,
+    Undo,
+)  # fmt: skip
+from fraudstream.messages.verdicts import NewReasonCodes, ReasonCodes
+from fraudstream.store.changes import ChangeLog
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import TriageService
-from fraudstream.store.triage_state import AlertStatus, TriageState
+from fraudstream.store.triage import Options, TriageService
+from fraudstream.store.triage_state import AlertStatus, TriageState, name_of
 from fraudstream.store.triage_writing import TriageResult
 
 api = Api("work")
@@ -33,12 +44,12 @@ class TriageViews:
     triage: TriageService
     reasons: ReasonStore
     actors: Actors
+    changes: ChangeLog
 
     @api.operation("POST", "/api/work/claim", Triaged, same=(409,))
     def claim(self, body: Claim) -> Response:
         """Claim alerts."""
-        who, versions = self.actors.require(body.who), body.versions or {}
-        return _answer(self.triage.claim(who, body.alert_ids, take_over=body.take_over, versions=versions))
+        return _answer(self.triage.claim(self.actors.require(body.who), body.alert_ids, **_options(body)))
 
     @api.operation("POST", "/api/work/release", Triaged, same=(409,))
     def release(self, body: Release) -> Response:
@@ -48,10 +59,34 @@ class TriageViews:
     @api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
     def verdict(self, body: Decide) -> Response:
         """Decide alerts."""
-        who, versions = self.actors.require(body.who), body.versions or {}
-        status, note, take_over = AlertStatus(body.status), body.note or "", body.take_over
-        verdict = self.triage.verdict(who, body.alert_ids, status, note=note, take_over=take_over, versions=versions)
-        return _answer(verdict)
+        if (code := body.reason_code) and code not in (codes := self.changes.reason_codes().of(body.status)):
+            raise RequestError(f"reason_code of {body.status} must be one of {', '.join(codes)}", status=422)
+        who, status, options = self.actors.require(body.who), AlertStatus(body.status), _options(body)
+        return _answer(self.triage.verdict(who, body.alert_ids, status, reason_code=code or None, **options))
+
+    @api.operation("POST", "/api/work/escalate", Triaged, 422, same=(409,))
+    def escalate(self, body: Escalate) -> Response:
+        """Give alerts to somebody else."""
+        if (to := name_of(body.to)) is None:
+            raise RequestError(f"to must be {A_NAME}", status=422)
+        return _answer(self.triage.escalate(self.actors.require(body.who), body.alert_ids, to, **_options(body)))
+
+    @api.operation("POST", "/api/work/needs-information", Triaged, same=(409,))
+    def need_information(self, body: NeedInformation) -> Response:
+        """Keep alerts until the information that they need is due."""
+        who, options = self.actors.require(body.who), _options(body)
+        return _answer(self.triage.need_information(who, body.alert_ids, body.due_at, **options))
+
+    @api.operation("GET", "/api/work/reason-codes", ReasonCodes)
+    def reason_codes(self) -> object:
+        """The team's reasons for its verdicts."""
+        return self.changes.reason_codes()
+
+    @api.operation("POST", "/api/work/reason-codes", ReasonCodes)
+    def change_reason_codes(self, body: NewReasonCodes) -> object:
+        """Replace the reasons of all verdicts; recorded in the audit trail."""
+        self.changes.change_reason_codes(self.actors.require(body.who), body)
+        return self.changes.reason_codes()
 
     @api.operation("POST", "/api/work/note", Triaged, same=(409,))
     def note(self, body: AddNote) -> Response:
@@ -79,6 +114,11 @@ class TriageViews:
             raise RequestError("there is no alert with this id", status=404)
         state, history = result
         return {"work": state.document(), "history": history}
+
+
+def _options(body: Claim) -> Options:
+    note = body.note or "" if isinstance(body, Noted) else ""
+    return Options(take_over=body.take_over, versions=body.versions or {}, note=note)
 
 
 def publish_triage(hub: Hub, instances: Instances, done: TriageResult) -> None:

@@ -11,10 +11,7 @@ from fraudstream.dashboard.web.queries import AlertList
 from fraudstream.dashboard.web.search_text import Pair, SearchTextError, Vocabulary, parse_moment, parse_search
 from fraudstream.errors import RequestError
 from fraudstream.store.filters import Where
-from fraudstream.store.triage_state import VERDICTS, AlertStatus
-
-OPEN: Final = tuple(each.value for each in AlertStatus if each not in VERDICTS)
-"""The default statuses: alerts that are not decided yet."""
+from fraudstream.store.triage_state import OPEN, VERDICTS, AlertStatus
 
 ORDERS: Final = {
     "loss": "expected loss",
@@ -48,12 +45,15 @@ SINGLE: Final = {
     "schema_id": "schema",
     "source": "topic",
     "outcome": "outcome",
+    "reason_code": "reason",
+    "due_before": "due before",
     "sort": "order",
     "view": "view",
     "group": "group",
 }
 """The parameters that occur once in the address, with their labels."""
 
+_OPEN: Final = tuple(each.value for each in OPEN)
 _NO_FILTERS: Final = ("status", "sort", "view", "group")
 MANY: Final = ("status", "where", "entity")
 _NEW_CONDITION: Final = ("where_name", "where_op", "where_value")
@@ -145,7 +145,7 @@ class QueueQuery:
 
     @property
     def _statuses(self) -> tuple[str, ...]:
-        return tuple(each.value for each in AlertStatus) if self._view else OPEN
+        return tuple(each.value for each in AlertStatus) if self._view else _OPEN
 
     @property
     def is_live(self) -> bool:
@@ -205,7 +205,7 @@ class QueueQuery:
             if name in _NO_FILTERS:
                 continue
             without = _address(self.pairs[:at] + self.pairs[at + 1 :])
-            chips.append(Chip(*_described(name, value), without, name in ("since", "until")))
+            chips.append(Chip(*_described(name, value), without, name in ("since", "until", "due_before")))
         if self.many("status") and not any(tab.is_current for tab in self.tabs()):
             text = " or ".join(each.replace("_", " ") for each in self.statuses)
             chips.append(Chip("status", text, _address(p for p in self.pairs if p[0] != "status"), False))
@@ -217,7 +217,7 @@ class QueueQuery:
         order = [("sort", value) for value in self.many("sort")]
         views: dict[str, list[Pair]] = {
             "To do": [],
-            "Mine": [("assignee", ME), ("status", AlertStatus.CLAIMED.value)],
+            "Mine": [("assignee", ME), *(("status", each.value) for each in OPEN if each is not AlertStatus.NEW)],
             "Decided": [("status", each.value) for each in VERDICTS],
             "All": [("status", each.value) for each in AlertStatus],
         }

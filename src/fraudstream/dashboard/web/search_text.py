@@ -22,10 +22,35 @@ _TERM: Final = re.compile(
 _AGO: Final = re.compile(r"([0-9]{1,4})(min|m|h|d)")
 _UNITS: Final = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 _OPERATORS: Final = {":": Op.EQ, "=": Op.EQ, "!=": Op.NE, ">": Op.GT, ">=": Op.GE, "<": Op.LT, "<=": Op.LE, "~": Op.HAS}
-_TIMES: Final = {"from": "since", "since": "since", "after": "since", "before": "until", "until": "until"}
-_TEXTS: Final = {"assignee": "assignee", "model": "model_id", "schema": "schema_id", "topic": "source"}
+_TIMES: Final = {
+    "due": "due_before",
+    "from": "since",
+    "since": "since",
+    "after": "since",
+    "before": "until",
+    "until": "until",
+}
+_TEXTS: Final = {
+    "assignee": "assignee",
+    "reason": "reason_code",
+    "model": "model_id",
+    "schema": "schema_id",
+    "topic": "source",
+}
 _NUMBERS: Final = ("amount", "score")
-FIELDS: Final = ("status", *_NUMBERS, "assignee", "from", "before", "model", "schema", "topic", "outcome")
+FIELDS: Final = (
+    "status",
+    *_NUMBERS,
+    "assignee",
+    "reason",
+    "due",
+    "from",
+    "before",
+    "model",
+    "schema",
+    "topic",
+    "outcome",
+)
 """The names that are not columns of the payment, as they are suggested."""
 
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
@@ -162,6 +187,8 @@ def parse_moment(text: str, vocabulary: Vocabulary) -> str:
     """Return a time in UTC as ISO 8601: of a date, a date with a time, a time of today, or `15m`, `2h`, `3d` ago."""
     if ago := _AGO.fullmatch(text):
         at = vocabulary.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    elif text == "now":
+        at = vocabulary.now
     else:
         try:
             if "-" not in text:
