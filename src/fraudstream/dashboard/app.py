@@ -28,12 +28,12 @@ from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.entities import EntityViews
 from fraudstream.dashboard.views.model import ModelViews
-from fraudstream.dashboard.views.pages import PageViews, tiles
+from fraudstream.dashboard.views.pages import PageViews
 from fraudstream.dashboard.views.queue import QueueViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
-from fraudstream.dashboard.web import actor, formats, openapi, presentation
+from fraudstream.dashboard.web import actor, counters, formats, openapi, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
 from fraudstream.dashboard.web.openapi import OpenApiViews
@@ -77,7 +77,9 @@ class Dashboard:
         self.instances = Instances(store, self.hub)
         self.health = Health(store, clock)
         self.system = SystemState(store, self.health.problem, clock)
-        self.statistics = statistics = Statistics(store, self.hub, self.system, deployment=deployment, clock=clock)
+        self.statistics = statistics = Statistics(
+            store, self.hub, self.system, deployment=deployment, clock=clock, texts=counters.texts
+        )
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
         self.reason_worker = ReasonWorker(
@@ -123,6 +125,7 @@ class Dashboard:
             app.register_blueprint(blueprint)
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
+        app.jinja_env.globals["counters"] = self.statistics.recent
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
         app.jinja_env.filters |= {
             "money": partial(formats.money, currency=self.settings.currency),
@@ -147,7 +150,7 @@ class Dashboard:
         self.instances.handlers["events"] = posted.receive_events
         of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
-        review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database), tiles)
+        review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
         views = (
             posted,
             AlertViews(

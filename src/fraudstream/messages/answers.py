@@ -133,7 +133,7 @@ Stats = answer(
     at=Time, payments_seen=int, scored=int, alerts=int, unscorable=int, dead_letters=int, rejected=int, conflicts=int,
     duplicates=int, lag=int, viewers=int, rate=float, p50_ms=Number, p99_ms=Number, latency_to=Text, model_id=Text,
     threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], waiting_for=Text,
-    columns=Object, ledger=Object, storm=Object | None, sampled=list[str],
+    columns=Object, ledger=Object, storm=Object | None, sampled=list[str], to_do=int, quiet_seconds=Whole, texts=Object,
 )  # fmt: skip
 
 

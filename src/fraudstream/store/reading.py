@@ -14,7 +14,7 @@ from fraudstream.store import positions, tables
 from fraudstream.store.database import Database
 from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
-from fraudstream.store.triage_state import UNTOUCHED, TriageState
+from fraudstream.store.triage_state import UNTOUCHED, VERDICTS, AlertStatus, TriageState
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -196,6 +196,13 @@ class AlertReader:
         column = tables.events.c
         where = conditions((column.type, operator.eq, kind), (column.seq, operator.lt, before))
         return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, limit, *where)]
+
+    def open_alerts(self) -> int:
+        """Count the alerts that nobody has decided."""
+        column = tables.alerts.c
+        undecided = [each.value for each in AlertStatus if each not in VERDICTS]
+        where = (column.outcome == Outcome.ALERT.value, column.status.in_(undecided))
+        return self.scalar(select(func.count()).select_from(tables.alerts).where(*where)) or 0
 
     def dead_letters(self, *, limit: int = 100) -> list[Row]:
         """Return the dead letters whose body is still stored, newest first."""

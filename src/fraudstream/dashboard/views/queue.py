@@ -1,6 +1,6 @@
 """Renders the review page, its rows one by one, and suggestions for its search."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,6 +17,7 @@ from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.views.alerts import Following, alerts_after
 from fraudstream.dashboard.web import formats, presentation
 from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.counters import tiles
 from fraudstream.dashboard.web.presentation import AlertRow
 from fraudstream.dashboard.web.queries import AlertList, RowList
 from fraudstream.dashboard.web.queue_query import OPERATORS, ORDERS, QueueQuery
@@ -58,7 +59,6 @@ class QueueViews:
     reasons: ReasonStore
     actors: Actors
     views: SavedViews
-    tiles: Callable[[Mapping[str, Any]], Sequence[object]]
 
     def page(self) -> str | BaseResponse | tuple[str, int]:
         """Render the alerts that match the address; redirect an untidy address to its canonical form."""
@@ -83,7 +83,7 @@ class QueueViews:
             [OWN_PAGE, "queue.html"],
             latest=latest,
             stats=stats,
-            tiles=self.tiles(stats) if query.is_live else (),
+            tiles=tiles(stats) if query.is_live else (),
             query=query,
             outcome=query.one("outcome"),
             name=name,

@@ -1,6 +1,5 @@
 """Formats values and alerts for the pages."""
 
-import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
@@ -16,10 +15,9 @@ from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
-from fraudstream.transactions.wire import AlertField, DeadLetterField
+from fraudstream.transactions.wire import AlertField
 
 ID_CHARS: Final = 14
-PREVIEW_CHARS: Final = 160
 
 _MODEL_ID: Final = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a-f]{12})")
 
@@ -42,18 +40,6 @@ def short_id(identifier: str) -> str:
     terms = match["algorithm"].split("-")
     algorithm = terms[0] if len(terms) == 1 else "".join(term[0] for term in terms)
     return f"{algorithm}-{match['digits'][:8]}"
-
-
-def payload_preview(dead_letter: Mapping[str, Any]) -> str:
-    """Return the start of a dead letter's payload, as text if it is text."""
-    payload = dead_letter.get(DeadLetterField.PAYLOAD)
-    if not isinstance(payload, str):
-        return "no payload"
-    try:
-        raw = base64.b64decode(payload, validate=True)
-    except ValueError:
-        return "not base64"
-    return shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
 
 
 def compact(value: float) -> str:

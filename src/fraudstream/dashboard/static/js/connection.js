@@ -58,8 +58,10 @@ export class Connection {
     });
     for (const name of ["reasons", "work", "stats", "skipped"]) {
       on(name, (event) => {
+        const data = JSON.parse(event.data);
+        if (name === "stats") document.dispatchEvent(new CustomEvent("stats", { detail: data }));
         this.markAlive("live");
-        this.listener[name]?.(JSON.parse(event.data));
+        this.listener[name]?.(data);
       });
     }
     on("missed", () => this.listener.missed?.());
