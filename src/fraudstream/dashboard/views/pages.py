@@ -135,11 +135,12 @@ class PageViews:
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
         pages = Blueprint("pages", __name__)
-        alert = partial(alert_page, self.store, self.reasons, self.explainers, self.actors)
+        alert = partial(alert_page, self.store, self.reasons, self.explainers)
         for path, endpoint, view in (
             ("/", "alerts", partial(self._table, Outcome.ALERT)),
             ("/unscorable", "unscorable", partial(self._table, Outcome.UNSCORABLE)),
-            ("/alerts/<path:alert_id>", "alert", alert),
+            ("/alerts/<path:alert_id>", "alert", partial(alert, "alert.html")),
+            ("/panels/<path:alert_id>", "alert_panel", partial(alert, "alert_panel.html")),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/queue", "queue", partial(queue_page, self.store, self.statistics, self.reasons, self.actors)),
             ("/activity", "activity", self.activity),

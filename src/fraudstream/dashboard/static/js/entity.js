@@ -1,14 +1,12 @@
 // The page of an entity: all of its undecided alerts are decided at once.
 
-import { copyText } from "./copy.js";
-import { localTimes } from "./format.js";
+import "./copy.js";
 import { Toast } from "./toast.js";
 import { Triage } from "./triage.js";
 import { showTriage } from "./triage_state.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 
 const bar = document.querySelector(".decide-all");
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 const triage = new Triage(who, new Toast(document.getElementById("toast")), changed);
 const versions = new Map(Object.entries(JSON.parse(bar?.dataset.undecided ?? "{}")));
 
@@ -24,5 +22,3 @@ bar?.addEventListener("click", ({ target }) => {
   const action = target.closest("[data-do]")?.dataset.do;
   if (action) triage.enqueue(() => triage.act(action, [...versions].map(([id, version]) => ({ id, version }))));
 });
-document.getElementById("copy").addEventListener("click", () => copyText(document.getElementById("value"), document.getElementById("copied")));
-localTimes(document);

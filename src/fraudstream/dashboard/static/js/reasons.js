@@ -1,4 +1,4 @@
-// The reasons of an alert: the main ones in its row, all stored ones in its details. presentation.py renders rows alike.
+// The main reasons of an alert in its row; presentation.py renders rows alike.
 
 import { NOTHING, number, shortened } from "./format.js";
 
@@ -14,34 +14,6 @@ export function showInRow(body, reasons) {
   container.hidden = false;
   body.querySelector("[data-f=values]").hidden = true;
   body.dataset.reasons = "";
-}
-
-export function section(alert) {
-  const block = document.createElement("section");
-  block.className = "reasons-of";
-  const heading = document.createElement("h3");
-  heading.textContent = "Why";
-  block.append(heading);
-  const { reasons, explanation } = alert;
-  if (!reasons?.length) {
-    const cause = document.createElement("p");
-    cause.textContent = explanation?.cause ? `No reasons: ${explanation.cause}.` : "The reasons are being computed; open the row again in a moment.";
-    block.append(cause);
-    return block;
-  }
-  const list = document.createElement("ol");
-  for (const reason of reasons) {
-    const line = document.createElement("li");
-    const text = document.createElement("span");
-    text.textContent = reason.text;
-    line.append(bar(reason, largest(reasons)), text);
-    list.append(line);
-  }
-  const sum = document.createElement("p");
-  sum.className = "quiet";
-  sum.textContent = sumText(explanation);
-  block.append(list, sum);
-  return block;
 }
 
 function chip(reason, most) {
@@ -64,18 +36,12 @@ function bar(reason, most) {
   return svg;
 }
 
-function sumText({ base, base_is: baseIs, margin, rest, scale }) {
-  const unit = scale === "log_odds" ? "log odds" : "of probability";
-  return `From ${signed(base)} (${baseIs}), these and ${signed(rest)} by all other columns lead to ${signed(margin)} ${unit}.`;
-}
-
 function valueText({ value, imputed }) {
   if (value === null || value === "") return imputed ? "missing" : NOTHING;
   return typeof value === "number" ? number(value) : shortened(typeof value === "string" ? value : JSON.stringify(value), VALUE_CHARS);
 }
 
 const largest = (reasons) => Math.max(...reasons.map((reason) => Math.abs(reason.contribution)));
-const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
 function element(name, kind, text) {
   const created = document.createElement(name);
