@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Connection, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
 
 from fraudstream.store import tables
 from fraudstream.store.database import Repository, insert
@@ -157,13 +157,11 @@ class EntityReader(Repository):
         query = _of_alerts(number, func.count()).where(is_entity(entity)).group_by(number).order_by(number)
         return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
 
-    def sharing(self, seq: int, limit: int) -> list[tuple[int, str]]:
-        """Return the newest alerts that share an entity with an alert: `seq` and column of each."""
-        of_entity = (_OTHER.c.column == _OWN.c.column, _OTHER.c.value == _OWN.c.value)
-        query = select(_OTHER.c.alert, _OTHER.c.column).where(_OWN.c.alert == seq, *of_entity, _OTHER.c.alert != seq)
-        return [
-            (row.alert, row.column) for row in self._database.rows(query.order_by(_OTHER.c.alert.desc()).limit(limit))
-        ]
+    def sharing(self, seq: int, entities: Sequence[Entity], limit: int) -> list[tuple[int, str]]:
+        """Return the newest alerts, other than `seq`, that have one of some entities: `seq` and column of each."""
+        query = select(_ENTITY.alert, _ENTITY.column).where(or_(*map(is_entity, entities)), _ENTITY.alert != seq)
+        newest = query.order_by(_ENTITY.alert.desc(), _ENTITY.column).limit(limit)
+        return [(alert, column) for alert, column in self._database.rows(newest)]
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
         count, last = func.count(), func.max(_ENTITY.alert)

@@ -83,7 +83,7 @@ class PageViews:
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
         pages = Blueprint("pages", __name__)
-        alert = partial(alert_page, self.store, self.reasons, self.explainers, self.actors)
+        alert = partial(alert_page, self.store, self.reasons, self.explainers)
         for path, endpoint, view in (
             ("/", "queue", self.queue.page),
             ("/rows", "rows", self.queue.rows),
@@ -91,7 +91,8 @@ class PageViews:
             ("/queue", "former_queue", lambda: redirect(f"/?{request.query_string.decode()}", code=308)),
             ("/rejected", "rejected", partial(self.dead_letters.render, self.statistics)),
             ("/unscorable", "unscorable", partial(_moved, kind="unscorable")),
-            ("/alerts/<path:alert_id>", "alert", alert),
+            ("/alerts/<path:alert_id>", "alert", partial(alert, "alert.html")),
+            ("/panels/<path:alert_id>", "alert_panel", partial(alert, "alert_panel.html")),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/activity", "activity", self.activity),
             ("/charts", "charts", self.charts_page),

@@ -3,7 +3,7 @@
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
 import { Triage } from "./triage.js";
-import { copyText } from "./copy.js";
+import "./copy.js";
 import { localTimes } from "./format.js";
 import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
@@ -12,7 +12,7 @@ import { Toast } from "./toast.js";
 import { who } from "./who.js";
 import { label } from "./triage_state.js";
 
-const REASON_SECTIONS = ["why", "values", "similar", "origin"];
+const REASON_SECTIONS = ["why", "similar", "origin"];
 const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the page was loaded
 
 const article = document.getElementById("alert");
@@ -92,7 +92,6 @@ article.addEventListener("click", ({ target }) => {
   if (button?.dataset.do === "next") next();
   else if (button?.dataset.do) act(button.dataset.do);
   else if (button?.id === "rescore") rescore(button);
-  else if (button?.id === "copy") copyText(document.getElementById("json"), document.getElementById("copied"));
   else if (button?.id === "show-keys") sheet.showModal();
 });
 document.getElementById("note-form").addEventListener("submit", (event) => {

@@ -1,6 +1,10 @@
-// Copies the text of an element to the clipboard, and says so.
+// Copies the text beside a button to the clipboard.
 
-export async function copyText(source, message) {
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-copy]");
+  if (!button) return;
+  const source = button.closest("[data-copy-root]").querySelector("[data-copy-text]");
+  const message = button.nextElementSibling;
   try {
     await navigator.clipboard.writeText(source.textContent);
     message.textContent = "Copied";
@@ -11,4 +15,4 @@ export async function copyText(source, message) {
     window.getSelection().selectAllChildren(source);
     message.textContent = "Selected: press Ctrl+C to copy";
   }
-}
+});

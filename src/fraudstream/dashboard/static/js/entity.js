@@ -1,6 +1,6 @@
 // The page of an entity: all of its undecided alerts are decided at once.
 
-import { copyText } from "./copy.js";
+import "./copy.js";
 import { Toast } from "./toast.js";
 import { Triage } from "./triage.js";
 import { showTriage } from "./triage_state.js";
@@ -22,4 +22,3 @@ bar?.addEventListener("click", ({ target }) => {
   const action = target.closest("[data-do]")?.dataset.do;
   if (action) triage.enqueue(() => triage.act(action, [...versions].map(([id, version]) => ({ id, version }))));
 });
-document.getElementById("copy").addEventListener("click", () => copyText(document.getElementById("value"), document.getElementById("copied")));
