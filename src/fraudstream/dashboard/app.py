@@ -44,6 +44,7 @@ from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
+from fraudstream.transactions.wire import Topic
 
 APIS: Final = tuple(each.api for each in (records, alerts, triage, actor, audit, dead_letters, model, system, openapi))
 """The operations of the OpenAPI document, in its order."""
@@ -120,6 +121,10 @@ class Dashboard:
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
+        app.jinja_env.globals |= {
+            "reason_codes": self.changes.reason_codes,
+            "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
+        }
         app.jinja_env.filters |= {
             "money": partial(formats.money, currency=self.settings.currency),
             "percent": formats.percent,
@@ -141,10 +146,11 @@ class Dashboard:
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, self.reason_worker)
         self.instances.handlers["events"] = posted.receive_events
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
+        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         views = (
             posted,
             AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
-            TriageViews(store, self.triage, reasons, actors, self.changes),
+            triage_views,
             actors,
             changes,
             replays,
@@ -153,9 +159,8 @@ class Dashboard:
             OpenApiViews(APIS),
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
-        pages = PageViews(
-            store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
-        )
+        shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
+        pages = PageViews(*shared, replays, changes, active_model, triage_views)
         yield pages.blueprint()
 
 

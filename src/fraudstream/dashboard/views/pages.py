@@ -21,6 +21,7 @@ from fraudstream.dashboard.views.charts import SPANS, charts_html, table_html
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.queue import queue_page
+from fraudstream.dashboard.views.triage import TriageViews
 from fraudstream.dashboard.views.what_if import what_if_page
 from fraudstream.dashboard.web import formats, presentation
 from fraudstream.dashboard.web.actor import COOKIE as NAME_COOKIE
@@ -131,6 +132,7 @@ class PageViews:
     dead_letters: DeadLetterViews
     audit: AuditViews
     model: ModelViews
+    triage: TriageViews
 
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
@@ -140,6 +142,8 @@ class PageViews:
             ("/", "alerts", partial(self._table, Outcome.ALERT)),
             ("/unscorable", "unscorable", partial(self._table, Outcome.UNSCORABLE)),
             ("/alerts/<path:alert_id>", "alert", alert),
+            ("/alerts/<path:alert_id>/history", "history", self.triage.history),
+            ("/reason-codes", "reason_codes", self.triage.edit_reason_codes),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/queue", "queue", partial(queue_page, self.store, self.statistics, self.reasons, self.actors)),
             ("/activity", "activity", self.activity),
@@ -153,6 +157,7 @@ class PageViews:
         ):
             pages.add_url_rule(path, endpoint, view)
         pages.add_url_rule("/login", "sign_in_with_token", self.sign_in_with_token, methods=["POST"])
+        pages.add_url_rule("/reason-codes", "save_reason_codes", self.triage.edit_reason_codes, methods=["POST"])
         pages.add_url_rule("/preferences", "preferences", set_preferences, methods=["POST"])
         pages.add_url_rule("/logout", "sign_out", self.sign_out, methods=["POST"])
         return pages

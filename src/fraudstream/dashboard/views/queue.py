@@ -20,11 +20,12 @@ from fraudstream.store.changes import NOBODY
 from fraudstream.store.filters import Where, write_cursor
 from fraudstream.store.search import SearchPage
 from fraudstream.store.store import AlertStore
+from fraudstream.store.triage_state import OPEN as OPEN_STATUSES
 from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
-OPEN: Final = (AlertStatus.NEW.value, AlertStatus.CLAIMED.value)
+OPEN: Final = tuple(each.value for each in OPEN_STATUSES)
 """The default statuses: alerts that are not decided yet."""
 
 ORDERS: Final = {
@@ -33,6 +34,7 @@ ORDERS: Final = {
     "amount": "amount",
     "newest": "newest first",
     "oldest": "oldest first",
+    "due": "due first",
 }
 OPERATORS: Final = {
     "eq": "is",
@@ -49,6 +51,8 @@ DEFAULTS: Final = {"sort": "loss", "outcome": "alert"}
 SINGLE: Final = {
     "q": "text",
     "assignee": "assignee",
+    "reason_code": "reason",
+    "due_before": "due before",
     "since": "from",
     "until": "before",
     "min_score": "score at least",
@@ -156,7 +160,7 @@ class QueueQuery:
         decided = [("status", each.value) for each in VERDICTS]
         views = {
             "To do": [],
-            "Mine": [("assignee", ME), ("status", AlertStatus.CLAIMED.value)],
+            "Mine": [("assignee", ME), *(("status", each) for each in OPEN if each != AlertStatus.NEW)],
             "Decided": decided,
             "All": [("status", each.value) for each in AlertStatus],
         }

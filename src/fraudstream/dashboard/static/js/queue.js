@@ -10,9 +10,9 @@ import { zonedFields } from "./queue_form.js";
 import { continueSearch, fetchPage, refreshTriage, replaceRows } from "./queue_list.js";
 import { nameControls, QueueRows } from "./queue_rows.js";
 import { Toast } from "./toast.js";
+import { VERDICTS } from "./triage_state.js";
 import { who } from "./who.js";
 
-const UNDECIDED = ["new", "claimed"];
 const NEXT_ORDERS = { score: "score", newest: "newest", oldest: "oldest" };
 
 const main = document.getElementById("main");
@@ -26,12 +26,11 @@ const newMatches = new NewMatches(document.getElementById("fresh"), table);
 const query = new URLSearchParams(table.dataset.asked);
 const released = new Set();
 
-async function act(action, bodies, text) {
+async function act(action, bodies, members) {
   if (action === "clear") rows.clear();
   if (action === "clear" || bodies.length === 0) return false;
-  if (action === "note") return triage.note(bodies[0].dataset.id, text);
   const alerts = bodies.map(({ dataset }) => ({ id: dataset.id, version: Number(dataset.version) }));
-  const isChanged = await triage.act(action, alerts);
+  const isChanged = await triage.act(action, alerts, { members });
   if (isChanged && action === "release") alerts.forEach(({ id }) => released.add(id));
   if (isChanged && rows.selected().length > 0) rows.clear();
   return isChanged;
@@ -45,7 +44,7 @@ async function decide(verdict) {
   if (!(await act(verdict, targets)) || !alone || !table.contains(targets[0])) return;
   rows.open(targets[0], false);
   const following = rows.listed().slice(rows.listed().indexOf(targets[0]) + 1);
-  rows.focus(following.find((body) => UNDECIDED.includes(body.dataset.status)) ?? targets[0]);
+  rows.focus(following.find((body) => !VERDICTS.includes(body.dataset.status)) ?? targets[0]);
 }
 
 async function next() {
@@ -114,11 +113,14 @@ const shortcuts = {
   a: () => decide("false_alarm"),
   u: () => decide("unsure"),
   n: next,
-  e: () => rows.writeNote(),
+  r: () => act("release", rows.targets()),
+  s: () => rows.write("escalate"),
+  i: () => rows.write("needs-information"),
+  e: () => rows.write("note"),
   z: () => triage.undo(),
 };
 const queued = Object.fromEntries(Object.entries(shortcuts).map(([key, act]) => [key, turn(act)]));
-new Keys(sheet, { ...queued, "/": () => document.getElementById("f-q").focus() });
+new Keys(sheet, { ...queued, ...triage.reasonKeys, "/": () => document.getElementById("f-q").focus() });
 
 rows.every().forEach(nameControls);
 zonedFields(document.getElementById("filter"));

@@ -1,8 +1,8 @@
 // The rows of the queue: focus, selection and details.
 
+import { openForm, showControls, showHistory, wireControls } from "./controls.js";
 import { fillDetails } from "./details.js";
 import { count } from "./format.js";
-import { showHistory } from "./history.js";
 import { showInRow } from "./reasons.js";
 import { showTriage } from "./triage_state.js";
 
@@ -101,38 +101,33 @@ export class QueueRows {
     const cell = details.querySelector("td");
     if (!cell.hasChildNodes()) this.fill(cell, body);
     fillDetails(cell.querySelector(".panel"), body.dataset.id);
-    showHistory(cell.querySelector(".history"), body.dataset.id);
+    this.showTriage(body);
   }
 
   fill(cell, body) {
     cell.append(this.template.content.cloneNode(true));
-    const triage = cell.querySelector(".desk");
-    triage.querySelector("[data-page]").href = body.querySelector(".when a").href;
-    const form = triage.querySelector(".note");
-    const text = form.querySelector("textarea");
-    text.id = `note-${body.dataset.seq}`;
-    form.querySelector("label").htmlFor = text.id;
-    triage.addEventListener("click", ({ target }) => {
-      const action = target.closest("[data-do]")?.dataset.do;
-      if (action) this.triage(action, [body]);
-    });
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      if (!(await this.triage("note", [body], text.value))) return;
-      text.value = "";
-      showHistory(cell.querySelector(".history"), body.dataset.id);
-      this.focus(body);
-    });
-    text.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    const controls = cell.querySelector(".desk");
+    controls.querySelector("[data-page]").href = body.querySelector(".when a").href;
+    wireControls(controls, async (action, members) => {
+      const isDone = await this.triage(action, [body], members);
+      if (isDone && action === "note") this.showTriage(body);
+      return isDone;
     });
   }
 
-  writeNote() {
+  // Shows the controls that apply to an open row, and its history.
+  showTriage(body) {
+    const { id, status, assignee, reason: reason_code } = body.dataset;
+    showControls(body.querySelector(".desk"), { status, assignee, reason_code });
+    showHistory(body.querySelector(".history ol"), id);
+  }
+
+  // Opens a form of the focused row: "note", "escalate" or "needs-information".
+  write(action) {
     const body = this.current;
     if (!body?.isConnected) return;
     this.open(body);
-    body.querySelector("textarea").focus();
+    openForm(body.querySelector(".desk"), action);
   }
 
   // Updates the triage states of listed rows.
@@ -141,8 +136,7 @@ export class QueueRows {
       const bodies = this.every().filter((body) => body.dataset.id === change.alert_id);
       for (const body of bodies) {
         if (!showTriage(body, change)) continue;
-        const history = body.querySelector(".history");
-        if (history && !body.querySelector(".details").hidden) showHistory(history, change.alert_id);
+        if (body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
       }
     }
   }
