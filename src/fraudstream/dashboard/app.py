@@ -47,6 +47,7 @@ from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
+from fraudstream.transactions.wire import Topic
 
 VIEWS: Final = (records, alerts, entities, triage, queue, actor, audit, dead_letters, model, system, openapi)
 APIS: Final = tuple(each.api for each in VIEWS)
@@ -127,6 +128,10 @@ class Dashboard:
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
         app.jinja_env.globals["counters"] = self.statistics.recent
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
+        app.jinja_env.globals |= {
+            "reason_codes": self.changes.reason_codes,
+            "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
+        }
         app.jinja_env.filters |= {
             "money": partial(formats.money, currency=self.settings.currency),
             "percent": formats.percent,
@@ -151,13 +156,14 @@ class Dashboard:
         of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
+        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         views = (
             posted,
             AlertViews(
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
             of_entities,
-            TriageViews(store, self.triage, reasons, actors, self.changes),
+            triage_views,
             review,
             actors,
             changes,
@@ -167,23 +173,10 @@ class Dashboard:
             OpenApiViews(APIS),
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
-        pages = PageViews(
-            store,
-            statistics,
-            reasons,
-            explainers,
-            self.charts,
-            state,
-            sessions,
-            actors,
-            replays,
-            changes,
-            active_model,
-            review,
-        )
-        blueprint = pages.blueprint()
-        blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
-        yield blueprint
+        shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
+        pages = PageViews(*shared, replays, changes, active_model, triage_views, review).blueprint()
+        pages.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
+        yield pages
 
 
 def validate_templates(folder: Path) -> None:

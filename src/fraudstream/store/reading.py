@@ -155,6 +155,12 @@ class AlertReader:
         column = tables.alerts.c.seq
         return self._page(conditions((column, operator.gt, seq), (column, operator.le, up_to)), column.asc(), limit)
 
+    def verdicts_since(self, at_us: int | None) -> int | None:
+        """Count the alerts that were decided at or after a time; None if it is unknown."""
+        if at_us is None:
+            return None
+        return self.scalar(select(func.count()).where(tables.alerts.c.decided_us >= at_us)) or 0
+
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""
         return self.scalar(select(func.count()).select_from(tables.alerts).where(*query.conditions())) or 0

@@ -101,8 +101,11 @@ def _require_own(state: TriageState, actor: str, action: str, *, take_over: bool
 
 
 def restore(state: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
-    """Undo a change by restoring the state before it, unless the alert has changed since."""
-    if state.version != after.version:
+    """Undo a change by restoring the state before it, unless the alert has changed since.
+
+    Changes that were undone do not count, so that a verdict can be undone after the reason that was added to it.
+    """
+    if state._replace(version=after.version, since_us=after.since_us) != after:
         raise TriageRefused(f"it has changed since: {_held(state)}")
     return before._replace(version=state.version + 1, since_us=now_us)
 

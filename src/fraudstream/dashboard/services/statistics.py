@@ -49,6 +49,7 @@ class DeployedModel(NamedTuple):
     data_fingerprint: str | None = None
     contract: Contract | None = None
     label: MinuteLabel | None = None
+    trained_us: int | None = None
 
 
 class Statistics:
@@ -157,6 +158,7 @@ class Statistics:
             "threshold": threshold,
             "unseen_from_row": deployment.unseen_from_row if deployment else None,
             "data_fingerprint": deployment.data_fingerprint if deployment else None,
+            "verdicts_since_training": self._store.verdicts_since(deployment.trained_us) if deployment else None,
             "viewers": self._hub.viewers,
             "problems": self._system.messages(),
             "waiting_for": None if total else self._system.waiting_for(deployment is not None),

@@ -20,6 +20,7 @@ from fraudstream.dashboard.views.charts import SPANS, charts_html, table_html
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.queue import QueueViews
+from fraudstream.dashboard.views.triage import TriageViews
 from fraudstream.dashboard.views.what_if import what_if_page
 from fraudstream.dashboard.web import formats
 from fraudstream.dashboard.web.actor import COOKIE as NAME_COOKIE
@@ -78,6 +79,7 @@ class PageViews:
     dead_letters: DeadLetterViews
     audit: AuditViews
     model: ModelViews
+    triage: TriageViews
     queue: QueueViews
 
     def blueprint(self) -> Blueprint:
@@ -92,7 +94,9 @@ class PageViews:
             ("/rejected", "rejected", partial(self.dead_letters.render, self.statistics)),
             ("/unscorable", "unscorable", partial(_moved, kind="unscorable")),
             ("/alerts/<path:alert_id>", "alert", partial(alert, "alert.html")),
+            ("/alerts/<path:alert_id>/history", "history", self.triage.history),
             ("/panels/<path:alert_id>", "alert_panel", partial(alert, "alert_panel.html")),
+            ("/reason-codes", "reason_codes", self.triage.edit_reason_codes),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/activity", "activity", self.activity),
             ("/charts", "charts", self.charts_page),
@@ -105,6 +109,7 @@ class PageViews:
         ):
             pages.add_url_rule(path, endpoint, view)
         pages.add_url_rule("/login", "sign_in_with_token", self.sign_in_with_token, methods=["POST"])
+        pages.add_url_rule("/reason-codes", "save_reason_codes", self.triage.edit_reason_codes, methods=["POST"])
         pages.add_url_rule("/preferences", "preferences", set_preferences, methods=["POST"])
         pages.add_url_rule("/logout", "sign_out", self.sign_out, methods=["POST"])
         return pages

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, get_template_attribute, render_template, request
+from pydantic import ValidationError
 
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
@@ -14,8 +15,8 @@ from fraudstream.dashboard.web.actor import A_NAME, Actors
 from fraudstream.dashboard.web.queries import NextAlert
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
-from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
-from fraudstream.messages.base import Object
+from fraudstream.messages.answers import Alert, Change, Text, Triage, Triaged, answer
+from fraudstream.messages.base import Object, reason
 from fraudstream.messages.requests import (
     AddNote,
     Claim,
@@ -26,7 +27,7 @@ from fraudstream.messages.requests import (
     Release,
     Undo,
 )  # fmt: skip
-from fraudstream.messages.verdicts import NewReasonCodes, ReasonCodes
+from fraudstream.messages.verdicts import VERDICT_NAMES, NewReasonCodes, ReasonCodes, label_of
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import Options, TriageService
@@ -109,11 +110,37 @@ class TriageViews:
     @api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
     def state(self, alert_id: str) -> object:
         """An alert's triage state, and its changes."""
-        result = self.triage.state(alert_id)
-        if result is None:
-            raise RequestError("there is no alert with this id", status=404)
-        state, history = result
+        state, history = self._state(alert_id)
         return {"work": state.document(), "history": history}
+
+    def history(self, alert_id: str) -> str:
+        """Render the changes of an alert as items of a list."""
+        render = get_template_attribute("_controls.html", "history")
+        return str(render(self._state(alert_id)[1], self.changes.reason_codes()))
+
+    def edit_reason_codes(self) -> str:
+        """Render the form of the reasons for verdicts, or save what it sends."""
+        texts, problem, is_saved = dict[str, str](), "", False
+        if request.method == "POST":
+            texts = {verdict: request.form.get(verdict, "") for verdict in VERDICT_NAMES}
+            try:
+                codes = ReasonCodes.model_validate({name: text.strip().splitlines() for name, text in texts.items()})
+                self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes)
+                is_saved = True
+            except ValidationError as e:
+                verdict, *line = e.errors()[0]["loc"]
+                where = ", line ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
+                problem = f"{where}: {reason(e).partition(' ')[2]}"
+            except RequestError as e:
+                problem = e.what
+        if not problem:
+            texts = {name: "\n".join(labels) for name, labels in self.changes.reason_codes()}
+        return render_template("reason_codes.html", texts=texts, problem=problem, saved=is_saved)
+
+    def _state(self, alert_id: str) -> tuple[TriageState, list[Change]]:
+        if (state := self.triage.state(alert_id)) is None:
+            raise RequestError("there is no alert with this id", status=404)
+        return state
 
 
 def _options(body: Claim) -> Options:
@@ -154,5 +181,4 @@ def _answer(result: TriageResult) -> Response:
 
 
 def _changed(alert_id: str, seq: int, state: Any) -> Object:
-    members = {"status": state.status, "assignee": state.assignee, "version": state.version}
-    return {"alert_id": alert_id, "seq": seq, **members}
+    return {"alert_id": alert_id, "seq": seq, **state.document()}

@@ -10,6 +10,7 @@ import orjson
 
 from fraudstream.dashboard.web.formats import NOTHING as NOTHING
 from fraudstream.dashboard.web.formats import when
+from fraudstream.messages.verdicts import label_of
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
@@ -120,6 +121,9 @@ class TriageLabel(NamedTuple):
     version: int | None
     text: str
     by: str
+    reason_code: str = ""
+    due: str = ""
+    is_late: bool = False
 
 
 class AlertRow(NamedTuple):
@@ -172,7 +176,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         model=short_id(model_id),
         model_id=model_id,
         reasons=reason_bars(alert.get("reasons") or ()),
-        work=triage_label(alert.get("work") or {}),
+        work=triage_label(alert.get("work") or {}, stats.get("at", "")),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
         loss=expected_loss(alert),
         age=age_level(at, stats["at"]),
@@ -218,14 +222,19 @@ def alerts_text(alerts: int) -> str:
     return "1 alert" if alerts == 1 else f"{alerts:,}{'+' if alerts >= MOST_COUNTED else ''} alerts"
 
 
-def triage_label(state: Mapping[str, Any]) -> TriageLabel:
-    """Return the triage state of an alert as text; new by default."""
+def triage_label(state: Mapping[str, Any], now: str = "") -> TriageLabel:
+    """Return the triage state of an alert as text; new by default. It is late if it was due before `now`."""
     status = AlertStatus(state.get("status", AlertStatus.NEW))
-    assignee = state.get("assignee") or ""
-    is_claimed = status is AlertStatus.CLAIMED
-    text = f"claimed by {assignee or 'somebody'}" if is_claimed else status.value.replace("_", " ")
-    by = "" if not assignee else text if is_claimed else f"{text} by {assignee}"
-    return TriageLabel(status.value, assignee, state.get("version", 0), text, by)
+    assignee, code, due = (state.get(name) or "" for name in ("assignee", "reason_code", "due_at"))
+    text = status.value.replace("_", " ")
+    if status in (AlertStatus.CLAIMED, AlertStatus.ESCALATED):
+        text = by = f"claimed by {assignee or 'somebody'}"
+        if status is AlertStatus.ESCALATED:
+            text = by = f"escalated to {assignee} by {state.get('escalated_by')}"
+    else:
+        reason = f" ({label_of(code).lower()})" if code else ""
+        by = f"{text}{reason} by {assignee}" if assignee else ""
+    return TriageLabel(status.value, assignee, state.get("version", 0), text, by, code, due, bool(due) and due < now)
 
 
 def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:

@@ -8,12 +8,13 @@ import { Keys } from "./keys.js";
 import { Live } from "./live.js";
 import { NewMatches } from "./news.js";
 import { continueSearch, fetchPage, replaceRows } from "./queue_list.js";
-import { DECIDED, QueueRows } from "./queue_rows.js";
+import { QueueRows } from "./queue_rows.js";
 import { searchField, viewForm } from "./queue_search.js";
 import { Storm } from "./storm.js";
 import { Tiles } from "./tiles.js";
 import { Toast } from "./toast.js";
 import { Triage } from "./triage.js";
+import { VERDICTS } from "./triage_state.js";
 import { Trouble } from "./trouble.js";
 import { who } from "./who.js";
 
@@ -36,12 +37,11 @@ let unannounced = 0;
 let unread = 0;
 let connectionState = ["connecting", new Date()];
 
-async function act(action, bodies, text) {
+async function act(action, bodies, members) {
   if (action === "clear") rows.clear();
   if (action === "clear" || bodies.length === 0) return false;
-  if (action === "note") return triage.note(bodies[0].dataset.id, text);
   const alerts = bodies.map(({ dataset }) => ({ id: dataset.id, version: Number(dataset.version) }));
-  const isChanged = await triage.act(action, alerts);
+  const isChanged = await triage.act(action, alerts, { members });
   if (isChanged && action === "release") alerts.forEach(({ id }) => released.add(id));
   if (isChanged && rows.selected().length > 0) rows.clear();
   return isChanged;
@@ -51,7 +51,7 @@ async function act(action, bodies, text) {
 function follow(body, before) {
   rows.open(body, false);
   const after = before.slice(before.indexOf(body) + 1).concat(before.slice(0, before.indexOf(body)));
-  const following = after.find(({ isConnected, dataset }) => isConnected && !DECIDED.includes(dataset.status));
+  const following = after.find(({ isConnected, dataset }) => isConnected && !VERDICTS.includes(dataset.status));
   rows.focus(following ?? (body.checkVisibility() ? body : rows.listed()[0]));
   if (following && document.getElementById("open-next").checked) rows.open(following);
 }
@@ -68,7 +68,7 @@ async function decide(verdict) {
 async function decideByMouse(action, bodies, text) {
   const before = rows.listed();
   const isChanged = await act(action, bodies, text);
-  const follows = DECIDED.includes(action) && document.getElementById("open-next").checked && table.contains(bodies[0]);
+  const follows = VERDICTS.includes(action) && document.getElementById("open-next").checked && table.contains(bodies[0]);
   if (isChanged && follows) follow(bodies[0], before);
   return isChanged;
 }
@@ -202,11 +202,14 @@ const shortcuts = {
   a: () => decide("false_alarm"),
   u: () => decide("unsure"),
   n: next,
-  e: () => rows.writeNote(),
+  r: () => act("release", rows.targets()),
+  s: () => rows.write("escalate"),
+  i: () => rows.write("needs-information"),
+  e: () => rows.write("note"),
   z: () => triage.undo(),
 };
 const queued = Object.fromEntries(Object.entries(shortcuts).map(([key, act]) => [key, turn(act)]));
-new Keys(sheet, { ...queued, "/": () => document.getElementById("search").focus() });
+new Keys(sheet, { ...queued, ...triage.reasonKeys, "/": () => document.getElementById("search").focus() });
 
 rows.showSelected();
 main.addEventListener("click", (event) => {

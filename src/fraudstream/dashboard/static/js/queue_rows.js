@@ -1,15 +1,15 @@
 // The rows of the review page: focus, selection, details, and their update from the server, which renders them.
 
+import { openForm, showControls, showHistory, wireControls } from "./controls.js";
 import { fillDetails } from "./details.js";
 import { count, localTimes } from "./format.js";
-import { showHistory } from "./history.js";
 import { fetchPage } from "./queue_list.js";
+import { VERDICTS } from "./triage_state.js";
 
 const AT_ONCE = 100;
 const SOON_MS = 30; // changes of a moment are fetched together
 const UNEXPLAINED_MS = 5000; // sent while the stream was interrupted, or before the row was drawn
 const EVERY_MS = 60_000; // ages have limits, and whatever was missed comes
-export const DECIDED = ["confirmed_fraud", "false_alarm", "unsure"];
 
 export class QueueRows {
   constructor(main, triage) {
@@ -38,7 +38,7 @@ export class QueueRows {
   // Those in the list that are not hidden.
   listed() {
     const hides = document.getElementById("hide-decided").checked;
-    return this.all().filter(({ dataset }) => !hides || !DECIDED.includes(dataset.status));
+    return this.all().filter(({ dataset }) => !hides || !VERDICTS.includes(dataset.status));
   }
 
   every() {
@@ -117,38 +117,33 @@ export class QueueRows {
     const cell = details.querySelector("td");
     if (!cell.hasChildNodes()) this.fill(cell, body);
     fillDetails(cell.querySelector(".panel"), body.dataset.id);
-    showHistory(cell.querySelector(".history"), body.dataset.id);
+    this.showTriage(body);
   }
 
   fill(cell, body) {
     cell.append(this.template.content.cloneNode(true));
-    const triage = cell.querySelector(".desk");
-    triage.querySelector("[data-page]").href = body.querySelector(".when a").href;
-    const form = triage.querySelector(".note");
-    const text = form.querySelector("textarea");
-    text.id = `note-${body.dataset.seq}`;
-    form.querySelector("label").htmlFor = text.id;
-    triage.addEventListener("click", ({ target }) => {
-      const action = target.closest("[data-do]")?.dataset.do;
-      if (action) this.triage(action, [body]);
-    });
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      if (!(await this.triage("note", [body], text.value))) return;
-      text.value = "";
-      showHistory(cell.querySelector(".history"), body.dataset.id);
-      this.focus(body);
-    });
-    text.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    const controls = cell.querySelector(".desk");
+    controls.querySelector("[data-page]").href = body.querySelector(".when a").href;
+    wireControls(controls, async (action, members) => {
+      const isDone = await this.triage(action, [body], members);
+      if (isDone && action === "note") this.showTriage(body);
+      return isDone;
     });
   }
 
-  writeNote() {
+  // Shows the controls that apply to an open row, and its history.
+  showTriage(body) {
+    const { id, status, assignee, reason: reason_code } = body.dataset;
+    showControls(body.querySelector(".desk"), { status, assignee, reason_code });
+    showHistory(body.querySelector(".history ol"), id);
+  }
+
+  // Opens a form of the focused row: "note", "escalate" or "needs-information".
+  write(action) {
     const body = this.current;
     if (!body?.isConnected) return;
     this.open(body);
-    body.querySelector("textarea").focus();
+    openForm(body.querySelector(".desk"), action);
   }
 
   // Applies changed triage states: at once where another action depends on them, and as text from the server.
@@ -156,8 +151,10 @@ export class QueueRows {
     for (const change of changes) {
       for (const body of this.every().filter(({ dataset }) => dataset.id === change.alert_id)) {
         if (Number(body.dataset.version) >= change.version) continue;
-        Object.assign(body.dataset, { status: change.status, assignee: change.assignee ?? "", version: change.version });
+        const { status, assignee, version, reason_code: reason } = change;
+        Object.assign(body.dataset, { status, assignee: assignee ?? "", version, reason: reason ?? "" });
         this.refresh([body]);
+        if (body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
       }
     }
   }
@@ -190,16 +187,15 @@ export class QueueRows {
   // Replaces the content of a row that is not older than the fetched one; what is focused, selected or open stays.
   swap(body, fetched) {
     if (Number(fetched.dataset.version) < Number(body.dataset.version)) return;
-    const isChanged = fetched.dataset.version !== body.dataset.shown;
-    Object.assign(body.dataset, fetched.dataset, { shown: fetched.dataset.version });
+    const isChanged = fetched.dataset.version !== body.dataset.version;
+    Object.assign(body.dataset, fetched.dataset);
     const cells = [...fetched.querySelector(".summary").cells];
     [...body.querySelector(".summary").cells].forEach((cell, at) => {
       if (cell.matches(".pick, .open") || cell.innerHTML === cells[at].innerHTML) cell.className = cells[at].className;
       else cell.replaceWith(cells[at]);
     });
     localTimes(body);
-    const history = body.querySelector(".history");
-    if (isChanged && history && !body.querySelector(".details").hidden) showHistory(history, body.dataset.id);
+    if (isChanged && body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
   }
 }
 
