@@ -94,6 +94,9 @@ class Settings(BaseSettings):
         description="Columns that contain card numbers, besides those that look or are named like one, "
         "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
     )
+    currency: str | None = Field(
+        None, pattern="^[A-Z]{3}$", description="Currency of the amounts, shown beside them on pages, such as EUR."
+    )
     explain_alerts: bool = Field(True, description="Whether the dashboard computes the reasons for alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")
     max_record_bytes: int = Field(
