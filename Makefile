@@ -26,7 +26,7 @@ FAULTS ?=
 JSON ?=
 PART ?=
 
-.PHONY: help setup setup-dev demo test unit nightly chaos bench lint format lock docs clean
+.PHONY: help setup setup-dev demo test unit nightly chaos bench lint format lock docs notebook clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ format: setup-dev  ## Format the code
 
 docs: setup-dev  ## Write the generated parts of docs/ anew
 	$(BIN)/python docs/generate.py
+
+notebook: setup-dev  ## Run docs/notebook.ipynb and store its outputs (a minute)
+	$(BIN)/python docs/run_notebook.py
 
 lock:  ## Resolve the dependencies anew into the lock files (needs uv)
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header \

@@ -50,7 +50,7 @@ class Settings(BaseSettings):
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's bootstrap servers, comma-separated.")
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
-    model: Path = Field(Path("models/current"), description="An artifact or a `current` file to score with.")
+    model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
     database: str = Field(
         "sqlite:///alerts.db",
@@ -93,6 +93,9 @@ class Settings(BaseSettings):
         (),
         description="Columns that contain card numbers, besides those that look or are named like one, "
         "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
+    )
+    currency: str | None = Field(
+        None, pattern="^[A-Z]{3}$", description="Currency of the amounts, shown beside them on pages, such as EUR."
     )
     explain_alerts: bool = Field(True, description="Whether the dashboard computes the reasons for alerts.")
     partitions: int = Field(2, ge=1, description="Partitions of the input topic when it is created.")

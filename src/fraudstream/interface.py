@@ -5,20 +5,18 @@ Heavy imports are inside the functions: every command pays for the imports at th
 
 from __future__ import annotations
 
-import csv
-import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack
+
+from fraudstream.notebook import Displayed
+from fraudstream.scores import Scores, read_scores
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from fraudstream.model.artifact import ModelArtifact
     from fraudstream.model.deployment.current import Deployment
     from fraudstream.model.explanation.explainer import Explanation
@@ -27,9 +25,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Model", "Scores", "explain", "load", "score", "train"]
 
+
+class ArrowTable(Protocol):
+    """A table with Arrow's interface for tables: of pandas, polars, pyarrow, Spark and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Return the table's batches, for another library."""
+        ...
+
+
 AnyPath = str | PathLike[str]
-AnyData = AnyPath | Sequence[AnyPath]
-"""A file, a folder, or several."""
+AnyData = AnyPath | Sequence[AnyPath] | ArrowTable | Sequence[Mapping[str, Any]]
+"""A file, a folder, or several; a data frame or an Arrow table; a list of dicts."""
 
 
 class Reading(TypedDict, total=False):
@@ -47,33 +54,8 @@ class Reading(TypedDict, total=False):
     label_key: str
 
 
-@dataclass(frozen=True)
-class Scores:
-    """The verdicts on the rows, in their order.
-
-    Attributes:
-        outcome: By row: "clear", "alert", "unscorable" or "dead_letter".
-        score: By row, the probability of fraud; NaN if the row is not scored.
-        threshold: A score at or above it is an alert.
-    """
-
-    outcome: NDArray[np.str_]
-    score: NDArray[np.float64]
-    threshold: float
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return len(self.score)
-
-    @property
-    def is_alert(self) -> NDArray[np.bool_]:
-        """By row, whether the stream would raise an alert."""
-        alerts: NDArray[np.bool_] = self.outcome == "alert"
-        return alerts
-
-
-@dataclass(frozen=True)
-class Model:
+@dataclass(frozen=True, repr=False)
+class Model(Displayed):
     """A verified model with its deployment.
 
     Attributes:
@@ -89,35 +71,46 @@ class Model:
         """The model's manifest: features, split, metrics and how they were measured."""
         return self.artifact.manifest
 
+    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
+        from fraudstream.model.deployment.registry import average_precision_text
+
+        data = self.manifest.training_data
+        return self.in_force.model_id, [
+            ("average precision", average_precision_text(self.manifest), self.manifest.metrics.measured_on),
+            ("threshold", f"{self.in_force.threshold:.6g}", f"revision {self.in_force.revision}"),
+            ("trained on", f"{data.rows:,} rows", f"of {data.name}, {data.frauds:,} of them frauds"),
+            ("with", f"{len(self.manifest.features)} columns", ", ".join(each.name for each in self.manifest.features)),
+        ]
+
     def score(self, data: AnyData, *, output: AnyPath | None = None, **reading: Unpack[Reading]) -> Scores:
         """Score each row as the stream would.
 
         Args:
-            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+            data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             output: A CSV to write as `fraudstream score` does; None writes no file.
 
         Raises:
             DataError: The data cannot be used, or the output cannot be written.
         """
         from fraudstream.config import Settings
-        from fraudstream.runtime.engines import batch_spark
+        from fraudstream.runtime.engines import shared_spark
 
         settings = Settings.load()
-        source = _source(data, reading)
+        source = source_of(data, reading)
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             scores = Path(output) if output is not None else Path(folder) / "scores.csv"
-            with batch_spark(settings, "score") as spark:
+            with shared_spark(settings) as spark:
                 from fraudstream.scoring.scorer import load_scorer, score_csv
 
                 scorer = load_scorer(self.artifact, self.in_force)
                 score_csv(spark, source, scorer, scores, max_record_bytes=settings.max_record_bytes)
-            return _read_scores(scores, self.in_force.threshold)
+            return read_scores(scores, self.in_force.threshold)
 
     def explain(self, data: AnyData, row: int, **reading: Unpack[Reading]) -> Explanation:
         """Explain the score of one row, from raw value to score; needs no Spark.
 
         Args:
-            data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+            data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             row: The row's number, from 0.
 
         Raises:
@@ -127,7 +120,7 @@ class Model:
         from fraudstream.model.explanation.cells import row_of
         from fraudstream.model.explanation.explainer import Explainer
 
-        return Explainer(self.artifact).explain(row_of(_source(data, reading), row), self.in_force.aliases)
+        return Explainer(self.artifact).explain(row_of(source_of(data, reading), row), self.in_force.aliases)
 
 
 def train(
@@ -157,7 +150,7 @@ def train(
     The first model of `models` is deployed; a later one is a candidate, unless `deploy` is set.
 
     Args:
-        data: CSV, JSON Lines or Parquet files, plain or compressed, or a folder of them.
+        data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
         label: The label column; detected by its name by default.
         features: Columns to learn from, and no others, however suspicious they look; detected by default.
         exclude: Columns to leave out.
@@ -190,12 +183,12 @@ def train(
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
-    from fraudstream.runtime.engines import batch_spark
+    from fraudstream.runtime.engines import shared_spark
 
     settings = Settings.load()
     result = train_model(
-        lambda: batch_spark(settings, "train"),
-        _source(data, reading),
+        lambda: shared_spark(settings),
+        source_of(data, reading),
         TrainingSettings(
             label=label,
             features=(features,) if isinstance(features, str) else features,
@@ -221,15 +214,17 @@ def train(
 
 
 def load(path: AnyPath = "models/current") -> Model:
-    """Load and verify a model: an artifact's directory, a `current` file, or a directory that holds one.
+    """Load and verify a model: its id or the beginning of it, an artifact's directory, or a `current` file.
 
     Raises:
-        ModelNotFound: There is no model at the path.
+        ModelNotFound: There is no such model.
         ModelCorrupt: A file is missing, or differs from the manifest.
     """
+    from fraudstream.config import Settings
     from fraudstream.model.deployment.current import resolve
+    from fraudstream.model.deployment.registry import model_path
 
-    return Model(*resolve(Path(path)))
+    return Model(*resolve(model_path(Path(path), Settings.load().models)))
 
 
 def score(
@@ -254,20 +249,15 @@ def explain(data: AnyData, row: int, *, model: AnyPath = "models/current", **rea
     return load(model).explain(data, row, **reading)
 
 
-def _source(data: AnyData, reading: Reading) -> DataSource:
-    from fraudstream.transactions.data_source import open_data
+def source_of(data: AnyData, reading: Reading) -> DataSource:
+    """Open what a call names or passes; raises DataError, or SettingsError for an impossible option."""
+    from fraudstream.transactions.data_source import open_data, open_files
     from fraudstream.transactions.reading_options import ReadingOptions
+    from fraudstream.transactions.records import open_table
 
+    options = ReadingOptions.of(reading)
     paths = [data] if isinstance(data, str | PathLike) else data
-    return open_data([Path(path) for path in paths], ReadingOptions.of(reading))
-
-
-def _read_scores(path: Path, threshold: float) -> Scores:
-    import numpy as np
-
-    from fraudstream.scoring.scorer import ScoresFileColumn
-
-    with path.open(newline="", encoding="utf-8") as file:
-        lines = [(line[ScoresFileColumn.OUTCOME], line[ScoresFileColumn.SCORE]) for line in csv.DictReader(file)]
-    outcomes = np.array([outcome for outcome, _ in lines], dtype=np.str_)
-    return Scores(outcomes, np.array([float(cell) if cell else math.nan for _, cell in lines]), threshold)
+    if isinstance(paths, list | tuple) and paths and all(isinstance(each, str | PathLike) for each in paths):
+        return open_data([Path(each) for each in paths], options)
+    table = open_table(data)
+    return open_files((table,), options, (table.path,))

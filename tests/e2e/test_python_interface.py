@@ -12,7 +12,7 @@ from shutil import copy
 import pytest
 
 import fraudstream
-from commands import ROWS, Command, read_scores
+from commands import ROWS, Command, is_running, read_scores
 
 pytestmark = [pytest.mark.e2e, pytest.mark.spark]
 
@@ -49,3 +49,31 @@ def test_the_page_runs_as_it_stands_and_gives_what_the_commands_give(
     alerts = sum(outcome == "alert" for outcome, _ in scores.values())
     assert printed == {"rows": ROWS, "alerts": alerts, "id": fraudstream.load(current).manifest.model_id}
     assert read_scores(tmp_path / "scores.csv") == scores
+
+
+CALLS = """
+import sys
+import fraudstream, psutil
+
+model, rows = fraudstream.load(sys.argv[1]), [{"Amount": 5.0}]
+jvms = lambda: [each.pid for each in psutil.Process().children() if each.name() == "java"]
+pids = []
+for _ in range(2):
+    model.score(rows)
+    pids.append(jvms())
+jvm = psutil.Process(pids[0][0])
+jvm.kill()
+jvm.wait()
+print(model.score(rows).to_dicts()[0]["outcome"], len(pids[0]), pids[0] == pids[1], *jvms())
+"""
+
+
+@pytest.mark.nightly
+def test_calls_share_one_jvm_which_is_replaced_if_it_dies_and_ends_with_the_process(models: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CALLS, models], capture_output=True, text=True, check=False, timeout=300
+    )
+    outcome, count, is_same, last = done.stdout.split()
+    assert (done.returncode, outcome, count, is_same) == (0, "unscorable", "1", "True")
+    assert not is_running(int(last))
+    assert "Traceback" not in done.stderr

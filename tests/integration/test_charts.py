@@ -138,8 +138,8 @@ def test_each_minute_of_an_hour_is_a_place_to_read() -> None:
     assert alerts.headline == "7"
     points = alerts.figure.points.splitlines()
     assert len(points) == 60
-    assert points[0] == "0.0083|00:00 UTC: alerts 0|2026-11-29T00:00Z"
-    assert points[-1] == "0.9917|00:59 UTC: alerts 4|2026-11-29T00:59Z"
+    assert points[0] == "0.0083|00:00: alerts 0|2026-11-29T00:00Z"
+    assert points[-1] == "0.9917|00:59: alerts 4|2026-11-29T00:59Z"
 
 
 def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> None:
@@ -147,7 +147,7 @@ def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> N
     charts = live_charts(report(1440, alerts=[*[0] * 1422, *[9] * 18], p50_ms=p99, p99_ms=p99))
     points = charts["alerts"].figure.points.splitlines()
     assert len(points) == 80
-    assert points[-1].endswith("|23:42 UTC to 23:59 UTC, a minute: alerts 9|2026-11-29T23:42Z 2026-11-29T23:59Z")
+    assert points[-1].endswith("|23:42 to 23:59, a minute: alerts 9|2026-11-29T23:42Z 2026-11-29T23:59Z")
     assert "a minute: alerts 0|" in points[-2]
     latency = charts["latency"].figure.points.splitlines()
     assert "99 % within 500 ms, median 37.2 ms" in latency[-1]

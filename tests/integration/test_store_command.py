@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
 from commands import command_line
-from dashboards import Clock, alert, file_of
+from dashboards import TO_0013, Clock, alert, file_of
 from fraudstream.errors import StoreError
 from fraudstream.store import tables
 from fraudstream.store.store import AlertStore
@@ -54,6 +54,8 @@ def at(path: Path) -> str:
 
 def take_back_to_0011(file: Path) -> None:
     with closing(sqlite3.connect(file)) as database:
+        for statement in TO_0013:
+            database.execute(statement)
         database.execute("ALTER TABLE dead_letters DROP COLUMN produced_us")
         for name in ("without_transaction", "additional"):
             database.execute(f"ALTER TABLE ledger_places DROP COLUMN {name}")
@@ -154,18 +156,18 @@ def test_a_store_of_an_earlier_release_is_backed_up_when_it_is_opened(filled: Al
     file, held = file_of(filled), rows(url)
     filled.close()
     take_back_to_0011(file)
-    backup = file.with_name("alerts.db.before-0013")
+    backup = file.with_name("alerts.db.before-0014")
     with capture_logs() as logged:
         AlertStore.open(url).close()
-    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0013")]
-    assert (revision(file), revision(backup), rows(url)) == ("0013", "0011", held)
+    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0014")]
+    assert (revision(file), revision(backup), rows(url)) == ("0014", "0011", held)
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
     take_back_to_0011(file)
     before = backup.read_bytes()
-    assert run("migrate", "--database", url).output.endswith("\nrevision 0013: migrated from 0011\n")
+    assert run("migrate", "--database", url).output.endswith("\nrevision 0014: migrated from 0011\n")
     assert backup.read_bytes() == before, "a backup that exists stays"
-    assert run("migrate", "--database", url).output == "revision 0013: up to date\n"
+    assert run("migrate", "--database", url).output == "revision 0014: up to date\n"
 
 
 def test_a_migration_writes_the_backup_that_is_named(store: AlertStore, url: str, tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_a_store_is_not_migrated_if_it_cannot_be_backed_up(store: AlertStore, ur
 def test_the_backup_of_an_unmasked_store_has_its_alerts_without_the_secrets(tmp_path: Path) -> None:
     workdir = unpack_release("release_112b93f", tmp_path)
     AlertStore.open(at(workdir / "alerts.db")).close()
-    backup = workdir / "alerts.db.before-0013"
+    backup = workdir / "alerts.db.before-0014"
     assert revision(backup) == "0009"
     restored = at(tmp_path / "restored.db")
     run("restore", backup, "--database", restored)

@@ -237,6 +237,41 @@ def test_avro_of_each_version_and_json_are_scored_and_the_rest_are_dead_letters(
     assert reasons[4] == f"schema id 0 is not in the schema registry at {registry.url}"
 
 
+CHANGE = {
+    "type": "record",
+    "name": "Envelope",
+    "fields": [
+        {"name": "before", "type": ["null", SMALL], "default": None},
+        {"name": "after", "type": ["null", "Transaction"], "default": None},
+        {"name": "op", "type": "string"},
+    ],
+}
+"""As the Debezium connector registers it."""
+
+
+def test_changes_of_debezium_in_avro_are_decoded_once_and_scored(
+    spark: SparkSession, avro_scorer: Scorer, registry: FakeRegistry, message_format: MessageFormat
+) -> None:
+    registry.register(SUBJECT, json.dumps(CHANGE))
+    message_format = replace(message_format, envelope="debezium")
+    message_format.fetch_schemas(spark)
+    changes = [
+        {"before": None, "after": FRAUD, "op": "c"},
+        {"before": FRAUD, "after": CLEAR, "op": "u"},
+        {"before": FRAUD, "after": None, "op": "d"},
+    ]
+    values = [prefix_of(1) + body(CHANGE, change) for change in changes]
+    records = routed(spark, avro_scorer, message_format, *values, b'{"after":{"a":5,"b b":0.1,"c.d":0},"op":"c"}')
+    alerts = [json.loads(bytes(each.value)) for each in records if each.topic == Topic.ALERTS.value]
+    assert [(each["offset"], each["transaction"]) for each in alerts][:1] == [(0, FRAUD)]
+    assert [each["offset"] for each in alerts] == [0, 3]
+    assert {each.topic for each in records} == {Topic.ALERTS.value}  # a delete and a clear transaction leave nothing
+    frame = spark.createDataFrame([(None, values[0], "t", 0, 0, None, None)], COLUMNS)
+    transactions = message_format.transactions(frame).where(~F.col("is_empty"))
+    plan = transactions._jdf.queryExecution().executedPlan().toString()  # noqa: SLF001
+    assert plan.count("from_avro") == 1
+
+
 def test_an_unknown_id_fails_the_query_until_it_is_fetched(
     spark: SparkSession, registry: FakeRegistry, message_format: MessageFormat
 ) -> None:

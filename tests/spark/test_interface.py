@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from pyspark.sql import SparkSession
 
 import fraudstream
-from fraudstream.errors import DataNotFound, ModelNotFound
+from fraudstream.errors import DataError, DataNotFound, ModelNotFound
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.transactions.data_source import DataSource
 
@@ -50,3 +52,38 @@ def test_a_missing_file_or_model_raises_an_error_that_names_it(models: Path, tmp
         fraudstream.load(tmp_path / "models" / "current")
     with pytest.raises(DataNotFound):
         fraudstream.train(tmp_path / "nothing.csv", models=tmp_path / "models")
+
+
+def test_a_data_frame_gives_the_model_and_the_scores_of_its_file(
+    sparkov: DataSource, sparkov_model: Callable[[str], ModelArtifact], tmp_path: Path
+) -> None:
+    of_file = fraudstream.load(sparkov_model("logistic-regression").path)
+    frame = pd.read_csv(sparkov.path, parse_dates=["trans_date_trans_time"]).astype({"category": "category"})
+    model = fraudstream.train(frame, algorithm="logistic-regression", models=tmp_path, seed=1)
+    assert model.manifest.features == of_file.manifest.features
+    assert model.manifest.metrics == of_file.manifest.metrics
+    assert model.manifest.training_data.name == "DataFrame"
+    assert fraudstream.train(frame, algorithm="logistic-regression", models=tmp_path, seed=1) == model
+    scores = model.score(pl.from_pandas(frame))
+    assert np.array_equal(scores.score, of_file.score(sparkov.path).score)
+    assert model.explain(frame, 7).score == pytest.approx(scores.score[7], rel=1e-12)
+    with pytest.raises(DataError, match="DataFrame, row -1"):
+        model.explain(frame, -1)
+
+
+def test_scores_come_out_as_tables_and_read_well(sparkov: DataSource, models: Path) -> None:
+    model = fraudstream.load(models)
+    records = pd.read_csv(sparkov.path).head(20).to_dict("records")
+    scores = model.score([*records, {"amt": 1.0}])
+    table = scores.to_arrow()
+    assert table.column_names == ["row", "outcome", "score", "threshold"]
+    assert table.to_pylist() == scores.to_dicts()
+    assert scores.to_pandas()["score"].isna().tolist() == [False] * 20 + [True]
+    assert scores.to_polars()["score"].null_count() == 1
+    explanation = model.explain(records, 3)
+    for each, text in ((scores, "21 rows at threshold"), (model, "average precision"), (explanation, "of score")):
+        assert text in repr(each)
+        assert len(repr(each)) < 400
+        assert "\n" not in repr(each)
+        assert each._repr_html_().startswith("<table><caption>")
+    assert explanation.top()[0].text.replace("'", "&#x27;") in explanation._repr_html_()

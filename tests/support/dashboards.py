@@ -56,11 +56,20 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+TO_0013 = (
+    *(f"DROP TABLE {name}" for name in ("alert_entities", "saved_views")),
+    "DROP INDEX alerts_by_due",
+    *(f"ALTER TABLE alerts DROP COLUMN {name}" for name in ("reason_code", "due_us", "escalated_by")),
+)
+"""Takes back revision 0014, on both databases."""
+
+
 def take_back(url: str) -> None:
     """Give a database that is closed the tables of revision 0010, its former index empty."""
     engine = create_engine(url)
     with engine.begin() as connection:
         for statement in (
+            *TO_0013,
             *(f"ALTER TABLE ledger_places DROP COLUMN {name}" for name in ("without_transaction", "additional")),
             "ALTER TABLE dead_letters DROP COLUMN produced_us",
             "DROP TABLE alert_words",

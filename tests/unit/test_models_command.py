@@ -16,8 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from columns import NOW
+from fraudstream.cli import options
 from fraudstream.cli.entry import cli
 from fraudstream.errors import ModelCorrupt, ModelNotFound
+from fraudstream.interface import load
 from fraudstream.model.deployment.current import HISTORY_FILE, Deployment, deploy, read_current, write_deployment
 from fraudstream.model.deployment.registry import aliases_at, history, roll_back
 from fraudstream.model.manifest import Refit
@@ -225,3 +227,19 @@ def test_a_model_is_shown_with_all_that_it_says_of_itself(models: Path) -> None:
     document = document_of("models", "show", ONE, "--models", models)
     assert document["manifest"]["features"][0]["name"] == "V1"
     assert "2, each with its sha256" in " ".join(run("models", "show", ONE, "--models", models).stdout.split())
+
+
+def test_every_way_to_name_a_model_finds_it_with_its_deployment(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(models, TWO, 0.6)
+    monkeypatch.setenv("FRAUDSTREAM_MODELS", str(models))
+    monkeypatch.chdir(models.parent)
+    active, other = models / "current", models / ONE
+    names = {"current": active, TWO: active, TWO[:-5]: active, ONE[:-5]: other, str(other): other, str(active): active}
+    for name, path in names.items():
+        assert options.load_settings(model=Path(name)).model == path
+        assert load(name).in_force.threshold == (0.6 if path == active else linear_manifest(ONE).threshold)
+    assert options.load_settings().model == Path("models/current")
+    with pytest.raises(ModelNotFound, match="3 models match 'log'"):
+        load("log")
+    assert document_of("models", "show", "current")["model_id"] == TWO
+    assert document_of("models", "compare", "current", ONE)["a"] == TWO

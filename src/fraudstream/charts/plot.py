@@ -215,16 +215,14 @@ class Area:
         return svg.element("svg", *parts, x=self.left, y=self.top, width=self.width, height=self.height, viewBox=view)
 
 
-def x_axis(
-    area: Area, scale: Scale, label: Callable[[float], str], name: str, time: Callable[[float], str] | None = None
-) -> Iterator[Markup]:
-    """Draw grid lines, ticks and the axis name below the area; `time` converts a value to ISO 8601."""
+def x_axis(area: Area, scale: Scale, label: Callable[[float], str], name: str) -> Iterator[Markup]:
+    """Draw grid lines, ticks and the axis name below the area."""
     for tick in scale.ticks():
         at, text = scale.at(tick), label(tick)
         yield svg.line((at, area.top), (at, area.bottom), "grid")
         overflows = at + _TICK_CHAR_WIDTH / 2 * len(text) > area.right + 12
         x, anchor = (area.right + 10, "end") if overflows else (at, "middle")
-        yield svg.text(x, area.bottom + 19, text, "tick", anchor, time(tick) if time is not None else "")
+        yield svg.text(x, area.bottom + 19, text, "tick", anchor)
     yield svg.line((area.left, area.bottom), (area.right, area.bottom), "axis")
     if name:
         yield svg.text((area.left + area.right) / 2, area.bottom + 39, name, "axis-name", "middle")

@@ -79,7 +79,7 @@ def series_chart(
         up = y.scale(area.bottom, area.top, 5 if size.height > 250 else 4)
         xs = [across.at(middle) for middle in middles]
         return size.height, [
-            *x_axis(area, across, x.tick, x.name, x.time),
+            *x_axis(area, across, x.tick, x.name),
             *y_axis(area, up, y.tick, y.name),
             area.within(
                 mark for one in plotted[::-1] for mark in _draw_series(one, xs, area, up, is_time=bool(x.time))

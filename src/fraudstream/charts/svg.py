@@ -30,9 +30,9 @@ def drawing(width: float, height: float, about: str, parts: Iterable[Markup], cl
     )
 
 
-def text(x: float, y: float, label: str, class_: str = "label", anchor: str = "start", times: str = "") -> Markup:
-    """Build a label with its baseline at a point; `times`: the times in it, in ISO 8601, for the page to localize."""
-    return element("text", label, x=x, y=y, class_=class_, text_anchor=anchor, data_at=times)
+def text(x: float, y: float, label: str, class_: str = "label", anchor: str = "start") -> Markup:
+    """Build a label with its baseline at a point."""
+    return element("text", label, x=x, y=y, class_=class_, text_anchor=anchor)
 
 
 def line(start: Point, end: Point, class_: str) -> Markup:

@@ -7,7 +7,6 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
-from fraudstream.config import Settings
 
 
 @click.command()
@@ -40,7 +39,7 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     if workdir is not None:
         flags["database"] = flags["database"] or f"sqlite:///{workdir.absolute() / 'alerts.db'}"
         flags["model"] = flags["model"] or workdir / "models" / "current"
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     kafka: AbstractContextManager[str] = nullcontext(settings.bootstrap_servers)
     if workdir is not None and not flags["bootstrap_servers"]:
         kafka = broker_of(workdir, settings, lambda line: click.echo(line, err=True))

@@ -14,8 +14,9 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import Function, setting
+from fraudstream.cli.registry import table
 from fraudstream.config import Settings
-from fraudstream.errors import ReplayFailed, SettingsError
+from fraudstream.errors import DataError, DataNotFound, ReplayFailed, SettingsError
 from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
@@ -53,25 +54,22 @@ def dead_letters() -> None:
 @options.as_json
 def list_dead_letters(limit: int, as_json: bool, api: str | None, **filters: object) -> None:
     """List the records, newest first."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     page = options.dashboard(Settings.load(api=api)).get(f"/api/dead-letters?{_query(filters)}&limit={limit}")
     if as_json:
         options.print_json(page["dead_letters"])
         return
-    table = Table()
-    for heading in ("id", "kind", "produced", "bytes", "reason", "replays"):
-        table.add_column(heading, overflow="fold")
+    rows = []
     for each in page["dead_letters"]:
         record_id = "/".join(str(each.get(name)) for name in ("topic", "partition", "offset"))
         replays = ", ".join(replay["state"] for replay in each["replays"]) or "none"
         produced, reason = each.get("produced_at") or "", each.get("reason") or ""
-        table.add_row(*map(escape, (record_id, each["kind"], produced, f"{each['bytes']:,}", reason, replays)))
-    Console().print(table if page["dead_letters"] else "none")
+        rows.append((record_id, each["kind"], produced, f"{each['bytes']:,}", reason, replays))
+    if rows:
+        table(("id", "kind", "produced", "bytes", "reason", "replays"), rows)
+    else:
+        click.echo("none")
     if page["next_cursor"] is not None:
-        Console().print("there are more: narrow the filter, or raise --limit")
+        click.echo("there are more: narrow the filter, or raise --limit")
 
 
 @dead_letters.command()
@@ -89,7 +87,7 @@ def download(output: Path, kind_of_file: str, api: str | None, **filters: object
                 file.write(chunk)
     except OSError as e:
         what = f"the file cannot be written: {e.strerror}"
-        raise SettingsError(what, where=str(output), remedy="choose another") from e
+        raise DataError(what, where=str(output), remedy="choose another") from e
 
 
 @dead_letters.command()
@@ -193,7 +191,7 @@ def _base64(payload: Path) -> str:
         content = payload.read_bytes()
     except OSError as e:
         what = f"the payload cannot be read: {e.strerror}"
-        raise SettingsError(what, where=str(payload), remedy="give a file") from e
+        raise DataNotFound(what, where=str(payload), remedy="give a file") from e
     if not content:
         raise SettingsError("the payload is empty", where=str(payload), remedy="give a file with one JSON object")
     return base64.b64encode(content).decode()

@@ -3,8 +3,9 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Final
 
 import click
@@ -76,7 +77,21 @@ USERS_UMASK: Final = frozenset({"setup", "doctor", "kafka", "score", "simulate",
 """Commands that write only public jars, or files that the user names: the user's umask applies to those."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Sections(click.Group):
+    """Lists its commands by section."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the name and summary of each command."""
+        for section, commands in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(f"{each.name:12}", each.get_short_help_str(200)) for each in commands])
+
+
+@click.group(
+    cls=_Sections,
+    epilog="fraudstream COMMAND --help shows its options and examples.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
 @click.version_option(version("fraudstream"), prog_name="fraudstream")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -90,12 +105,30 @@ def cli(context: click.Context) -> None:
         logs.set_up(settings.log_level, card_columns=settings.card_columns)
 
 
-for command in (
-    audit, checkpoint, dead_letters, explain, inspect, setup, doctor, kafka, train, evaluate, score, simulate, models,
-    schema, broker, produce, detect, relay, dashboard, demo, store, threshold,
-):  # fmt: skip
-    cli.add_command(command)
+SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
+    "Start": (demo, setup, doctor),
+    "Model": (inspect, train, evaluate, score, explain, threshold, models),
+    "Run": (broker, produce, detect, relay, dashboard),
+    "Data": (schema, dead_letters, audit, checkpoint, store),
+    "Development": (simulate, kafka),
+}
+EXAMPLES: Final = Path(__file__).with_name("examples.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _add_examples(command: click.Command, path: str) -> list[str]:
+    """Add its examples to the help of a command, and to that of a group the first of each subcommand; return them."""
+    lines = [line for line in EXAMPLES if f"{line} ".startswith(f"{path} ")]
+    for name, each in command.commands.items() if isinstance(command, click.Group) else ():
+        examples = _add_examples(each, f"{path} {name}")
+        lines = [line for line in lines if line not in examples[1:]]
+    command.epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+    return lines
+
+
 models.add_command(compare)
+for command in (each for commands in SECTIONS.values() for each in commands):
+    cli.add_command(command)
+    _add_examples(command, f"fraudstream {command.name}")
 
 
 def main() -> None:

@@ -29,8 +29,7 @@ _MOST_DISAGREEMENTS = 20
 @click.command()
 @options.reading()
 @options.legitimate_share(help="Share of the legitimate rows that --data holds; each is weighted by 1/share.")
-@click.option("--model", metavar="ID|PATH", help="A model by id, name or tag, or its path.  [the active one]")
-@setting("models")
+@setting("model")
 @options.as_json
 @setting("driver_memory")
 @setting("java_home")
@@ -38,23 +37,20 @@ def evaluate(
     data: tuple[Path, ...],
     reading: ReadingOptions,
     legitimate_share: float,
-    model: str | None,
     as_json: bool,
     **flags: object,
 ) -> None:
     """Measure a model on labelled payments that it has not seen, each figure with its interval."""
     from fraudstream.model.calibration import IDENTITY
-    from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-    from fraudstream.model.deployment.registry import model_in_use
+    from fraudstream.model.deployment.current import resolve
     from fraudstream.model.evaluation.evaluate import measure
     from fraudstream.model.evaluation.thresholds import operating
     from fraudstream.model.report.words import operating_summary
     from fraudstream.model.training.comparing import labelled_rows, review_cost_of
     from fraudstream.model.training.summary import estimate, operating_as_json
 
-    settings = Settings.load(**flags)
-    path = settings.models / CURRENT_FILE if model is None else Path(model)
-    artifact, deployment = resolve(path) if model is None or path.exists() else model_in_use(settings.models, model)
+    settings = options.load_settings(**flags)
+    artifact, deployment = resolve(settings.model)
     source, cost = options.open_payments(data, reading), review_cost_of(artifact)
     with (
         batch_spark(settings, "evaluate") as spark,

@@ -59,7 +59,7 @@ def explain(
 
     Needs no Spark: the score is computed again and equals that of `score` and of the stream.
     """
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     if alert_id is not None and not data and row is None:
         result = _alert(settings, alert_id)
     elif alert_id is None and data and row is not None:

@@ -30,7 +30,18 @@ def setting(name: str) -> Callable[[Function], Function]:
     default = field.get_default(call_default_factory=True, validated_data={})
     suffix = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
     kind = PATH if isinstance(default, Path) else {int: int, float: float}.get(type(default), str)
-    return click.option(f"--{name.replace('_', '-')}", name, type=kind, help=f"{field.description}{suffix}")
+    help_text, metavar = f"{field.description}{suffix}", "ID|PATH" if name == "model" else None
+    return click.option(f"--{name.replace('_', '-')}", name, type=kind, metavar=metavar, help=help_text)
+
+
+def load_settings(**flags: object) -> Settings:
+    """Load the settings with the path of the model, which may be named by its id, the beginning of it, or `current`."""
+    settings = Settings.load(**flags)
+    if len(settings.model.parts) > 1:  # a path, as is the default
+        return settings
+    from fraudstream.model.deployment.registry import model_path
+
+    return settings.model_copy(update={"model": model_path(settings.model, settings.models)})
 
 
 def print_json(content: Any) -> None:

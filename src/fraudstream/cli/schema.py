@@ -50,9 +50,8 @@ def render_contract(
     columns: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
     """Render the features with their types and aliases and, if known, the content of recent transactions."""
-    table = Table(title=escape(f"The contract of {model_id}"), title_justify="left")
-    for heading in ("column", "type", "read from", *(("in the stream", "imputed (≈)") if columns else ())):
-        table.add_column(heading)
+    headings = ("column", "type", "read from", *(("in the stream", "imputed (≈)") if columns else ()))
+    table = Table(*headings, title=escape(f"The contract of {model_id}"), title_justify="left")
     read_from = {old: new for new, old in aliases.items()}
     for name, kind in features.items():
         cells = [name, kind, read_from.get(name, name)]
@@ -65,9 +64,8 @@ def render_contract(
 
 def _schemas(report: Mapping[str, Any]) -> Table:
     title = f"Schemas: {report['kept']:,}, newest first (transactions ≈, from samples)"
-    table = Table(title=title, title_justify="left")
-    for heading in ("first seen about", "schema", "transactions", "compared with the model"):
-        table.add_column(heading)
+    headings = ("first seen about", "schema", "transactions", "compared with the model")
+    table = Table(*headings, title=title, title_justify="left")
     for each in report["schemas"][:MAX_SCHEMAS]:
         first = each["first"]
         where = f"\n{first['topic']}[{first['partition']}] {first['offset']}" if first["topic"] else ""
@@ -100,7 +98,7 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
 
     from fraudstream.model.deployment.aliases import active_contract
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     try:
         report = options.dashboard(settings).get("/api/schemas")
     except DashboardFailed as e:
@@ -126,7 +124,7 @@ def alias(alias: str, why: str, **flags: object) -> None:
     """Read the column NEW as the feature OLD from now on."""
     from fraudstream.model.deployment.aliases import active_contract, declare_alias
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     new, old = _split(alias, set(active_contract(settings.model).features))
     deployment = declare_alias(settings.model, new, old, who=getpass.getuser(), why=why, now=datetime.now(UTC))
     click.echo(f"revision {deployment.revision}: {new} is read as {old}; {TAKES_EFFECT}")
@@ -140,7 +138,7 @@ def unalias(new: str, why: str, **flags: object) -> None:
     """Remove the alias of the column NEW."""
     from fraudstream.model.deployment.aliases import remove_alias
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     deployment = remove_alias(settings.model, new, who=getpass.getuser(), why=why, now=datetime.now(UTC))
     click.echo(f"revision {deployment.revision}: {new} is no longer an alias; {TAKES_EFFECT}")
 

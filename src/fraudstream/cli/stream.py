@@ -166,7 +166,7 @@ def detect(trigger: str, await_model: bool, **flags: object) -> None:
     from fraudstream.detector.launch import detector_jvm
     from fraudstream.runtime.processes import stop_signals
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     java, jars = java_for(settings), jars_for(settings)
     with stop_signals() as stop, detector_jvm(settings, java, jars) as jvm:
         # Imported only now: the JVM starts meanwhile on the other core.
@@ -209,7 +209,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
     from fraudstream.dashboard.services.revisions import deployed_model
     from fraudstream.model.deployment.current import tighten_models
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     tighten_models(settings.model)
     if revoke_sessions:
         from fraudstream.store import sessions, store

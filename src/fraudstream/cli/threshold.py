@@ -13,7 +13,6 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import TAKES_EFFECT, setting
-from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
 
@@ -49,7 +48,7 @@ def threshold(
     """
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     is_set = arguments[:1] == ("set",)
     values = [_THRESHOLD(each) for each in arguments[is_set:]]
     if len(values) > 1:

@@ -24,6 +24,7 @@ from fraudstream.kafka.rights import RIGHTS, Described, describe, missing_rights
 from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.kafka.topics import require_broker
 from fraudstream.model.deployment.current import resolve
+from fraudstream.model.deployment.registry import model_path
 from fraudstream.runtime.spark import require_master
 from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.database import backend_of, schema_state
@@ -204,7 +205,7 @@ def _tokens(settings: Settings) -> Iterator[Check]:
 
 def _model(settings: Settings) -> Check:
     try:
-        artifact, deployment = resolve(settings.model)
+        artifact, deployment = resolve(model_path(settings.model, settings.models))
     except ModelNotFound as e:
         return _failure("model", e, is_set="model" in settings.model_fields_set or settings.model.exists())
     return Check("model", True, f"{artifact.manifest.model_id}, alerts from a score of {deployment.threshold:.4f}")

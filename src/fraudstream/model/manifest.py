@@ -234,6 +234,7 @@ class Manifest:
         requested: The value of `--algorithm`: `auto`, or the algorithm.
         refit: The fit after the evaluation; None if the deployed model is the one that was evaluated.
         name: With `note` and `tags`, what the user calls the model.
+        entities: The columns that identify cards, terminals or the like; None in a manifest that records none.
     """
 
     model_id: str
@@ -266,6 +267,7 @@ class Manifest:
     name: str = ""
     note: str = ""
     tags: tuple[str, ...] = ()
+    entities: tuple[str, ...] | None = None
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import structlog
@@ -56,4 +57,26 @@ def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iter
     )
     with spark_session(plan) as spark:
         await_cores(spark, 1, log.warning, threading.Event())
+        yield spark
+
+
+_opened: Final = ExitStack()
+_opening: Final = threading.Lock()
+atexit.register(_opened.close)
+
+
+@contextmanager
+def shared_spark(settings: Settings) -> Iterator[SparkSession]:
+    """Open a session on this process's context: the first call starts it, and the process's end stops it."""
+    from pyspark import SparkContext
+
+    with _opening:
+        is_running = False
+        with suppress(Exception):  # there is none, or its JVM ended, as with the thread that started it
+            SparkContext._active_spark_context.getLocalProperty("")  # type: ignore[union-attr]  # noqa: SLF001
+            is_running = True
+        if not is_running:
+            _opened.close()
+            _opened.enter_context(batch_spark(settings, "python"))
+    with batch_spark(settings, "python") as spark:
         yield spark

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from pathlib import Path
 from typing import Final, cast
 
 from py4j.java_gateway import JavaGateway
@@ -54,20 +54,21 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
     """
     active = SparkContext._active_spark_context  # noqa: SLF001  pyspark has no public way to check without creating one
     if active is not None:
-        yield _session_beside(active)
+        with converted_errors(plan.log):
+            yield _session_beside(active)
         return
     if is_submitted():
         # Spark's log is on the terminal of `spark-submit`.
-        with _converted_errors(replace(plan, log=None)), _submitted_session(plan) as session:
+        with converted_errors(None), _submitted_session(plan) as session:
             yield session
         return
     require_master(plan.master)
     jvm = jvm or start_jvm(plan)
     try:
-        with _converted_errors(plan):
+        with converted_errors(plan.log):
             session = _connect(plan, jvm)
             try:
-                with _converted_errors(plan):
+                with converted_errors(plan.log):
                     yield session
             finally:
                 _disconnect(session)
@@ -98,14 +99,14 @@ def require_master(master: str) -> None:
 
 
 @contextmanager
-def _converted_errors(plan: SparkPlan) -> Iterator[None]:
+def converted_errors(log: Path | None) -> Iterator[None]:
     """Convert Spark's errors into ours while the JVM, which holds the error's text, is still running."""
     try:
         yield
     except (Py4JError, PySparkException) as e:
         raise SparkFailed(
             f"Spark failed: {first_line(e)}",
-            where=f"log: {plan.log}" if plan.log else "see Spark's log above",
+            where=f"log: {log}" if log else "see Spark's log above",
             remedy="check the cause: a folder's permissions, a full disk, a Spark master that is not running",
         ) from e
 

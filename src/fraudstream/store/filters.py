@@ -9,29 +9,37 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import Column, ColumnElement, and_, select
 
 from fraudstream.store import tables
 from fraudstream.store.full_text import Text, fold
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.cards import masked_text
+from fraudstream.transactions.entities import Entity
 from fraudstream.transactions.wire import AlertField, Outcome
 
 
 class Sort(StrEnum):
-    """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last."""
+    """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last.
+
+    `due` has only the alerts that need information, the earliest due first.
+    """
 
     NEWEST = "newest"
     OLDEST = "oldest"
     SCORE = "score"
     AMOUNT = "amount"
     LOSS = "loss"
+    DUE = "due"
 
     @property
-    def column(self) -> Column[Any] | None:
-        """The column to sort by; None for commit order."""
+    def column(self) -> ColumnElement[Any] | None:
+        """The value to sort by, the largest first; None for commit order."""
+        column = tables.alerts.c
+        if self is Sort.DUE:
+            return -column.due_us
         name = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
-        return None if name is None else tables.alerts.c[name]
+        return None if name is None else column[name]
 
     @property
     def computed(self) -> ColumnElement[Any] | None:
@@ -121,6 +129,12 @@ def _as_number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def is_entity(entity: Entity) -> ColumnElement[bool]:
+    """Return the condition that a row of `alert_entities` is of an entity."""
+    column = tables.alert_entities.c
+    return and_(column.column == entity.column, column.value == entity.value)
+
+
 def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], object]) -> list[ColumnElement[bool]]:
     """Return the conditions of comparisons of a column with a value, without those whose value is None."""
     return [compare(column, value) for column, compare, value in comparisons if value is not None]
@@ -128,7 +142,10 @@ def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], objec
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """A filter on alerts; fields that are None or empty match everything. Times are those of production."""
+    """A filter on alerts; fields that are None or empty match everything. Times are those of production.
+
+    Of several `entities` an alert must have all; unscorable transactions have none.
+    """
 
     outcome: Outcome | None = Outcome.ALERT
     since_us: int | None = None
@@ -139,11 +156,14 @@ class AlertFilter:
     max_amount: float | None = None
     statuses: tuple[str, ...] = ()
     assignee: str | None = None
+    reason_code: str | None = None
+    due_before_us: int | None = None
     model_id: str | None = None
     schema_id: str | None = None
     source: str | None = None
     text: Text | None = None
     where: tuple[Where, ...] = ()
+    entities: tuple[Entity, ...] = ()
 
     def matches(self, body: str) -> bool:
         """Whether a stored alert fulfils the conditions on columns of its transaction."""
@@ -159,8 +179,9 @@ class AlertFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the columns of the table `alerts`."""
-        column = tables.alerts.c
-        return conditions(
+        column, entity = tables.alerts.c, tables.alert_entities.c
+        of_entities = [column.seq.in_(select(entity.alert).where(is_entity(each))) for each in self.entities]
+        return of_entities + conditions(
             (column.outcome, operator.eq, self.outcome),
             (column.produced_us, operator.ge, self.since_us),
             (column.produced_us, operator.lt, self.until_us),
@@ -170,6 +191,8 @@ class AlertFilter:
             (column.amount, operator.le, self.max_amount),
             (column.status, Column.in_, self.statuses or None),
             (column.assignee, operator.eq, self.assignee),
+            (column.reason_code, operator.eq, self.reason_code),
+            (column.due_us, operator.lt, self.due_before_us),
             (column.model_id, operator.eq, self.model_id),
             (column.schema_id, operator.eq, self.schema_id),
             (column.topic, operator.eq, self.source),

@@ -96,7 +96,8 @@ def _prune_rows(connection: Connection, table: Table, where: ColumnElement[bool]
         rows = connection.execute(select(table.c.seq, table.c.outcome, table.c.body).where(where)).all()
         remove_tokens(connection, {row.seq: partial(indexed_tokens, row.body) for row in rows})
         seqs = [row.seq for row in rows]
-        connection.execute(delete(tables.reasons).where(tables.reasons.c.seq.in_(seqs)))
+        for column in (tables.reasons.c.seq, tables.alert_entities.c.alert):
+            connection.execute(delete(column.table).where(column.in_(seqs)))
         count(connection, Total.PRUNED_ALERTS, sum(row.outcome == Outcome.ALERT.value for row in rows))
         where = table.c.seq.in_(seqs)
     return connection.execute(delete(table).where(where)).rowcount

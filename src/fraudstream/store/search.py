@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
-from fraudstream.store.filters import AlertFilter, SearchPosition, Sort
+from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, is_entity
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.store.word_index import is_match, matching
@@ -86,6 +86,9 @@ class AlertSearch:
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
         position = after or SearchPosition()
+        if sort is Sort.DUE or query.due_before_us is not None:
+            # No others have a due time, and of the new ones there may be millions.
+            query = replace(query, statuses=(AlertStatus.NEEDS_INFORMATION,))
         with self._reader.database.read() as connection:
             if query.where:
                 return self._scan(connection, query, sort, position, limit, self._monotonic() + seconds)
@@ -168,12 +171,13 @@ def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Sea
     statuses = [str(each) for each in query.statuses or AlertStatus]
     conditions = replace(query, outcome=None, statuses=()).conditions()
     text_matches, of_time = _text_matches(connection, query), _of_time(query)
+    of_entity = select(tables.alert_entities.c.alert).where(is_entity(query.entities[0])) if query.entities else None
     of_assignee, few = None, FEW
     if connection.dialect.name == "postgresql":
         # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
         few = NARROW
         of_assignee = None if query.assignee is None else select(_ALERT.seq).where(_ALERT.assignee == query.assignee)
-    for matches in (text_matches, of_time, of_assignee):
+    for matches in (text_matches, of_entity, of_time, of_assignee):
         if matches is not None and (is_one := _is_one_of(connection, matches, few)) is not None:
             # An expression, which keeps SQLite from using an index instead.
             conditions += [is_one, (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]

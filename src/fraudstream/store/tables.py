@@ -80,10 +80,14 @@ alerts = _numbered(
     Column("body", JsonText, nullable=False),
     Column("schema_id", String(32)),
     *_columns(Float(53), "amount", "expected_loss"),
-    Column("status", String(16), nullable=False, server_default="new"),
+    # A migration cannot change the type on SQLite, which does not limit the length.
+    Column("status", String(32).with_variant(String(16), "sqlite"), nullable=False, server_default="new"),
     Column("assignee", Text),
     Column("version", Integer, nullable=False, server_default="0"),
     *_columns(BigInteger, "decided_us", "since_us"),
+    Column("reason_code", Text),
+    Column("due_us", BigInteger),
+    Column("escalated_by", Text),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     _in_order("alerts_by_commit", "seq"),
@@ -91,12 +95,32 @@ alerts = _numbered(
     _in_order("alerts_by_amount", "amount", "seq"),
     _in_order("alerts_by_loss", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", **_where("decided_us IS NOT NULL")),
+    Index("alerts_by_due", "due_us", **_where("due_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", **_where("conflict_of IS NOT NULL")),
 )
 """One row per alert or unscorable transaction. `seq` is the commit order, `body` the whole alert as JSON.
 
-`expected_loss` is score times amount. `status`, `assignee`, `version`, `decided_us` and `since_us` are the triage
-state; `version` is incremented with each change of the others, which is recorded in `changes`."""
+`expected_loss` is score times amount. The columns from `status` on are the triage state; `version` is incremented with
+each change of the others, which is recorded in `changes`."""
+
+alert_entities = Table(
+    "alert_entities",
+    metadata,
+    Column("alert", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
+    Column("column", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Index("alerts_of_entity", "column", "value", "alert"),
+)
+"""The entities of each alert (its card, terminal or merchant), by the column that identifies them; values are short."""
+
+saved_views = Table(
+    "saved_views",
+    metadata,
+    Column("name", Text, primary_key=True),
+    *_filled(Text, "query", "who"),
+    Column("at_us", BigInteger, nullable=False),
+)
+"""Searches that were saved under a name, by whom and when; `query` is a query string."""
 
 changes = _numbered(
     "changes",

@@ -3,12 +3,12 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import orjson
 
 from fraudstream.messages.base import Object
-from fraudstream.times import iso_time
+from fraudstream.times import iso_time, microseconds, parse_time
 from fraudstream.transactions.cards import masked_text
 
 
@@ -20,15 +20,21 @@ class AlertStatus(StrEnum):
     CONFIRMED_FRAUD = "confirmed_fraud"
     FALSE_ALARM = "false_alarm"
     UNSURE = "unsure"
+    ESCALATED = "escalated"
+    NEEDS_INFORMATION = "needs_information"
 
 
 VERDICTS: Final = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM, AlertStatus.UNSURE)
+OPEN: Final = tuple(each for each in AlertStatus if each not in VERDICTS)
+"""The statuses of alerts that are not decided yet."""
 
 
 class TriageState(NamedTuple):
     """The triage state of one alert; `version` is incremented with each change of the other attributes.
 
-    `decided_us` is the time of the verdict, `since_us` of the last change of status, in microseconds since 1970.
+    `decided_us` is the time of the verdict, `since_us` of the last change of status, in microseconds since 1970; so is
+    `due_us`, until when the information that is needed should be there. `reason_code` belongs to the verdict, and
+    `escalated_by` is who gave an escalated alert to its assignee.
     """
 
     status: str = AlertStatus.NEW.value
@@ -36,16 +42,32 @@ class TriageState(NamedTuple):
     version: int = 0
     decided_us: int | None = None
     since_us: int | None = None
+    reason_code: str | None = None
+    due_us: int | None = None
+    escalated_by: str | None = None
 
     def document(self) -> Object:
-        """Return the member `work` of an alert."""
+        """Return the member `work` of an alert; a reason code, due time or escalation only if there is one."""
+        more = {"reason_code": self.reason_code, "due_at": iso_time(self.due_us), "escalated_by": self.escalated_by}
         return {
             "status": self.status,
             "assignee": self.assignee,
             "version": self.version,
             "decided_at": iso_time(self.decided_us),
             "since": iso_time(self.since_us),
+            **{name: value for name, value in more.items() if value is not None},
         }
+
+    @classmethod
+    def of(cls, document: Object) -> Self:
+        """Return the state of a `document`, also of one from a release without reason codes."""
+        decided_us, since_us, due_us = (
+            None if (at := document.get(name)) is None else microseconds(parse_time(at))
+            for name in ("decided_at", "since", "due_at")
+        )
+        status, assignee, version = (document[name] for name in ("status", "assignee", "version"))
+        reason_code, escalated_by = (document.get(name) for name in ("reason_code", "escalated_by"))
+        return cls(status, assignee, version, decided_us, since_us, reason_code, due_us, escalated_by)
 
     def json(self) -> bytes:
         """Return the member `work` as JSON."""

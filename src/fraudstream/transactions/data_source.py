@@ -20,7 +20,7 @@ from fraudstream.transactions.files import OnBroken, RawFile, data_files, head, 
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
 from fraudstream.transactions.label_reader import LABEL_COLUMN, LABEL_KEY_REMEDY, FraudList, payment_id
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
-from fraudstream.transactions.records import JSON_LINES, open_json_lines, open_parquet
+from fraudstream.transactions.records import JSON_LINES, open_json_array, open_json_lines, open_parquet
 
 BLOCK_ROWS: Final = 8192
 _PARQUET: Final = b"PAR1"
@@ -79,10 +79,7 @@ class DataSource:
     @cached_property
     def fingerprint(self) -> str:
         """The sha256 of the only file's bytes, or of those of all files and the options that change the reading."""
-        digests = []
-        for each in self.files:
-            with readable(each.path), each.path.open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        digests = [_digest(each) for each in self.files]
         # The label and the name of a file change no row.
         options = self.options.model_dump(exclude_defaults=True, exclude={"fraud_value", "labels"})
         if self.fraud_list is not None:
@@ -129,6 +126,17 @@ class DataSource:
         return refuse if self.options.skip_broken is None else ignore
 
 
+def _digest(data: RawFile) -> str:
+    """Return the sha256 of a file's bytes, or of a table's names and cells."""
+    if not data.in_memory:
+        with readable(data.path), data.path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    digest = hashlib.sha256(orjson.dumps(data.columns))
+    for _, row in data.rows(refuse):
+        digest.update(orjson.dumps(row))
+    return digest.hexdigest()
+
+
 def _raw_rows(files: Sequence[RawFile], columns: tuple[str, ...], on_broken: OnBroken) -> Iterator[list[str]]:
     for file in files:
         rows = (row for _, row in file.rows(on_broken))
@@ -160,7 +168,11 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
     if options.skip_broken == NAMED_AFTER_DATA:
         name = f"{paths[0].name.partition('.')[0]}.broken.csv"
         options = options.model_copy(update={"skip_broken": Path(name)})
-    files = tuple(_open_file(path, options) for path in data_files(paths))
+    return open_files(tuple(_open_file(path, options) for path in data_files(paths)), options, paths)
+
+
+def open_files(files: tuple[RawFile, ...], options: ReadingOptions, paths: tuple[Path, ...]) -> DataSource:
+    """Open files or tables as `open_data` does, and raise the same; `paths` are what the user named."""
     columns = _common_columns(files)
     frauds = None if options.labels is None else _open_labels(options.labels, columns, options)
     readers = [FormatReader(name) for name in columns]
@@ -172,7 +184,7 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
             reader.read(cells)
         row_count += len(block)
     if not row_count:
-        raise EmptyData("the file has a header and no row", where=str(files[0].path), remedy="use a file with rows")
+        raise EmptyData("there is no row, but names of columns", where=str(files[0].path), remedy="use data with rows")
     warnings: list[str] = []
     if broken and options.skip_broken is not None:
         _write_broken(broken, options.skip_broken)
@@ -189,8 +201,9 @@ def _open_file(path: Path, options: ReadingOptions) -> RawFile:
     start = head(path)
     if start.startswith(_PARQUET):
         return open_parquet(path)
-    if start.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n").startswith(b"{"):
-        return open_json_lines(path, options)
+    text = start.translate(None, b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")
+    if text.startswith((b"{", b"[{")):
+        return (open_json_lines if text.startswith(b"{") else open_json_array)(path, options)
     return open_csv_file(path, options)
 
 

@@ -27,9 +27,10 @@ _HEAD_BYTES: Final = 65_536
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file whose columns are known.
+    """A file, or a table in memory, whose columns are known.
 
     Attributes:
+        path: Of a table, the name of its type.
         dialect: Describes its kind.
         rows: Yields each row's line and its text per column; what is broken goes to the argument.
         delimiter: Of a CSV.
@@ -40,6 +41,7 @@ class RawFile:
     dialect: str
     rows: Callable[[OnBroken], Iterator[tuple[int, list[str]]]]
     delimiter: str = ""
+    in_memory: bool = False
 
 
 def refuse(error: BrokenRow, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fraudstream.errors import DataError, LabelError
+from fraudstream.errors import DataError, LabelError, SettingsError
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.times import seconds_of_dates, words_of
 
@@ -75,7 +75,7 @@ class Label:
 def find_label(columns: Sequence[str], label: str | None, where: str) -> int:
     """Return the index of the label column: `label`, or by default the one with a usual name.
 
-    Raises LabelError, with the columns, if there is none.
+    Raises LabelError, with the columns, if there is none, and SettingsError if there is none of that name.
     """
     if label in columns:
         return columns.index(label)
@@ -84,9 +84,9 @@ def find_label(columns: Sequence[str], label: str | None, where: str) -> int:
         if name in simple:
             return simple.index(name)
     what = f"there is no column {label!r}" if label is not None else "no column has a usual label name"
-    raise LabelError(
+    raise (LabelError if label is None else SettingsError)(
         f"{what}; the columns are {', '.join(columns)}"[:2000],
-        where=where,
+        where=where if label is None else "--label",
         remedy="name the column that marks fraud with --label, or a file that lists the frauds with --labels",
     )
 

@@ -1,7 +1,8 @@
-"""Reads JSON Lines and Parquet files as rows of text, with nested names dotted."""
+"""Reads JSON and Parquet files, data frames and lists of dicts as rows of text, with nested names dotted."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from fraudstream.errors import BrokenRow, EmptyData
+from fraudstream.errors import BrokenRow, DataError, EmptyData
 from fraudstream.transactions import files
 from fraudstream.transactions.files import OnBroken, RawFile, compression, encoding_of, open_text, readable
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -17,6 +18,10 @@ from fraudstream.transactions.reading_options import ReadingOptions
 JSON_LINES: Final = "JSON Lines"
 _BATCH_ROWS: Final = 8192
 _MOST_LEVELS: Final = 20
+_INDEX: Final = "__index_level_"
+"""Begins the name that pandas gives to an index without one, which is no column."""
+_LARGE: Final = 1e10
+"""From here on Arrow writes a float with an exponent, as a spreadsheet does with an identifier."""
 
 
 def open_json_lines(path: Path, options: ReadingOptions) -> RawFile:
@@ -40,14 +45,58 @@ def _objects(path: Path, encoding: str, on_broken: OnBroken) -> Iterator[tuple[i
         for line, content in enumerate(text, start=1):
             if content.isspace():
                 continue
-            record: dict[str, str] = {}
             try:
-                _flatten(json.loads(content), "", record)
-                "".join((*record, *record.values())).encode()  # a UnicodeError, which is a ValueError, for half a pair
-            except (ValueError, TypeError, AttributeError, RecursionError):  # no JSON, no object, or nested too deep
+                yield line, _flat_record(json.loads(content))
+            except _NO_OBJECT:
                 on_broken(BrokenRow("a line is not a JSON object", where=f"{path}:{line}", remedy=remedy), content)
-            else:
-                yield line, record
+
+
+_NO_OBJECT: Final = (ValueError, TypeError, AttributeError, RecursionError)
+"""Raised for what is no JSON, no object, or nested too deep."""
+
+
+def open_json_array(path: Path, options: ReadingOptions) -> RawFile:
+    """Read a file that is one JSON array of objects; raises as `open_table`."""
+    try:
+        with open_text(path, encoding_of(path, options.encoding)) as text:
+            return replace(open_table(json.load(text), str(path)), path=path, dialect="JSON array", in_memory=False)
+    except (ValueError, RecursionError) as e:
+        raise BrokenRow(f"the JSON array is broken: {e}", where=str(path), remedy="write one object per line") from e
+
+
+def open_table(data: Any, where: str = "data") -> RawFile:
+    """Read a data frame or an Arrow table by Arrow's interface, or a list of dicts; its rows count from 0.
+
+    Raises DataError if it is none of these, a column mixes types, or two columns have the same name.
+    """
+    kind = type(data).__name__
+    try:
+        if isinstance(data, list | tuple) and data:
+            records = [_flat_record(each) for each in data]
+            names = dict.fromkeys(name for record in records for name in record)
+            data = {name: [record.get(name, "") for record in records] for name in names}
+        table = _flat(pa.table(data))
+    except (pa.ArrowException, *_NO_OBJECT) as e:
+        remedy = (
+            "give a data frame of pandas or polars, an Arrow table, a list of dicts, or paths; a column has one type"
+        )
+        raise DataError(f"the {kind} is not a table: {', '.join(map(str, e.args))}", where=where, remedy=remedy) from e
+    table = table.select([at for at, name in enumerate(table.column_names) if not name.startswith(_INDEX)])
+    if len(set(table.column_names)) < table.num_columns:
+        raise DataError(f"the {kind} has two columns of the same name", where=where, remedy="rename one of them")
+
+    def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        parts = (table.slice(start, _BATCH_ROWS) for start in range(0, table.num_rows, _BATCH_ROWS))
+        return enumerate(_rows(parts))
+
+    return RawFile(Path(kind), tuple(table.column_names), "Arrow", rows, in_memory=True)
+
+
+def _flat_record(members: Mapping[str, Any]) -> dict[str, str]:
+    record: dict[str, str] = {}
+    _flatten(members, "", record)
+    "".join((*record, *record.values())).encode()  # a UnicodeError, which is a ValueError, for half a pair
+    return record
 
 
 def _flatten(members: Mapping[str, Any], prefix: str, record: dict[str, str], level: int = 0) -> None:
@@ -55,15 +104,15 @@ def _flatten(members: Mapping[str, Any], prefix: str, record: dict[str, str], le
         if isinstance(value, dict) and level < _MOST_LEVELS:
             _flatten(value, f"{prefix}{name}.", record, level + 1)
         else:
-            record[prefix + name] = _text(value)
+            record[f"{prefix}{name}"] = _text(value)
 
 
 def _text(value: Any) -> str:
-    if value is None:
+    if value is None or type(value).__name__ in ("NaTType", "NAType"):  # those of pandas
         return ""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, bool | float | list | tuple | dict):
+        return json.dumps(value, default=str, ensure_ascii=False, separators=(",", ":"))
+    return str(value)
 
 
 def open_parquet(path: Path) -> RawFile:
@@ -74,10 +123,13 @@ def open_parquet(path: Path) -> RawFile:
     def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
         with readable(path), pq.ParquetFile(path) as file:
             tables = (_flat(pa.Table.from_batches([batch])) for batch in file.iter_batches(_BATCH_ROWS))
-            texts = (list(row) for table in tables for row in zip(*map(_texts, table.columns), strict=True))
-            yield from enumerate(texts, start=1)
+            yield from enumerate(_rows(tables), start=1)
 
     return RawFile(path, names, "Parquet", rows)
+
+
+def _rows(tables: Iterable[pa.Table]) -> Iterator[list[str]]:
+    return (list(row) for table in tables for row in zip(*map(_texts, table.columns), strict=True))
 
 
 def _flat(table: pa.Table) -> pa.Table:
@@ -89,9 +141,11 @@ def _flat(table: pa.Table) -> pa.Table:
 def _texts(column: pa.ChunkedArray) -> list[str]:
     """Write the values as a person would: ISO dates without a fraction of zero, plain digits, true and false."""
     try:
+        if pa.types.is_floating(column.type) and (pc.max(pc.abs(column)).as_py() or 0.0) >= _LARGE:
+            return [_text(each if each is None or each % 1 else int(each)) for each in column.to_pylist()]
         texts = pc.cast(column, pa.string())
     except pa.ArrowException:  # lists, and bytes that are not UTF-8
         return [_text(value) for value in column.to_pylist()]
     if pa.types.is_timestamp(column.type):
-        texts = pc.replace_substring_regex(texts, r"\.0+(Z?)$", r"\1")
+        texts = pc.replace_substring_regex(texts, r"\.0+(Z|[+-]\d{4})?$", r"\1")
     return [text or "" for text in texts.to_pylist()]

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from fraudstream.charts import plot
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
 from fraudstream.dashboard.services.charts import Charts
+from fraudstream.dashboard.web import formats
 from fraudstream.dashboard.web.presentation import compact, milliseconds, number
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Object
@@ -30,7 +31,7 @@ def charts_html(charts: Charts, minutes: int) -> bytes:
             "_charts.html", report=report, charts=live_charts(report), minutes=minutes, percent=percent
         ).encode()
 
-    return charts.rendered("charts", minutes, render)
+    return charts.rendered(f"charts in {formats.zone()}", minutes, render)
 
 
 def table_html(charts: Charts, minutes: int, key: str) -> bytes:
@@ -42,7 +43,7 @@ def table_html(charts: Charts, minutes: int, key: str) -> bytes:
             raise RequestError("there is no such chart", status=404)
         return render_template("_chart_table.html", report=report, key=key, chart=chart).encode()
 
-    return charts.rendered(f"table {key}", minutes, render)
+    return charts.rendered(f"table {key} in {formats.zone()}", minutes, render)
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _over_time(
 
 
 def _clock(minute: float) -> str:
-    return f"{datetime.fromtimestamp(minute * 60, UTC):%H:%M} UTC"
+    return formats.minute(datetime.fromtimestamp(minute * 60, UTC))
 
 
 def _iso(minute: float) -> str:

@@ -26,6 +26,7 @@ from fraudstream.store.minutes import KEPT_MINUTES
 from fraudstream.store.schemas import MOST_SCHEMAS
 from fraudstream.store.triage import Order
 from fraudstream.store.triage_state import AlertStatus
+from fraudstream.transactions.entities import Entity
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 EVERY: Final = "all"
@@ -47,9 +48,16 @@ def _condition(text: str) -> str:
     return text
 
 
+def _entity(text: str) -> str:
+    if Entity.parse(text) is None:
+        raise ValueError("must be COLUMN:VALUE")
+    return text
+
+
 Event = Annotated[str, AfterValidator(_time_or_event)]
 DeadLetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
 Condition = Annotated[str, AfterValidator(_condition)]
+EntityText = Annotated[str, AfterValidator(_entity)]
 
 
 class OutcomeQuery(Query):
@@ -73,6 +81,8 @@ class AlertQuery(OutcomeQuery):
     min_amount: FiniteFloat | None = parameter(None, 1, "minimum amount")
     max_amount: FiniteFloat | None = parameter(None, 5000, "maximum amount")
     status: Annotated[list[AlertStatus], Repeated] = parameter([], ["new"], "any of them")
+    reason_code: str | None = parameter(None, "stolen_card", "the reason of the verdict")
+    due_before: Time | None = parameter(None, LATER, "whose information is due before this time")
     assignee: str | None = parameter(None, "Mia", "who has claimed or decided it")
     model_id: str | None = parameter(None, "m-1", "the model that scored it")
     schema_id: str | None = parameter(None, "s-1", "its schema")
@@ -80,6 +90,12 @@ class AlertQuery(OutcomeQuery):
     q: str | None = parameter(None, "jew*", 'text: `"a phrase"`, the beginning of the last word from three letters on')
     where: Annotated[list[Condition], Repeated] = parameter(
         [], ["V1:ge:-3"], "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has", max_length=20
+    )
+    entity: Annotated[list[EntityText], Repeated] = parameter(
+        [],
+        ["card_id:C1"],
+        "alerts of a card, terminal or other entity, as `COLUMN:VALUE`; with all of them",
+        max_length=5,
     )
 
     @property
@@ -93,9 +109,11 @@ class AlertQuery(OutcomeQuery):
             outcome=self.only,
             since_us=None if self.since is None or self.event is not None else time_of(self.since),
             until_us=self.until,
+            due_before_us=self.due_before,
             statuses=tuple(dict.fromkeys(self.status)),
             text=None if self.q is None else Text.parse(self.q),
             where=tuple(filter(None, map(Where.parse, self.where))),
+            entities=tuple(filter(None, map(Entity.parse, self.entity))),
             **{name: getattr(self, name) for name in _FILTER_FIELDS},
         )
 
@@ -106,7 +124,7 @@ _FILTER_FIELDS: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass
 class AlertFileQuery(AlertQuery):
     """Which alerts a file holds."""
 
-    work: Whole = parameter(0, 1, "1: with the triage state in the last columns")
+    work: Whole = parameter(1, 0, "0: without the triage state, which is in the last columns")
 
 
 class AlertList(AlertQuery):
@@ -130,6 +148,20 @@ class AlertScan(AlertList):
     limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
 
 
+class RowList(AlertList):
+    """Rows of the review page: some by their `seq`, or those that match after an event."""
+
+    limit: Whole = parameter(1_000, 10, "how many", ge=1, le=1_000)
+    seq: Annotated[list[Whole], Repeated] = parameter([], [1], "these", max_length=100)
+
+
+class EntityList(AlertQuery):
+    """The entities in a column with the most alerts, of those that match."""
+
+    column: str | None = parameter(None, "card_id", "the column; by default the most useful one")
+    limit: Whole = parameter(50, 10, "how many", ge=1, le=1_000)
+
+
 class NextAlert(AlertQuery):
     """Claim the first new alert in an order, of those that match."""
 
@@ -142,6 +174,7 @@ class StreamQuery(OutcomeQuery):
     """Which events of the stream."""
 
     last_event_id: Whole | None = parameter(None, 0, "resume after this event, as with Last-Event-ID", le=10**18)
+    rows: Whole = parameter(0, 1, "1: alerts as rows of the review page (HTML), in events `row`")
 
 
 class EventList(Page):

@@ -69,10 +69,11 @@ def show_model(models_dir: Path, model_id: str) -> KnownModel:
 
 
 def find_id(models_dir: Path, text: str) -> str:
-    """Return the model that `text` is the id, the beginning of the id, the name or a tag of.
+    """Return the model that `text` is the id, the beginning of the id, the name or a tag of; `current` is the active.
 
     Raises ModelNotFound if there is none, or several.
     """
+    text = read_current(models_dir / CURRENT_FILE).model_id if text == CURRENT_FILE else text
     ids = [path.name for path in _artifacts(models_dir)]
     matches = [text] if text in ids else [model_id for model_id in ids if text and model_id.startswith(text)]
     if text and not matches:
@@ -86,6 +87,19 @@ def find_id(models_dir: Path, text: str) -> str:
             remedy=f"name one of: {', '.join(matches or ids) or 'there are none'}",
         )
     return matches[0]
+
+
+def model_path(model: Path, models_dir: Path) -> Path:
+    """Return the path of a model: itself if it is one, else that of `current`, or of what `find_id` finds.
+
+    The active model's is that of its deployment. Raises ModelNotFound.
+    """
+    if len(model.parts) > 1 or model.exists():
+        return model
+    if model.name == CURRENT_FILE:
+        return models_dir / CURRENT_FILE
+    known = show_model(models_dir, model.name)
+    return models_dir / (CURRENT_FILE if known.is_active else known.model_id)
 
 
 def model_in_use(models_dir: Path, text: str) -> tuple[ModelArtifact, Deployment]:

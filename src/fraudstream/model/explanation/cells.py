@@ -201,7 +201,7 @@ def _one_hot(text: str | None, feature: Feature) -> tuple[float, ...] | None:
 
 def row_of(data: DataSource, row: int) -> Object:
     """Return a row by its number, from 0; raises DataError if the data cannot be used, or have no such row."""
-    text = next(data.json_rows(row), None)
+    text = next(data.json_rows(row), None) if row >= 0 else None
     if text is None:
         raise DataError("the data have no such row", where=f"{data.name}, row {row}", remedy="rows are numbered from 0")
     return parse_transaction(text)

@@ -11,12 +11,14 @@ import numpy as np
 
 from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact, read_manifest
 from fraudstream.model.deployment.registry import aliases_at
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
 from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
+from fraudstream.notebook import Displayed
+from fraudstream.transactions.entities import UNKNOWN, EntityColumns
 from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5
@@ -33,8 +35,8 @@ class Step:
     reason: Reason
 
 
-@dataclass(frozen=True)
-class Explanation:
+@dataclass(frozen=True, repr=False)
+class Explanation(Displayed):
     """How a score results from a payment's raw values.
 
     Attributes:
@@ -67,6 +69,10 @@ class Explanation:
         """Return the reasons of largest contribution, of either sign; columns without one are left out."""
         reasons = [step.reason for step in self.steps if step.reason.contribution != 0.0]
         return sorted(reasons, key=lambda reason: -abs(reason.contribution))[:number]
+
+    def _display(self) -> tuple[str, Sequence[Sequence[str]]]:
+        rows = [(each.feature, f"{each.contribution:+.3f}", each.text) for each in self.top()]
+        return f"of score {self.score:.6g} by {self.model_id}", rows
 
     def rest(self, reasons: Sequence[Reason]) -> float:
         """Return the total contribution of all columns except those of `reasons`."""
@@ -169,6 +175,7 @@ class ExplainerLibrary:
         self._model = model
         self._lock = threading.Lock()
         self._explainer = lru_cache(MOST_EXPLAINERS)(self._load)
+        self._entity_columns = lru_cache(_MOST_ALIASES)(self._load_entity_columns)
         self._aliases = lru_cache(_MOST_ALIASES)(lambda revision: aliases_at(self.models_dir, revision))
 
     @property
@@ -190,6 +197,19 @@ class ExplainerLibrary:
                 return explainer, self._aliases(revision)
             except ModelError:
                 return explainer, {}
+
+    def entity_columns(self, model_id: str | None) -> EntityColumns:
+        """Return the entity columns of a model; they are recognised by name if it cannot be read."""
+        try:
+            return UNKNOWN if model_id is None else self._entity_columns(model_id)
+        except (ModelError, OSError):
+            return UNKNOWN
+
+    def _load_entity_columns(self, model_id: str) -> EntityColumns:
+        manifest = read_manifest(self.models_dir / Path(model_id).name)
+        if manifest.entities is None:
+            return UNKNOWN
+        return EntityColumns(manifest.entities, frozenset(manifest.columns).difference(manifest.entities))
 
     def _load(self, model_id: str) -> Explainer:
         return Explainer(load_artifact(self.models_dir / Path(model_id).name))

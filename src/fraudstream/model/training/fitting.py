@@ -30,6 +30,7 @@ from fraudstream.model.evaluation.record import (
 )
 from fraudstream.model.features.projection import RowNotes, read_rows, with_vectors, write_training_rows
 from fraudstream.model.features.reading import TrainingColumn
+from fraudstream.model.features.selection import entity_columns
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.comparing import LabelledRows
@@ -252,6 +253,7 @@ class Training:
             name=plan.settings.name,
             note=plan.settings.note,
             tags=tuple(plan.settings.tags),
+            entities=entity_columns(profile),
         )
 
 

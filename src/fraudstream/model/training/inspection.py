@@ -34,14 +34,12 @@ class Role(StrEnum):
 def inspect_source(source: DataSource, label: str | None) -> Object:
     """Profile the files and choose features as a training does, without a label if there is none; return JSON.
 
-    Raises DataError if a row cannot be read, or LabelError if the named label column is not there.
+    Raises DataError if a row cannot be read, or SettingsError if the named label column is not there.
     """
     warnings: list[str] = []
     try:
         data = profile(source, label)
     except LabelError as e:
-        if label is not None and label not in source.columns:
-            raise
         warnings.append(f"leaks were not looked for, as there is no usable label: {e.what}; {e.remedy}")
         data = profile(source, is_labelled=False)
     marked, time = data.label, data.time

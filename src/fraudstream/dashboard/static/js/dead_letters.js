@@ -109,5 +109,4 @@ if (form !== null) {
   for (const box of boxes()) if (box.checked) selected.add(box.value);
   showSelected();
 }
-localTimes(document);
 if (Number(document.getElementById("live-replays").dataset.open) > 0) follow();

@@ -7,7 +7,6 @@ export class Drift {
     this.box = box;
     this.announce = announce;
     this.message = this.key([...box.querySelectorAll("[data-sentences] li")].map((item) => ({ before: item.firstChild?.textContent ?? "" })));
-    for (const element of box.querySelectorAll("time[datetime]")) element.textContent = time(element.getAttribute("datetime"));
   }
 
   show(columns) {

@@ -13,14 +13,13 @@ const OTHER_TERMS = new Set(
 const UNINFORMATIVE = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-const minute = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hour12: false });
-const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const clock = new Intl.DateTimeFormat("en-GB", {
+  ...{ timeZone: document.documentElement.dataset.zone || "UTC", day: "numeric", month: "short" },
+  ...{ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
+});
 
 export const count = (value) => whole.format(value);
-export const rate = (value) => (value >= 100 ? whole : tenths).format(value);
 export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
 
 // Shortens a model's id to the initials of its algorithm and its first digits, which distinguish models.
@@ -31,24 +30,27 @@ export function shortId(id) {
   return `${terms.length === 1 ? terms[0] : terms.map((term) => term[0]).join("")}-${model[2].slice(0, 8)}`;
 }
 
-export function milliseconds(value) {
-  if (value === null) return NOTHING;
-  if (value >= 10_000) return `${tenths.format(value / 1000)} s`;
-  return value >= 100 ? `${whole.format(value)} ms` : `${tenths.format(value)} ms`;
-}
-
 export function number(value) {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e9) return whole.format(value);
   return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
 }
 
-// In the viewer's time zone; with the date unless it is today.
+// In the zone of the page, for the few times that no server has rendered.
 export function time(iso) {
   const at = new Date(iso);
-  if (Number.isNaN(at.getTime())) return iso || NOTHING;
-  const today = at.toDateString() === new Date().toDateString();
-  return today ? clock.format(at) : `${day.format(at)} ${clock.format(at)}`;
+  return Number.isNaN(at.getTime()) ? iso || NOTHING : clock.format(at).replace(",", "");
+}
+
+// How long ago a time was, or how far ahead it is; null beyond a week, where the date says more.
+export function age(iso) {
+  const ahead = (new Date(iso) - Date.now()) / 1000;
+  const seconds = Math.abs(ahead);
+  if (!(seconds < 7 * 86_400)) return null;
+  if (seconds < 5) return "just now";
+  const [size, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 86_400 ? [3600, "h"] : [86_400, "d"];
+  const text = `${Math.floor(seconds / size)} ${unit}`;
+  return ahead > 0 ? `in ${text}` : `${text} ago`;
 }
 
 function isAmount(name) {
@@ -72,17 +74,10 @@ export function largestValues(transaction) {
   return texts.slice(0, VALUES_PER_ROW).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
 }
 
-// Converts the times in a text of the server to the viewer's time zone.
-export function inZone(text, times) {
-  const each = times.split(" ");
-  return text.replace(/\d\d:\d\d UTC/g, () => minute.format(new Date(each.shift())));
-}
-
+// Updates the ages of the times that the server marked; without this they read as a date.
 export function localTimes(root) {
-  for (const element of root.querySelectorAll("time[datetime]")) {
-    element.textContent = time(element.getAttribute("datetime"));
-  }
-  for (const element of root.querySelectorAll("[data-at]")) {
-    element.textContent = inZone(element.textContent, element.dataset.at);
+  for (const element of root.querySelectorAll("time[data-age]")) {
+    const text = age(element.dateTime);
+    if (text !== null && element.textContent !== text) element.textContent = text;
   }
 }

@@ -1,7 +1,6 @@
 // The page Ledger: times in the viewer's time zone, and acknowledging losses.
 
-import { localTimes } from "./format.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 
 const form = document.getElementById("acknowledge");
 
@@ -15,7 +14,6 @@ async function acknowledge() {
 }
 
 if (form) {
-  const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
   const failed = form.querySelector(".failed");
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -28,4 +26,3 @@ if (form) {
     }
   });
 }
-localTimes(document);

@@ -1,6 +1,6 @@
 // Makes charts readable by pointer, touch or keys, and updates them without losing the marked point.
 
-import { inZone, localTimes, time } from "./format.js";
+import { localTimes, time } from "./format.js";
 
 const EVERY_MS = 5000;
 const PATIENCE_MS = 15_000;
@@ -13,19 +13,18 @@ const pointsOf = (plot) => plot.querySelector(".drawing").dataset.points.split("
 
 function mark(plot, index, isAnnounced = true) {
   const points = pointsOf(plot);
-  const [share, text, times] = points[index] ?? [];
+  const [share, text] = points[index] ?? [];
   plot.marked = text && index;
-  const label = text && inZone(text, times);
   for (const pointer of plot.querySelectorAll(".pointer")) {
     pointer.classList.toggle("marked", Boolean(text));
     pointer.setAttribute("transform", `translate(${(share ?? 0) * pointer.previousElementSibling.width.baseVal.value})`);
   }
-  plot.querySelector(".readout").textContent = label ?? "\u00a0";
+  plot.querySelector(".readout").textContent = text ?? "\u00a0";
   // Announced when the user moves, not each time the figures change.
   if (!isAnnounced) return;
   plot.ariaValueMax = points.length - 1;
   plot.ariaValueNow = index ?? plot.ariaValueMax;
-  plot.ariaValueText = label ?? "use the arrow keys to read values";
+  plot.ariaValueText = text ?? "use the arrow keys to read values";
 }
 
 function point({ currentTarget: plot, clientX }) {
@@ -83,20 +82,19 @@ async function refresh(failures) {
   const connection = document.getElementById("connection");
   const failed = document.getElementById("failed");
   let failure = null;
-  let at = null;
+  let fresh = {};
   try {
-    at = (await load(charts.dataset.fragment)).getElementById("charts").dataset.asAt;
+    fresh = (await load(charts.dataset.fragment)).getElementById("charts").dataset;
   } catch (error) {
     failure = error.message;
   }
-  connection.dataset.state = failure ? "waiting" : "live";
-  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : `As of ${time(at)}`;
+  connection.dataset.state = failure ? "waiting" : fresh.quiet ? "quiet" : "live";
+  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : fresh.quiet || `As of ${time(fresh.asAt)}`;
   failed.hidden = !failure || failures + 1 < MOST_FAILURES;
   failed.textContent = `Cannot update the charts (${failure}). The figures are out of date; the page keeps trying.`;
   window.setTimeout(refresh, EVERY_MS, failure ? failures + 1 : 0);
 }
 
-localTimes(document);
 if (charts?.dataset.fragment) {
   refresh(0);
   // Loaded when opened, and not updated while it is read.

@@ -93,7 +93,6 @@ document.querySelector("main").addEventListener("click", (event) => {
   if (button) decide(button);
 });
 
-localTimes(document);
 new Connection("alert", Number(document.getElementById("live-state").dataset.latest), {
   alert() {},
   stats,

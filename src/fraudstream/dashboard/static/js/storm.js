@@ -1,13 +1,11 @@
 // The banner of an alert storm; schema_messages.py builds its sentence.
 
 import { parts } from "./drift.js";
-import { localTimes } from "./format.js";
 
 export class Storm {
   constructor(box, announce) {
     this.box = box;
     this.announce = announce;
-    localTimes(box);
   }
 
   show(storm) {

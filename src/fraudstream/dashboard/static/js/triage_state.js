@@ -6,17 +6,21 @@ export const STATUSES = {
   confirmed_fraud: "confirmed fraud",
   false_alarm: "false alarm",
   unsure: "unsure",
+  needs_information: "needs information",
 };
+
+export const VERDICTS = ["confirmed_fraud", "false_alarm", "unsure"];
 
 export const NEW = { status: "new", assignee: null, version: 0 };
 
-export function label({ status, assignee }) {
+export function label({ status, assignee, escalated_by: by }) {
   if (status === "claimed") return `claimed by ${assignee ?? "somebody"}`;
+  if (status === "escalated") return `escalated to ${assignee} by ${by}`;
   return STATUSES[status] ?? status;
 }
 
 // The full name: the row truncates a long one.
-const title = (triage) => (triage.assignee ? `${label(triage)}${triage.status === "claimed" ? "" : ` by ${triage.assignee}`}` : "");
+const title = (triage) => (triage.assignee ? `${label(triage)}${["claimed", "escalated"].includes(triage.status) ? "" : ` by ${triage.assignee}`}` : "");
 
 // Sets the status of a row; a late older version changes nothing.
 export function showTriage(body, triage) {
@@ -25,6 +29,7 @@ export function showTriage(body, triage) {
   body.dataset.version = triage.version;
   body.dataset.status = triage.status;
   body.dataset.assignee = triage.assignee ?? "";
+  body.dataset.reason = triage.reason_code ?? "";
   element.textContent = label(triage);
   element.title = title(triage);
   element.className = `status ${triage.status}`;

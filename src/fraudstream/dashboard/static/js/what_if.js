@@ -1,7 +1,7 @@
 // The page What if: fetches the page rendered for another threshold when the slider moves, and deploys a threshold.
 
 import { swap } from "./live_charts.js";
-import { Who } from "./who.js";
+import { who } from "./who.js";
 
 const STEPS = 200; // as in views/what_if.py: even steps of the log odds, from -10 to 10
 const END = 10;
@@ -12,7 +12,6 @@ const cost = document.getElementById("review-cost");
 const answer = document.getElementById("answer");
 const undo = document.getElementById("undo");
 const apply = document.getElementById("apply");
-const who = new Who(document.getElementById("who"), document.getElementById("who-dialog"));
 let isLoading = false;
 let loadAgain = false;
 let undone = null;

@@ -1,6 +1,6 @@
 // The user's name: requested once, when first needed, and shown in the page header.
 
-export class Who {
+class Who {
   constructor(chip, dialog) {
     this.chip = chip;
     this.dialog = dialog;
@@ -53,7 +53,7 @@ export class Who {
       return;
     }
     this.name = name;
-    this.chip.querySelector("[data-name]").textContent = name;
+    for (const label of document.querySelectorAll(".top [data-name]")) label.textContent = name;
     this.chip.querySelector("[data-named]").hidden = false;
     this.chip.querySelector("[data-unnamed]").hidden = true;
     const resolve = this.resolve;
@@ -62,3 +62,6 @@ export class Who {
     resolve?.(true);
   }
 }
+
+const chip = document.getElementById("who");
+export const who = chip && new Who(chip, document.getElementById("who-dialog"));
