@@ -340,6 +340,13 @@ def test_the_evaluation_is_of_later_rows_only_without_copies(searched: tuple[Tra
     ends = test.average_precision.interval
     assert ends is None or ends.low <= test.average_precision.value <= ends.high
     assert test.calibration.error_after < 0.1
+    names = {feature.name for feature in result.artifact.manifest.features}
+    assert {each.feature for each in evaluation.influences} == {each.feature for each in evaluation.drifts} == names
+    strongest = evaluation.influences[0]
+    assert (strongest.permutation > 0, strongest.shapley > 0) == (True, True)
+    assert strongest.direction in ("higher values", "lower values")
+    assert [each.by for each in evaluation.breakdowns] == ["part of the period", "Amount"]
+    assert all(sum(group.frauds for group in each.groups) == test.frauds for each in evaluation.breakdowns)
     assert [each.recall for each in test.precision_recall][-1] == 1.0
     assert sum(test.histogram.frauds) == pytest.approx(1)
     assert result.artifact.manifest.metrics.average_precision == test.average_precision.value

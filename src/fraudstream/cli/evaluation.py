@@ -20,7 +20,7 @@ from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
-    from fraudstream.model.evaluation.evaluate import ScoredPeriod
+    from fraudstream.model.evaluation.bootstrap import ScoredPeriod
 
 _THRESHOLDS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _MOST_DISAGREEMENTS = 20
