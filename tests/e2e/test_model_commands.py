@@ -30,6 +30,7 @@ def test_a_second_model_is_a_candidate_that_is_compared_and_measured(
     second = document(run, *worse)
     assert (second["deployed"], second["in_force"]["model_id"]) == (False, first["model_id"])
     assert second["previous"]["measures"][0]["name"] == "average precision"
+    assert f"to deploy it: fraudstream models use {second['model_id']} --models {models}" in run(*worse).stdout
     compared = document(run, "models", "compare", first["model_id"], "two columns", "--models", models)
     assert compared["a"] == first["model_id"]
     assert compared["comparison"]["rows"] == second["previous"]["rows"]

@@ -197,8 +197,7 @@ def _results(result: TrainingResult) -> Lines:
     active = f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     yield "active model", active
     if not result.is_deployed:
-        command = f'fraudstream models use {path.name} --models {path.parent} --why "..."'
-        yield "not deployed", f"this model is a candidate; to deploy it: {command}"
+        yield "not deployed", "this model is a candidate, compared above"
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:
