@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count
 
@@ -41,6 +42,8 @@ ROUTES = [
     ("GET", "/api/alerts.json", READERS, 200),
     ("GET", "/api/alerts/<path:alert_id>", READERS, 404),
     ("GET", "/api/alerts/<path:alert_id>/rescore", READERS, 404),
+    ("GET", "/api/entities", READERS, 200),
+    ("GET", "/api/entities/<column>/<path:value>", READERS, 404),
     ("GET", "/api/stream", READERS, 200),
     ("GET", "/api/stats", READERS, 200),
     ("GET", "/api/system", READERS, 200),
@@ -83,6 +86,8 @@ ROUTES = [
     ("GET", "/", PAGES, 200),
     ("GET", "/unscorable", PAGES, 200),
     ("GET", "/alerts/<path:alert_id>", PAGES, 404),
+    ("GET", "/panels/<path:alert_id>", PAGES, 404),
+    ("GET", "/entities/<column>/<path:value>", PAGES, 404),
     ("GET", "/what-if", PAGES, 200),
     ("GET", "/queue", PAGES, 200),
     ("GET", "/activity", PAGES, 200),
@@ -133,7 +138,7 @@ def status(app: Flask, method: str, rule: str, credential: str) -> int:
     # An address of its own for each request: otherwise they are too many wrong tokens.
     number = next(_addresses)
     with client.open(
-        rule.replace("<path:alert_id>", "nothing").replace("<path:filename>", "nothing"),
+        re.sub("<.*?>", "nothing", rule),
         method=method,
         json={} if method == "POST" and rule.startswith("/api/") else None,
         headers=headers,
