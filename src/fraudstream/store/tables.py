@@ -110,6 +110,7 @@ alert_entities = Table(
     Column("column", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Index("alerts_of_entity", "column", "value", "alert"),
+    sqlite_with_rowid=False,
 )
 """The entities of each alert (its card, terminal or merchant), by the column that identifies them; values are short."""
 

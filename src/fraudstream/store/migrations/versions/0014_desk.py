@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("alert", seq, sa.ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
         sa.Column("column", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
     )
     op.create_index("alerts_of_entity", "alert_entities", ["column", "value", "alert"])
     insert_missing(op.get_bind())
