@@ -34,7 +34,7 @@ def listed(client: FlaskClient, query: str = "") -> list[str]:
 
 
 def decided(store: AlertStore, number: int, status: str, assignee: str) -> None:
-    values = {"status": status, "assignee": assignee, "decided_us": 1_767_323_045_000_000}
+    values = {"status": status, "assignee": assignee, "version": 1, "decided_us": 1_767_323_045_000_000}
     values |= {"reason_code": "too_little_information"} if status == "unsure" else {}
     with store.database.write() as connection:
         connection.execute(update(alerts).where(alerts.c.alert_id == f"id-{number}").values(values))
