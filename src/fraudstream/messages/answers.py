@@ -64,6 +64,8 @@ Alert = answer(
     seq=int, alert_id=str, outcome=Kind, transaction=Object, received_at=Time, work=TriageState,
     score=(Number, None), threshold=(Number, None), model_id=(Text, None), as_text=(list[str], []),
     reasons=(list[Object] | None, None), explanation=(Object | None, None),
+    entities=(many(answer("AlertEntity", "An entity of an alert, and how many alerts it has (counted up to 1,000).",
+                          column=str, value=str, alerts=int)), []),
 )  # fmt: skip
 AlertPage = page("alerts", Alert, complete=bool, back_to=Text, scanned=int, of=int)
 FollowingAlerts = answer(
@@ -133,7 +135,7 @@ Stats = answer(
     at=Time, payments_seen=int, scored=int, alerts=int, unscorable=int, dead_letters=int, rejected=int, conflicts=int,
     duplicates=int, lag=int, viewers=int, rate=float, p50_ms=Number, p99_ms=Number, latency_to=Text, model_id=Text,
     threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], waiting_for=Text,
-    columns=Object, ledger=Object, storm=Object | None, sampled=list[str],
+    columns=Object, ledger=Object, storm=Object | None, sampled=list[str], to_do=int, quiet_seconds=Whole, texts=Object,
 )  # fmt: skip
 
 

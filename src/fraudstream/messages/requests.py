@@ -194,6 +194,13 @@ class Introduction(Message):
     name: str
 
 
+class NewView(Command):
+    """Save a search of the review page under a name; it replaces one of the same name."""
+
+    name: Annotated[Written, Field(max_length=60)]
+    query: Annotated[str, Field(max_length=4_000)]
+
+
 class Acknowledgement(Command):
     """Acknowledge losses; `until_seq` is that of `losses` in `GET /api/system`."""
 

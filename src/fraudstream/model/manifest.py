@@ -230,6 +230,7 @@ class Manifest:
         calibration: Maps the classifier's raw score to the published score.
         requested: The value of `--algorithm`: `auto`, or the algorithm.
         refit: The fit after the evaluation; None if the deployed model is the one that was evaluated.
+        entities: The columns that identify cards, terminals or the like; None in a manifest that records none.
     """
 
     model_id: str
@@ -259,6 +260,7 @@ class Manifest:
     calibration: Calibration = IDENTITY
     requested: str = ""
     refit: Refit | None = None
+    entities: tuple[str, ...] | None = None
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)

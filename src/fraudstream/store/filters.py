@@ -9,12 +9,13 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Column, ColumnElement
+from sqlalchemy import Column, ColumnElement, and_, select
 
 from fraudstream.store import tables
 from fraudstream.store.full_text import Text, fold
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.cards import masked_text
+from fraudstream.transactions.entities import Entity
 from fraudstream.transactions.wire import AlertField, Outcome
 
 
@@ -128,6 +129,12 @@ def _as_number(value: Any) -> float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
+def is_entity(entity: Entity) -> ColumnElement[bool]:
+    """Return the condition that a row of `alert_entities` is of an entity."""
+    column = tables.alert_entities.c
+    return and_(column.column == entity.column, column.value == entity.value)
+
+
 def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], object]) -> list[ColumnElement[bool]]:
     """Return the conditions of comparisons of a column with a value, without those whose value is None."""
     return [compare(column, value) for column, compare, value in comparisons if value is not None]
@@ -135,7 +142,10 @@ def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], objec
 
 @dataclass(frozen=True, slots=True)
 class AlertFilter:
-    """A filter on alerts; fields that are None or empty match everything. Times are those of production."""
+    """A filter on alerts; fields that are None or empty match everything. Times are those of production.
+
+    Of several `entities` an alert must have all; unscorable transactions have none.
+    """
 
     outcome: Outcome | None = Outcome.ALERT
     since_us: int | None = None
@@ -153,6 +163,7 @@ class AlertFilter:
     source: str | None = None
     text: Text | None = None
     where: tuple[Where, ...] = ()
+    entities: tuple[Entity, ...] = ()
 
     def matches(self, body: str) -> bool:
         """Whether a stored alert fulfils the conditions on columns of its transaction."""
@@ -168,8 +179,9 @@ class AlertFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the columns of the table `alerts`."""
-        column = tables.alerts.c
-        return conditions(
+        column, entity = tables.alerts.c, tables.alert_entities.c
+        of_entities = [column.seq.in_(select(entity.alert).where(is_entity(each))) for each in self.entities]
+        return of_entities + conditions(
             (column.outcome, operator.eq, self.outcome),
             (column.produced_us, operator.ge, self.since_us),
             (column.produced_us, operator.lt, self.until_us),

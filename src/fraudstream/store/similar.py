@@ -1,39 +1,27 @@
 """Finds alerts similar to one: with the same card, customer, merchant or terminal, else nearest by its reasons' values.
 
-Only the alerts stored around it are compared, in chunks and within a time limit: the cost does not grow with the store.
+Values are compared with the alerts stored around it, in chunks and within a time limit: the cost does not grow with
+the store.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import orjson
-from sqlalchemy import ColumnElement, Connection, Text, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from fraudstream.store import tables
+from fraudstream.store.entities import EntityReader
 from fraudstream.store.reading import AlertReader, StoredAlert
-from fraudstream.transactions.times import words_of
+from fraudstream.transactions.entities import Entity, entities_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
-_KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "card": frozenset({"card", "cc", "pan"}),
-    "customer": frozenset({"customer", "client", "cardholder", "account", "user", "payer", "orig"}),
-    "merchant": frozenset({"merchant", "payee", "beneficiary", "dest"}),
-    "terminal": frozenset({"terminal", "pos", "atm", "device"}),
-}
-_SUFFIXES: Final = frozenset(
-    {"id", "ids", "num", "number", "no", "nr", "key", "hash", "token", "uid", "ref", "name", "tx"}
-)
-"""Words that may accompany an entity in a name; `merchant_category` and `customer_age` identify nobody."""
-
-LONGEST: Final = 200
 SHOWN: Final = 8
-AROUND_BY_IDENTIFIER: Final = 20_000
-"""Alerts scanned for the same identifier: half of them before this one, half after, or more from one side if the other
-has fewer."""
+MOST_SHARING: Final = 500
+"""The newest alerts with the same entity that are compared by how many entities they share."""
 
 AROUND_BY_VALUES: Final = 5_000
 CHUNK: Final = 500
@@ -42,42 +30,6 @@ SECONDS: Final = 0.12
 
 _ALERT: Final = tables.alerts.c
 _COLUMNS: Final = tuple(_ALERT[name] for name in ("seq", "alert_id", "score", "amount", "status", "body"))
-
-
-class Identifier(NamedTuple):
-    """A column that identifies an entity, with its value in this transaction."""
-
-    kind: str
-    column: str
-    value: str | int
-
-
-def identifier_kind(column: str) -> str | None:
-    """Return the kind of entity that a column identifies; None if it is no identifier, or its name is very long."""
-    return _identifier_kind(column) if len(column) <= LONGEST else None
-
-
-@lru_cache(maxsize=4096)
-def _identifier_kind(column: str) -> str | None:
-    if any(char.isdigit() for char in column):  # card1 to card6 are traits of a card
-        return None
-    words = set(words_of(column))
-    kinds = [kind for kind, names in _KINDS.items() if words & names]
-    if len(kinds) != 1 or not words - _KINDS[kinds[0]] <= _SUFFIXES:
-        return None
-    return kinds[0]
-
-
-def identifiers_of(transaction: Mapping[str, object]) -> list[Identifier]:
-    """Return the identifiers in a transaction, in column order; empty values are skipped."""
-    identifiers = []
-    for column, value in transaction.items():
-        if isinstance(value, bool) or not isinstance(value, str | int):
-            continue
-        is_usable = isinstance(value, int) or 0 < len(value) <= LONGEST
-        if is_usable and (kind := identifier_kind(column)) is not None:
-            identifiers.append(Identifier(kind, column, value))
-    return identifiers
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +51,7 @@ class SimilarAlert:
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """The similar alerts, and the criterion: "identifiers", "values" or "nothing"."""
+    """The similar alerts, and the criterion: "entities", "values" or "nothing"."""
 
     by: str
     columns: tuple[str, ...]
@@ -108,23 +60,22 @@ class Similarity:
 
 
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
-    """Return the alerts that share an identifier; if there are none, the nearest ones by values.
+    """Return the alerts that share an entity; if there are none, the nearest ones by values.
 
     `values` are the columns of its transaction to compare, with their values: those of its reasons.
     """
     document = alert.document()
-    identifiers = identifiers_of(document[AlertField.TRANSACTION])
+    stored = [Entity(each["column"], each["value"]) for each in document.get("entities") or ()]
+    if entities := stored or entities_of(document[AlertField.TRANSACTION]):
+        alerts = _with_shared_entity(store, alert.seq, entities)
+        if alerts or not values:
+            return Similarity("entities", tuple(each.column for each in entities), 0, tuple(alerts))
+    model_id = document.get(AlertField.MODEL_ID)
+    if not values or not isinstance(model_id, str):
+        return Similarity("nothing", (), 0, ())
     with store.database.read() as connection:
-        if identifiers:
-            compared, alerts = _with_shared_identifier(connection, alert.seq, identifiers)
-            if alerts or not values:
-                names = tuple(each.column for each in identifiers)
-                return Similarity("identifiers", names, compared, tuple(alerts))
-        model_id = document.get(AlertField.MODEL_ID)
-        if not values or not isinstance(model_id, str):
-            return Similarity("nothing", (), 0, ())
         compared, alerts = _nearest(connection, alert.seq, model_id, values)
-        return Similarity("values", tuple(values), compared, tuple(alerts))
+    return Similarity("values", tuple(values), compared, tuple(alerts))
 
 
 def _chunks(
@@ -152,24 +103,13 @@ def _chunks(
         yield end - start + 1, connection.execute(query.where(_ALERT.seq.between(start, end))).all()
 
 
-def _with_shared_identifier(
-    connection: Connection, seq: int, identifiers: Sequence[Identifier]
-) -> tuple[int, list[SimilarAlert]]:
-    # orjson wrote the body: comparing text preselects, and the parsed value decides.
-    texts = [orjson.dumps({each.column: each.value}).decode()[1:-1] for each in identifiers]
-    place = func.strpos if connection.dialect.name == "postgresql" else func.instr
-    contains = or_(*(place(cast(_ALERT.body, Text), text) > 0 for text in texts))
-    compared, similar = 0, []
-    for size, rows in _chunks(connection, seq, AROUND_BY_IDENTIFIER, contains):
-        compared += size
-        for row in rows:
-            document = orjson.loads(row.body)
-            transaction = document[AlertField.TRANSACTION]
-            shared = tuple(each.column for each in identifiers if transaction.get(each.column) == each.value)
-            if shared:
-                similar.append(_similar(row, document, shared))
-    similar.sort(key=lambda each: (-len(each.shared), abs(each.seq - seq)))
-    return compared, similar[:SHOWN]
+def _with_shared_entity(store: AlertReader, seq: int, entities: Sequence[Entity]) -> list[SimilarAlert]:
+    shared: dict[int, list[str]] = {}
+    for other, column in EntityReader(store.database).sharing(seq, entities, MOST_SHARING):
+        shared.setdefault(other, []).append(column)
+    first = sorted(shared, key=lambda other: (-len(shared[other]), abs(other - seq)))[:SHOWN]
+    rows = {row.seq: row for row in store.rows(select(*_COLUMNS).where(_ALERT.seq.in_(first)))}
+    return [_similar(rows[each], orjson.loads(rows[each].body), tuple(shared[each])) for each in first]
 
 
 def _nearest(

@@ -1,10 +1,10 @@
 """Writes alerts, events, dead letters and ledger entries to the alert store, each exactly once."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from sqlalchemy import Connection
 
@@ -15,6 +15,7 @@ from fraudstream.store import ledger, positions, rows, tables
 from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
 from fraudstream.store.database import Database, insert, open_database
+from fraudstream.store.entities import ColumnsOf, EntityReader, insert_entities
 from fraudstream.store.full_text import alert_tokens
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
@@ -22,7 +23,8 @@ from fraudstream.store.reading import AlertReader, StoredAlert, Total
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.word_index import index_tokens
 from fraudstream.times import microseconds
-from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType
+from fraudstream.transactions.entities import UNKNOWN, EntityColumns
+from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType, Outcome
 
 UNSTORED_EVENTS: Final = (EventType.SAMPLE, EventType.PROGRESS, EventType.POSITION, EventType.STATUS)
 """Events that only update counters: at several per second, their rows would soon be most of the database."""
@@ -69,6 +71,7 @@ class AlertStore(AlertReader):
         super().__init__(database)
         self.ledger = LedgerReader(database)
         self.search = AlertSearch(self)
+        self.entities = EntityReader(database)
         self._weights = observations.SampleWeights()
 
     @classmethod
@@ -91,6 +94,7 @@ class AlertStore(AlertReader):
         *,
         on_commit: Callable[[list[StoredAlert]], None] | None = None,
         describe: observations.Describe = lambda observation: {},
+        columns_of: ColumnsOf = lambda model_id: UNKNOWN,
     ) -> Added:
         """Store alerts and unscorable transactions in one transaction; invalid ones are stored as rejected records.
 
@@ -99,7 +103,7 @@ class AlertStore(AlertReader):
         new: the existing row is renamed to `<id>~unscorable` (`rows.store_once`).
 
         `on_commit` is called with the new alerts after their commit and before that of the next writer, so in the order
-        of `seq`. `describe` provides the text of the event for a new schema.
+        of `seq`. `describe` provides the text of the event for a new schema, `columns_of` the entity columns.
         """
         added = Added()
         with self.database.write_lock:
@@ -108,6 +112,7 @@ class AlertStore(AlertReader):
                 valid = _validate(connection, "alert", posted, messages.check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
                 observed: list[tuple[observations.SchemaObservation, int]] = []
+                with_entities: list[tuple[int, Mapping[str, Any], EntityColumns]] = []
                 for alert in valid:
                     stored, is_conflict = rows.store_once(connection, alert, sets, now)
                     if stored is None:
@@ -116,9 +121,12 @@ class AlertStore(AlertReader):
                     added.stored.append(stored)
                     added.conflicts += is_conflict
                     added.accepted += not is_conflict
+                    if alert.outcome is Outcome.ALERT:
+                        with_entities.append((stored.seq, alert.transaction, columns_of(alert.model_id)))
                     if observation := observations.observation_of_alert(alert):
                         observed.append((observation, 0))
                 index_tokens(connection, ((stored.seq, alert_tokens(stored.document())) for stored in added.stored))
+                insert_entities(connection, with_entities)
                 observations.record(connection, observed, now, describe)
                 positions.record(connection, positions.of_records(valid))
                 for outcome in (Total.ALERTS, Total.UNSCORABLE):

@@ -55,6 +55,7 @@ class ColumnProfile:
         missing: Rows without a value (empty; of numbers also NaN, null, not finite).
         values: By row, NaN if missing: the numbers, or a date's seconds since 1970; empty for the other kinds.
         categories: The values of a text column; None for the other kinds and if there are more than 1,000.
+        sampled: Of a text column with more than 1,000 values, how many of them were counted, and their rows.
     """
 
     name: str
@@ -62,6 +63,16 @@ class ColumnProfile:
     missing: int
     values: NDArray[np.float64]
     categories: Categories | None = None
+    sampled: tuple[int, int] | None = None
+
+    @cached_property
+    def rows_per_value(self) -> float:
+        """How many rows have the same value, on average."""
+        present = self.values[~np.isnan(self.values)]
+        values, rows = self.sampled or (len(np.unique(present)), len(present))
+        if self.categories is not None:
+            values, rows = len(self.categories.values), int((self.categories.codes >= 0).sum())
+        return rows / max(values, 1)
 
     @cached_property
     def is_non_decreasing(self) -> bool:
@@ -110,6 +121,8 @@ class ColumnReader:
         self._blocks: list[NDArray[np.float64]] = []
         self._codes: dict[str, int] | None = {}
         self._code_blocks: list[NDArray[np.int32]] = []
+        self._sample: frozenset[str] = frozenset()
+        self._sampled_rows = 0
 
     def read(self, cells: Sequence[str]) -> None:
         """Read the next cells, at most `BLOCK_ROWS`."""
@@ -140,7 +153,8 @@ class ColumnReader:
                 where=where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
             )
-        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, categories)
+        sampled = (len(self._sample), self._sampled_rows) if self._sample else None
+        return ColumnProfile(self.name, ColumnKind.TEXT, self._missing, _NOTHING, categories, sampled)
 
     def _read_texts(self, cells: Sequence[str]) -> None:
         self._missing += cells.count("")
@@ -148,11 +162,13 @@ class ColumnReader:
             texts = ((row, cell) for row, cell in enumerate(cells, self._rows) if parse_number(cell) is None)
             self._first_text = next(((row, cell) for row, cell in texts if not is_missing(cell)), None)
         if (codes := self._codes) is None:
+            self._sampled_rows += sum(map(self._sample.__contains__, cells))
             return
         block = (codes.setdefault(cell, len(codes)) if cell else -1 for cell in cells)
         self._code_blocks.append(np.fromiter(block, np.int32, len(cells)))
         if self._most_values is not None and len(codes) > self._most_values:
-            self._codes = None
+            self._codes, self._sample = None, frozenset(codes)
+            self._sampled_rows = self._rows + len(cells) - self._missing
             self._code_blocks.clear()
 
 

@@ -1,11 +1,14 @@
-"""Computes the drawings of an alert's page: a bar per reason, a strip per value; positions are shares of the width."""
+"""Computes the table of an alert's reasons: each value with its normal range and its contribution, both drawn.
+
+Positions in the drawings are shares of the width, from 0 to 100.
+"""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from fraudstream.dashboard.web.presentation import value_text
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
 from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
 from fraudstream.model.manifest import Feature, FeatureType
 
@@ -18,14 +21,42 @@ _VALUE_CHARS: Final = 60
 _UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 
 
-class Bar(NamedTuple):
-    """The contribution of a column to the score; `x` and `width` in percent of the drawing, with 50 in the middle.
+class NormalRange(NamedTuple):
+    """The range of the central 98 % of the training values, and a value on it.
 
-    `side` is "for" or "against", `text` the reason as a sentence.
+    Attributes:
+        text: The range as text.
+        middle: The position of the median.
+        at: The position of the value.
+        beyond: "low" or "high" if it lies beyond the end of the drawing; else empty.
+    """
+
+    text: str
+    middle: float
+    at: float
+    beyond: str
+
+
+class ReasonRow(NamedTuple):
+    """A value of the payment, compared with the training values, and its contribution to the score.
+
+    Attributes:
+        column: The column that the feature `name` was read from.
+        imputation: The value used instead; empty if the value was read.
+        normal: None for a category.
+        position: Where the value lies among the training values.
+        side: "for" or "against" fraud; empty without a contribution, as if the model is missing.
+        x: The position of the contribution's bar, with 50 in the middle; `width` is its length.
+        text: The reason as a sentence.
     """
 
     name: str
+    column: str
     value: str
+    imputation: str
+    normal: NormalRange | None
+    position: str
+    is_unusual: bool
     contribution: str
     side: str
     x: float
@@ -33,40 +64,20 @@ class Bar(NamedTuple):
     text: str
 
 
-class Strip(NamedTuple):
-    """A value compared with the training values; positions on the strip are from 0 to 100.
-
-    Attributes:
-        imputation: Empty if the value was read.
-        at: None without a strip.
-        beyond: "low" or "high" if it lies beyond the end of the strip; else empty.
-        low_text: The value below which 1 % of the training values lie; `high_text` for 99 %.
-        is_unusual: Whether it lies outside the central 98 % of the training values.
+def reason_rows(steps: Sequence[Step]) -> list[ReasonRow]:
+    """Return the steps, which have the largest contributions first, as rows: of the five largest ones and of the others
+    first those for fraud.
     """
-
-    name: str
-    column: str
-    value: str
-    imputation: str
-    at: float | None
-    beyond: str
-    middle: float
-    low_text: str
-    middle_text: str
-    high_text: str
-    position: str
-    is_unusual: bool
-
-
-def bars(explanation: Explanation) -> list[Bar]:
-    """Return a bar for each column with a contribution, the longest first."""
-    steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
-    most = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
-    return [_bar(step, most) for step in steps if step.reason.contribution != 0.0]
+    most = abs(steps[0].reason.contribution) if steps else 0.0
+    return [
+        _row(step, most or 1.0)
+        for part in (steps[:TOP_REASONS], steps[TOP_REASONS:])
+        for step in sorted(part, key=lambda step: step.reason.contribution <= 0)
+    ]
 
 
 def sum_sentence(explanation: Explanation) -> str:
-    """Describe the sum of the bars."""
+    """Describe the sum of the contributions."""
     margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
     return (
         f"From {signed(explanation.base)} ({explanation.background}) all columns together lead to "
@@ -81,51 +92,42 @@ def signed(value: float) -> str:
     return f"{'−' if value < 0 else '+'}{f'{size:.2f}' if size < 1e5 else f'{size:.3g}'}"
 
 
-def _bar(step: Step, most: float) -> Bar:
-    reason = step.reason
-    half = min(abs(reason.contribution) / most, 1.0) * 50
-    is_for = reason.contribution > 0
-    return Bar(
-        reason.feature,
-        value_text(reason.value, _VALUE_CHARS, number_text),
-        signed(reason.contribution),
-        "for" if is_for else "against",
-        round(50 if is_for else 50 - half, 2),
-        round(max(half, 0.4), 2),
-        reason.text,
+def _row(step: Step, most: float) -> ReasonRow:
+    cell, contribution = step.cell, step.reason.contribution
+    feature, components = cell.feature, cell.components
+    half = min(abs(contribution) / most, 1.0) * 50
+    quantiles = _quantiles(feature)
+    value = value_text(plain(cell.raw_value), _VALUE_CHARS, number_text)
+    is_unusual = feature.type is FeatureType.CATEGORY and components[-1] == 1.0
+    if quantiles is not None:
+        is_unusual = not quantiles[0] <= components[0] <= quantiles[2]
+    if feature.type is FeatureType.TIME and not cell.is_imputed:
+        value = f"{value} ({components[0]:.1f} h on a {WEEKDAYS[int(components[1])]})"
+    elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
+        value = f"{value} ({components[0]:,.0f} days before)"
+    return ReasonRow(
+        name=feature.name,
+        column=cell.column,
+        value=value,
+        imputation=_imputation_text(feature) if cell.is_imputed else "",
+        normal=None if quantiles is None else _normal_range(components[0], *quantiles),
+        position="imputed with the typical value" if cell.is_imputed else _position(step),
+        is_unusual=is_unusual and not cell.is_imputed,
+        contribution=signed(contribution) if contribution else "",
+        side="for" if contribution > 0 else "against" if contribution else "",
+        x=round(50 if contribution > 0 else 50 - half, 2),
+        width=round(max(half, 0.4), 2),
+        text=step.reason.text,
     )
 
 
-def strip(step: Step) -> Strip:
-    """Return the strip of a step's feature."""
-    feature, cell = step.cell.feature, step.cell
-    imputation = _imputation_text(feature) if cell.is_imputed else ""
-    quantiles = _quantiles(feature)
-    value = value_text(plain(cell.raw_value), _VALUE_CHARS, number_text)
-    if quantiles is None:
-        position = "imputed with the typical value" if cell.is_imputed else _category_position(feature, cell.components)
-        is_rare = not cell.is_imputed and feature.type is FeatureType.CATEGORY and cell.components[-1] == 1.0
-        return Strip(feature.name, cell.column, value, imputation, None, "", 50.0, "", "", "", position, is_rare)
-    low, middle, high = quantiles
-    if feature.type is FeatureType.TIME and not cell.is_imputed:
-        value = f"{value} ({cell.components[0]:.1f} h on a {WEEKDAYS[int(cell.components[1])]})"
-    elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
-        value = f"{value} ({cell.components[0]:,.0f} days before)"
-    at = _at(cell.components[0], low, high)
-    beyond = "low" if at < 0 else "high" if at > 100 else ""
-    return Strip(
-        feature.name,
-        cell.column,
-        value,
-        imputation,
+def _normal_range(value: float, low: float, median: float, high: float) -> NormalRange:
+    at = _at(value, low, high)
+    return NormalRange(
+        f"{number_text(low)} to {number_text(high)}",
+        round(min(max(_at(median, low, high), LOW_AT), HIGH_AT), 2),
         round(min(max(at, _EDGE), 100 - _EDGE), 2),
-        beyond,
-        round(min(max(_at(middle, low, high), LOW_AT), HIGH_AT), 2),
-        number_text(low),
-        number_text(middle),
-        number_text(high),
-        "imputed with the typical value" if cell.is_imputed else _position(step),
-        not cell.is_imputed and not low <= cell.components[0] <= high,
+        "low" if at < 0 else "high" if at > 100 else "",
     )
 
 
@@ -145,23 +147,16 @@ def _at(value: float, low: float, high: float) -> float:
 
 
 def _position(step: Step) -> str:
-    quantile, feature, value = step.reason.quantile, step.cell.feature, step.cell.components[0]
-    if feature.minimum is not None and value < feature.minimum:
+    quantile, feature, components = step.reason.quantile, step.cell.feature, step.cell.components
+    if feature.type is FeatureType.CATEGORY:
+        index = list(components).index(1.0) if 1.0 in components else len(feature.values)
+        rank = f"number {index + 1} of {len(feature.values)} by frequency"
+        return rank if index < len(feature.values) else "rare or absent in training"
+    if feature.minimum is not None and components[0] < feature.minimum:
         return "below all training values"
-    if feature.maximum is not None and value > feature.maximum:
+    if feature.maximum is not None and components[0] > feature.maximum:
         return "above all training values"
-    if quantile is None:
-        return "–"
-    return f"above {quantile * 100:.0f} % of the training values"
-
-
-def _category_position(feature: Feature, components: Sequence[float]) -> str:
-    if feature.type is not FeatureType.CATEGORY or 1.0 not in components:
-        return "–"
-    index = list(components).index(1.0)
-    if index == len(feature.values):
-        return "rare or absent in training"
-    return f"number {index + 1} of {len(feature.values)} by frequency in training"
+    return "" if quantile is None else f"above {quantile * 100:.0f} % of the training values"
 
 
 def _imputation_text(feature: Feature) -> str:

@@ -1,16 +1,17 @@
-"""Renders the page of one alert, which requests the triage state itself: `static/js/alert_page.js`."""
+"""Renders the page of one alert, and its parts for the panel of an open row; scripts request the history."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import orjson
 from flask import render_template
 
 from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
-from fraudstream.dashboard.views.alert_figures import bars, strip, sum_sentence
+from fraudstream.dashboard.views.alert_figures import reason_rows, sum_sentence
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.formats import band
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
@@ -23,9 +24,6 @@ from fraudstream.transactions.wire import AlertField, Outcome
 
 LISTED_COLUMNS: Final = 1_000
 """The most columns of a payment listed on the page; the JSON has all of them."""
-
-SUMMARY_REASONS: Final = 3
-"""Reasons in text next to the triage buttons."""
 
 
 class ColumnValue(NamedTuple):
@@ -41,23 +39,22 @@ class ColumnValue(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """A step in the payment's timeline: when (ISO 8601), how long after the previous step and since production."""
+    """A step in the payment's timeline: when (ISO 8601), and how long after the previous step."""
 
     what: str
     at: str
     after: str
-    since: str
 
 
 def alert_page(
-    store: AlertStore, reasons: ReasonStore, explainers: ExplainerLibrary, actors: Actors, alert_id: str
+    store: AlertStore, reasons: ReasonStore, explainers: ExplainerLibrary, template: str, alert_id: str
 ) -> str:
-    """Render the page of an alert by its id."""
+    """Render an alert by its id, with the template of its page or of its panel."""
     latest = store.latest_seq()
     match = store.alert(alert_id)
     if match is None:
         raise RequestError("there is no alert with this id; the link may be from another store", status=404)
-    stored = reasons.with_reasons([match])[0]
+    stored = store.entities.with_entities(reasons.with_reasons([match]))[0]
     document = stored.document()
     transaction = document[AlertField.TRANSACTION]
     explainer, aliases = _scored_by(explainers, document)
@@ -73,27 +70,26 @@ def alert_page(
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
-        "alert.html",
+        template,
         latest=latest,
         alert=document,
-        name=actors.current().name,
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
         amount=amount,
         expected_loss=None if score is None or amount is None else score * amount,
-        bars=[] if explanation is None else bars(explanation),
+        score_band=band(score, document.get(AlertField.THRESHOLD)),
+        entities=presentation.entity_chips(document["entities"]),
+        is_explained="no" if stored.outcome == Outcome.ALERT and not document["explanation"] else "yes",
+        reason_rows=reason_rows(steps),
         top=TOP_REASONS,
-        summary_reasons=SUMMARY_REASONS,
         explanation_text=None if explanation is None else sum_sentence(explanation),
         cause=cause,
-        strips=[strip(step) for step in steps],
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
         more_columns=max(0, len(transaction) - LISTED_COLUMNS),
         json=orjson.dumps(transaction, option=orjson.OPT_INDENT_2).decode(),
         timeline=_timeline(document, reasons.explained_us(stored.seq)),
-        similar=similar_alerts(store, stored, _values(steps)),
-        number=presentation.number,
+        find_similar=partial(similar_alerts, store, stored, _values(steps)),
     )
 
 
@@ -150,14 +146,12 @@ def _timeline(document: Mapping[str, Any], explained_us: int | None) -> list[Mom
         ("Reasons computed", iso_time(explained_us)),
     )
     timeline: list[Moment] = []
-    first_us = before_us = None
+    before_us = None
     for what, at in steps:
         if not at:
             continue
         at_us = microseconds(parse_time(at))
-        first_us = at_us if first_us is None else first_us
-        after = "" if before_us is None else _apart(at_us - before_us)
-        timeline.append(Moment(what, at, after, "" if before_us is None else _apart(at_us - first_us)))
+        timeline.append(Moment(what, at, "" if before_us is None else _apart(at_us - before_us)))
         before_us = at_us
     return timeline
 

@@ -10,6 +10,7 @@ from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.dashboard.web.export import Exports, csv_text
+from fraudstream.dashboard.web.formats import zoned
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import ListedChange, page
@@ -95,8 +96,9 @@ class AuditViews:
 
     def render(self) -> str:
         """Render a page of the changes that match the query."""
-        filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
-        query = ChangeList.read(request.args)
+        args = zoned(request.args, "since", "until")
+        filters = {name: args[name] for name in ChangeQuery.model_fields if args.get(name)}
+        query = ChangeList.read(args)
         reader = ChangeReader(self.database)
         # One more than is listed shows whether there is another page.
         matches = reader.page(query, before=query.cursor, limit=ROWS + 1)

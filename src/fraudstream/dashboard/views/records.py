@@ -20,6 +20,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample, check_event
 from fraudstream.messages.requests import MOST_RECORDS, Page
+from fraudstream.store.entities import ColumnsOf
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import Added, AlertStore
 from fraudstream.transactions.masking import DataMask
@@ -41,6 +42,7 @@ class RecordViews:
     health: Health
     system: SystemState
     reasons: ReasonWorker
+    entity_columns: ColumnsOf
 
     @api.operation("POST", "/api/alerts", Received, 413, body=list[PostedAlert])
     def post_alerts(self) -> object:
@@ -53,7 +55,8 @@ class RecordViews:
             self.instances.publish(alerts)
             self.reasons.offer(alerts)
 
-        add = partial(self.store.add_alerts, on_commit=publish, describe=self.statistics.describe)
+        describe, columns_of = self.statistics.describe, self.entity_columns
+        add = partial(self.store.add_alerts, on_commit=publish, describe=describe, columns_of=columns_of)
         return self._receive("alert", add)
 
     @api.operation("POST", "/api/events", Received, 413, body=list[Sample | EndsEvent | Progress | Event])

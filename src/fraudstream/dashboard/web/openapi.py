@@ -36,10 +36,12 @@ EVERYWHERE: Final = {401, 403, 421, 429, 503}
 COMPONENT: Final = "#/components/schemas/"
 MODE: Final = "validation"
 
-ALERT_ID: Final = {
-    "name": "alert_id", "in": "path", "required": True, "schema": {"type": "string"},
-    "description": "the id of an alert; it may contain slashes",
-}  # fmt: skip
+IN_PATH: Final = {
+    "alert_id": "the id of an alert; it may contain slashes",
+    "column": "a column that identifies entities",
+    "value": "the value in it, as stored; it may contain slashes",
+}
+_PATH: Final = re.compile(r"<(?:path:)?(.*?)>")
 TOKEN: Final = {
     "type": "http",
     "scheme": "bearer",
@@ -96,7 +98,10 @@ def document(apis: Iterable[Api]) -> Object:
         operation: Object = {"summary": summary.replace("\n", " ")}
         if description:
             operation["description"] = description
-        parameters = [ALERT_ID] if "alert_id" in each.path else []
+        parameters: list[Object] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}, "description": IN_PATH[name]}
+            for name in _PATH.findall(each.path)
+        ]
         if each.query is not None:
             members = components[each.query.__name__]["properties"].items()
             parameters += [_parameter(name, member, components) for name, member in members]
@@ -106,7 +111,7 @@ def document(apis: Iterable[Api]) -> Object:
             content = {JSON: {"schema": schemas[id(each.body), MODE]}}
             operation["requestBody"] = {"required": True, "content": content}
         operation["responses"] = {str(status): answer for status, answer in answers.items()}
-        paths.setdefault(re.sub("<path:(.*?)>", r"{\1}", each.path), {})[each.method.lower()] = operation
+        paths.setdefault(_PATH.sub(r"{\1}", each.path), {})[each.method.lower()] = operation
     text = orjson.dumps([paths, components]).decode()  # a query is expanded to parameters, and not referenced
     components = {name: schema for name, schema in components.items() if f'{COMPONENT}{name}"' in text}
     return {

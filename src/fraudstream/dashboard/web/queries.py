@@ -26,6 +26,7 @@ from fraudstream.store.minutes import KEPT_MINUTES
 from fraudstream.store.schemas import MOST_SCHEMAS
 from fraudstream.store.triage import Order
 from fraudstream.store.triage_state import AlertStatus
+from fraudstream.transactions.entities import Entity
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 EVERY: Final = "all"
@@ -47,9 +48,16 @@ def _condition(text: str) -> str:
     return text
 
 
+def _entity(text: str) -> str:
+    if Entity.parse(text) is None:
+        raise ValueError("must be COLUMN:VALUE")
+    return text
+
+
 Event = Annotated[str, AfterValidator(_time_or_event)]
 DeadLetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
 Condition = Annotated[str, AfterValidator(_condition)]
+EntityText = Annotated[str, AfterValidator(_entity)]
 
 
 class OutcomeQuery(Query):
@@ -83,6 +91,12 @@ class AlertQuery(OutcomeQuery):
     where: Annotated[list[Condition], Repeated] = parameter(
         [], ["V1:ge:-3"], "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has", max_length=20
     )
+    entity: Annotated[list[EntityText], Repeated] = parameter(
+        [],
+        ["card_id:C1"],
+        "alerts of a card, terminal or other entity, as `COLUMN:VALUE`; with all of them",
+        max_length=5,
+    )
 
     @property
     def event(self) -> int | None:
@@ -99,6 +113,7 @@ class AlertQuery(OutcomeQuery):
             statuses=tuple(dict.fromkeys(self.status)),
             text=None if self.q is None else Text.parse(self.q),
             where=tuple(filter(None, map(Where.parse, self.where))),
+            entities=tuple(filter(None, map(Entity.parse, self.entity))),
             **{name: getattr(self, name) for name in _FILTER_FIELDS},
         )
 
@@ -133,6 +148,20 @@ class AlertScan(AlertList):
     limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
 
 
+class RowList(AlertList):
+    """Rows of the review page: some by their `seq`, or those that match after an event."""
+
+    limit: Whole = parameter(1_000, 10, "how many", ge=1, le=1_000)
+    seq: Annotated[list[Whole], Repeated] = parameter([], [1], "these", max_length=100)
+
+
+class EntityList(AlertQuery):
+    """The entities in a column with the most alerts, of those that match."""
+
+    column: str | None = parameter(None, "card_id", "the column; by default the most useful one")
+    limit: Whole = parameter(50, 10, "how many", ge=1, le=1_000)
+
+
 class NextAlert(AlertQuery):
     """Claim the first new alert in an order, of those that match."""
 
@@ -145,6 +174,7 @@ class StreamQuery(OutcomeQuery):
     """Which events of the stream."""
 
     last_event_id: Whole | None = parameter(None, 0, "resume after this event, as with Last-Event-ID", le=10**18)
+    rows: Whole = parameter(0, 1, "1: alerts as rows of the review page (HTML), in events `row`")
 
 
 class EventList(Page):

@@ -103,10 +103,12 @@ SESSION_CHECK_SECONDS: Final = 5.0
 AUDIT_HEAD: Final = "audit.chain_head"
 """Readable with the ingest token as well: the relay publishes it, and it contains nothing about payments."""
 
-READER_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
+READER_BLUEPRINTS: Final = frozenset({"actor", "system", "views", "work"})
+"""Whoever may read alerts may triage them, save views and acknowledge losses: people post there with the session of
+the read token, not a machine's token."""
+
 READER_FORMS: Final = frozenset({"pages.save_reason_codes"})
-"""Whoever may read alerts may triage them and acknowledge losses: people post there with the session of the read token,
-not a machine's token."""
+"""What they post there by forms of pages."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {

@@ -11,12 +11,13 @@ import numpy as np
 
 from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact, read_manifest
 from fraudstream.model.deployment.registry import aliases_at
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
 from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
+from fraudstream.transactions.entities import UNKNOWN, EntityColumns
 from fraudstream.transactions.wire import Outcome
 
 TOP_REASONS: Final = 5
@@ -169,6 +170,7 @@ class ExplainerLibrary:
         self._model = model
         self._lock = threading.Lock()
         self._explainer = lru_cache(MOST_EXPLAINERS)(self._load)
+        self._entity_columns = lru_cache(_MOST_ALIASES)(self._load_entity_columns)
         self._aliases = lru_cache(_MOST_ALIASES)(lambda revision: aliases_at(self.models_dir, revision))
 
     @property
@@ -190,6 +192,19 @@ class ExplainerLibrary:
                 return explainer, self._aliases(revision)
             except ModelError:
                 return explainer, {}
+
+    def entity_columns(self, model_id: str | None) -> EntityColumns:
+        """Return the entity columns of a model; they are recognised by name if it cannot be read."""
+        try:
+            return UNKNOWN if model_id is None else self._entity_columns(model_id)
+        except (ModelError, OSError):
+            return UNKNOWN
+
+    def _load_entity_columns(self, model_id: str) -> EntityColumns:
+        manifest = read_manifest(self.models_dir / Path(model_id).name)
+        if manifest.entities is None:
+            return UNKNOWN
+        return EntityColumns(manifest.entities, frozenset(manifest.columns).difference(manifest.entities))
 
     def _load(self, model_id: str) -> Explainer:
         return Explainer(load_artifact(self.models_dir / Path(model_id).name))

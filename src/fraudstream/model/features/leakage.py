@@ -46,13 +46,12 @@ of the handbook's simulated payments 0.26 and 0.66: a feature beyond these limit
 
 def reason_in_the_name(name: str, *, is_text: bool) -> str:
     """Return why a column of this name cannot be a feature whatever its values; empty if the name is acceptable."""
-    words = words_of(name)
-    joined = re.sub(r"[^a-z0-9]", "", name.lower())
+    joined = _joined(name)
     if not name.strip() or _UNNAMED.fullmatch(name.strip()):
         return "has no name, like an exported index"
-    if joined in _ID_NAMES or _is_identifier(name, words):
+    if is_identifier(name):
         return "an identifier, by its name"
-    if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
+    if _POSTAL_WORDS & set(words_of(name)) or joined.startswith(("zipcode", "postcode")):
         return "a postal code: its number is not a quantity"
     if is_text and joined in _PERSONAL_NAMES:
         return "names a person or a place, by its column name"
@@ -81,9 +80,15 @@ def reason_to_keep_out(column: ColumnProfile) -> str:
     return "holds card numbers (they pass the Luhn check): no model may learn from it" if 2 * cards > len(texts) else ""
 
 
-def _is_identifier(name: str, words: list[str]) -> bool:
+def is_identifier(name: str) -> bool:
+    """Return whether a column holds identifiers, by its name."""
     # "card_id" and "trans_num" are identifiers; IEEE-CIS's id_01 to id_38 are measurements.
-    return len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()
+    words = words_of(name)
+    return _joined(name) in _ID_NAMES or (len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit())
+
+
+def _joined(name: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
 def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:

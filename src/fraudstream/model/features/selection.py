@@ -10,6 +10,7 @@ from fraudstream.errors import DataError
 from fraudstream.model.evaluation.record import LeakSuspicion
 from fraudstream.model.features.leakage import (
     find_leaks,
+    is_identifier,
     is_named_like_a_leak,
     leaks,
     reason_in_the_name,
@@ -17,9 +18,11 @@ from fraudstream.model.features.leakage import (
     reason_to_keep_out,
 )
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
+from fraudstream.transactions.entities import entity_kind, entity_order
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
 from fraudstream.transactions.label import MOST_VALUES, ColumnProfile, CsvProfile, least_rows, statistics
 from fraudstream.transactions.label_reader import Categories
+from fraudstream.transactions.sensitive_names import Sensitivity, sensitivity
 from fraudstream.transactions.times import (
     SECONDS_PER_DAY,
     hours_and_weekdays,
@@ -33,6 +36,8 @@ MOST_VALUES_ENCODED: Final = 30
 """Category values that get their own vector component; the rest share one."""
 _COUNTER_VALUES: Final = 10
 """A column with fewer distinct values is not a counter, even if it never decreases (a file sorted by it)."""
+_RECURS: Final = 1.2
+"""A card or terminal has this many rows on average; the number of a row has one."""
 _LEAK: Final = "alone separates every fraud from every legitimate row, like a value recorded afterwards (a leak)"
 
 
@@ -102,6 +107,22 @@ def choose_features(
             if name not in excluded
         ),
     )
+
+
+def entity_columns(profile: CsvProfile) -> tuple[str, ...]:
+    """Return the columns that identify a card, terminal or customer, with several rows each; the most useful first.
+
+    They may be features too. Columns that are removed or completely masked before an alert is stored are left out.
+    """
+    names = [
+        column.name
+        for column in profile.columns
+        if column.kind in (ColumnKind.TEXT, ColumnKind.NUMBER)
+        and (entity_kind(column.name) is not None or is_identifier(column.name))
+        and sensitivity(column.name) in (None, Sensitivity.CARD)
+        and column.rows_per_value >= _RECURS
+    ]
+    return tuple(sorted(names, key=entity_order))
 
 
 class _Choice:

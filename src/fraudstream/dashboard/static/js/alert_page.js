@@ -4,6 +4,7 @@ import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
 import { openForm, showControls, showHistory, wireControls } from "./controls.js";
 import { Triage } from "./triage.js";
+import "./copy.js";
 import { localTimes } from "./format.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
@@ -11,7 +12,7 @@ import { Toast } from "./toast.js";
 import { who } from "./who.js";
 import { label, VERDICTS } from "./triage_state.js";
 
-const REASON_SECTIONS = ["why", "values", "similar", "origin"];
+const REASON_SECTIONS = ["why", "similar", "origin"];
 const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the page was loaded
 
 const article = document.getElementById("alert");
@@ -76,20 +77,6 @@ async function rescore(button) {
   button.focus();
 }
 
-async function copy() {
-  const json = document.getElementById("json");
-  const message = document.getElementById("copied");
-  try {
-    await navigator.clipboard.writeText(json.textContent);
-    message.textContent = "Copied";
-  } catch {
-    // No clipboard without a secure origin or permission: the text is selected for copying by hand.
-    json.closest("details").open = true;
-    window.getSelection().selectAllChildren(json);
-    message.textContent = "Selected: press Ctrl+C to copy";
-  }
-}
-
 // Reloads the sections that depend on the reasons, once these are available.
 async function loadReasons() {
   const response = await fetch(window.location.href).catch(() => null);
@@ -107,7 +94,6 @@ article.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.do === "next") next();
   else if (button?.id === "rescore") rescore(button);
-  else if (button?.id === "copy") copy();
   else if (button?.id === "show-keys") sheet.showModal();
 });
 wireControls(controls, act);
@@ -129,6 +115,7 @@ new Keys(sheet, {
     }),
 });
 
+showControls(controls, { ...article.dataset, reason_code: article.dataset.reason });
 history();
 if (article.dataset.explained === "no") {
   window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);

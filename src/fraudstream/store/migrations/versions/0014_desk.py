@@ -3,12 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
+from fraudstream.store.entities import insert_missing
+
 revision = "0014"
 down_revision = "0013"
 
 
 def upgrade() -> None:
-    """Add the columns, empty so far, and the tables."""
+    """Add the columns, empty so far, and the tables; the entities are those of the stored alerts."""
     if op.get_context().dialect.name == "postgresql":  # SQLite does not limit the length of a text
         op.alter_column("alerts", "status", type_=sa.String(32))
     for name, kind in (("reason_code", sa.Text), ("due_us", sa.BigInteger), ("escalated_by", sa.Text)):
@@ -23,6 +25,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Text, nullable=False),
     )
     op.create_index("alerts_of_entity", "alert_entities", ["column", "value", "alert"])
+    insert_missing(op.get_bind())
     op.create_table(
         "saved_views",
         sa.Column("name", sa.Text, primary_key=True),

@@ -1,0 +1,81 @@
+"""Lists the entities with the most alerts, and renders the page of one: a card, terminal, customer or merchant."""
+
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from flask import render_template
+
+from fraudstream.dashboard.services.reasons import ReasonStore
+from fraudstream.dashboard.services.statistics import Statistics
+from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.queries import EntityList
+from fraudstream.dashboard.web.routing import Api
+from fraudstream.errors import RequestError
+from fraudstream.messages.answers import Text, answer, many
+from fraudstream.messages.base import Object
+from fraudstream.messages.requests import MOST_ALERTS
+from fraudstream.store.entities import BARS, Bar, EntityTotals
+from fraudstream.store.filters import AlertFilter
+from fraudstream.store.store import AlertStore
+from fraudstream.transactions.entities import Entity
+
+ROWS: Final = 50
+
+api = Api("entities")
+
+
+@dataclass(frozen=True)
+class EntityViews:
+    """Counts the alerts of entities, and renders their pages."""
+
+    store: AlertStore
+    statistics: Statistics
+    reasons: ReasonStore
+    actors: Actors
+
+    @api.operation(
+        "GET", "/api/entities", answer("Entities", columns=list[str], column=Text, entities=many(EntityTotals))
+    )
+    def list_entities(self, query: EntityList) -> object:
+        """The entities in a column with the most alerts that match.
+
+        Of the newest 200,000 alerts; `columns` are all that identify entities.
+        """
+        columns = self.store.entities.columns()
+        column = query.column or next(iter(columns), None)
+        entities = [] if column is None else self.store.entities.top(column, query.filter(), query.limit)
+        return {"columns": columns, "column": column, "entities": list(map(asdict, entities))}
+
+    @api.operation(
+        "GET", "/api/entities/<column>/<path:value>",
+        answer("OneEntity", totals=EntityTotals, statuses=dict[str, int], timeline=many(Bar)), 404,
+    )  # fmt: skip
+    def one_entity(self, column: str, value: str) -> Object:
+        """An entity: the sums of its alerts, their number by status, and when they came."""
+        entity = Entity(column, value)
+        totals = self.store.entities.totals(entity)
+        if totals is None:
+            raise RequestError("there is no alert of this entity", status=404)
+        return {
+            "totals": asdict(totals),
+            "statuses": self.store.entities.statuses(entity),
+            "timeline": list(map(asdict, self.store.entities.timeline(entity))),
+        }
+
+    def render(self, column: str, value: str) -> str:
+        """Render the page of an entity."""
+        entity, stats = Entity(column, value), self.statistics.current()
+        details = self.one_entity(column, value)
+        page = self.store.search.page(AlertFilter(entities=(entity,)), limit=ROWS)
+        alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
+        documents = [alert.document() for alert in alerts]
+        return render_template(
+            "entity.html",
+            **details,
+            bars=BARS,
+            undecided=self.store.entities.undecided(entity, MOST_ALERTS),
+            alerts_text=presentation.alerts_text,
+            rows=[presentation.row(each, stats) for each in documents],
+            name=self.actors.current().name,
+        )

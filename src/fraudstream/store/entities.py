@@ -1,0 +1,184 @@
+"""Stores the entities of alerts (card, terminal, merchant) with them, and counts the alerts of an entity."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import structlog
+from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
+
+from fraudstream.store import tables
+from fraudstream.store.database import Repository, insert
+from fraudstream.store.filters import AlertFilter, is_entity
+from fraudstream.store.reading import StoredAlert
+from fraudstream.store.triage_state import OPEN
+from fraudstream.times import iso_time
+from fraudstream.transactions.entities import UNKNOWN, Entity, EntityColumns, entities_of, entity_order
+from fraudstream.transactions.wire import AlertField, Outcome
+
+ColumnsOf = Callable[[str | None], EntityColumns]
+"""Returns the entity columns of a model by its id."""
+
+MOST_COUNTED: Final = 1_000
+"""Alerts of an entity that are counted for a row of a page."""
+
+MOST_GROUPED: Final = 200_000
+"""The newest alerts among which entities are ranked: 0.5 s."""
+
+BARS: Final = 40
+"""The parts of a timeline; those without alerts are left out."""
+
+_ENDS: Final = ("first_at", "last_at")
+_BATCH: Final = 500
+_PROGRESS_ALERTS: Final = 20_000
+_INSERT: Final = insert(tables.alert_entities)
+_OWN: Final = tables.alert_entities.alias("own")
+_OTHER: Final = tables.alert_entities.alias("other")
+_ALERT: Final = tables.alerts.c
+_ENTITY: Final = tables.alert_entities.c
+_AT: Final = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
+
+log = structlog.get_logger(__name__)
+
+
+def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[str, object], EntityColumns]]) -> None:
+    """Insert the entities of alerts, from their `seq`, transactions and entity columns."""
+    rows = [
+        {"alert": seq, "column": column, "value": value}
+        for seq, transaction, columns in alerts
+        for column, value in entities_of(transaction, columns)
+    ]
+    if rows:
+        connection.execute(_INSERT, rows)
+
+
+def insert_missing(connection: Connection) -> None:
+    """Insert the entities of all stored alerts, recognised by the names of their columns; used by a migration."""
+    last = done = 0
+    query = select(_ALERT.seq, _ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value).order_by(_ALERT.seq)
+    while rows := connection.execute(query.where(_ALERT.seq > last).limit(_BATCH)).all():
+        transactions = ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for seq, body in rows)
+        insert_entities(connection, transactions)
+        last = rows[-1].seq
+        done += len(rows)
+        if done % _PROGRESS_ALERTS == 0:
+            log.info("storing the entities of alerts", alerts=done)
+
+
+@dataclass(frozen=True, slots=True)
+class EntityCount:
+    """An entity of an alert, and how many alerts it has, at most `MOST_COUNTED`."""
+
+    column: str
+    value: str
+    alerts: int
+
+
+@dataclass(frozen=True, slots=True)
+class EntityTotals:
+    """The alerts of an entity: how many, the sums of their amounts and expected losses, and the times of the first and
+    the last; `undecided` without a verdict.
+    """
+
+    column: str
+    value: str
+    alerts: int
+    undecided: int
+    amount: float | None
+    expected_loss: float | None
+    first_at: str | None
+    last_at: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A part of a timeline: its number from 0 to `BARS`, its start, and the alerts in it."""
+
+    number: int
+    at: str
+    alerts: int
+
+
+class EntityReader(Repository):
+    """Reads the entities of alerts."""
+
+    def with_entities(self, alerts: Sequence[StoredAlert]) -> list[StoredAlert]:
+        """Return the alerts with `entities`, the most useful first, each with its number of alerts; in one query."""
+        counts = self.counts([alert.seq for alert in alerts])
+        return [
+            alert._replace(body=b'%s,"entities":%s}' % (alert.body[:-1], orjson.dumps(counts.get(alert.seq, []))))
+            for alert in alerts
+        ]
+
+    def counts(self, seqs: Sequence[int]) -> dict[int, list[EntityCount]]:
+        """Return the entities of alerts by `seq`, without those that have none."""
+        of_entity = (_OTHER.c.column == _OWN.c.column, _OTHER.c.value == _OWN.c.value)
+        others = select(literal(1)).where(*of_entity).correlate(_OWN).limit(MOST_COUNTED).subquery()
+        count = select(func.count()).select_from(others).scalar_subquery()
+        query = select(_OWN.c.alert, _OWN.c.column, _OWN.c.value, count.label("alerts")).where(_OWN.c.alert.in_(seqs))
+        counts: dict[int, list[EntityCount]] = {}
+        for seq, *entity in self._database.rows(query) if seqs else ():
+            counts.setdefault(seq, []).append(EntityCount(*entity))
+        return {seq: sorted(each, key=lambda entity: entity_order(entity.column)) for seq, each in counts.items()}
+
+    def columns(self) -> list[str]:
+        """Return the columns that identify entities in the newest alerts, the most useful first."""
+        newest = select(_ENTITY.column).order_by(_ENTITY.alert.desc()).limit(MOST_COUNTED).subquery()
+        names = [row[0] for row in self._database.rows(select(newest.c.column).distinct())]
+        return sorted(names, key=lambda name: (entity_order(name), name))
+
+    def top(self, column: str, query: AlertFilter, limit: int) -> list[EntityTotals]:
+        """Return the entities in a column with the most alerts that match, among the newest 200,000 alerts."""
+        newest = select(func.max(_ALERT.seq)).scalar_subquery()
+        where = (_ENTITY.column == column, _ENTITY.alert > newest - MOST_GROUPED, *query.conditions())
+        return self._totals(*where, limit=limit)
+
+    def totals(self, entity: Entity) -> EntityTotals | None:
+        """Return the totals of an entity; None if it has no alert."""
+        return next(iter(self._totals(is_entity(entity), limit=1)), None)
+
+    def statuses(self, entity: Entity) -> dict[str, int]:
+        """Return the number of alerts of an entity by status."""
+        query = _of_alerts(_ALERT.status, func.count()).where(is_entity(entity)).group_by(_ALERT.status)
+        return {status: count for status, count in self._database.rows(query)}
+
+    def undecided(self, entity: Entity, limit: int) -> dict[str, int]:
+        """Return the newest alerts of an entity without a verdict: their versions by id."""
+        query = _of_alerts(_ALERT.alert_id, _ALERT.version).where(is_entity(entity), _ALERT.status.in_(OPEN))
+        return {id_: version for id_, version in self._database.rows(query.order_by(_ALERT.seq.desc()).limit(limit))}
+
+    def timeline(self, entity: Entity) -> list[Bar]:
+        """Return the number of alerts of an entity in each part of the time from its first to its last alert."""
+        ends = self._database.rows(_of_alerts(func.min(_AT), func.max(_AT)).where(is_entity(entity)))
+        first_us, last_us = ends[0]
+        width_us = max(-(-(last_us - first_us + 1) // BARS), 1)
+        number = ((_AT - first_us) // width_us).label("number")
+        query = _of_alerts(number, func.count()).where(is_entity(entity)).group_by(number).order_by(number)
+        return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
+
+    def sharing(self, seq: int, entities: Sequence[Entity], limit: int) -> list[tuple[int, str]]:
+        """Return the newest alerts, other than `seq`, that have one of some entities: `seq` and column of each."""
+        query = select(_ENTITY.alert, _ENTITY.column).where(or_(*map(is_entity, entities)), _ENTITY.alert != seq)
+        newest = query.order_by(_ENTITY.alert.desc(), _ENTITY.column).limit(limit)
+        return [(alert, column) for alert, column in self._database.rows(newest)]
+
+    def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
+        count, last = func.count(), func.max(_ENTITY.alert)
+        query = _of_alerts(
+            _ENTITY.column,
+            _ENTITY.value,
+            count.label("alerts"),
+            func.sum(case((_ALERT.status.in_(OPEN), 1), else_=0)).label("undecided"),
+            func.sum(_ALERT.amount).label("amount"),
+            func.sum(_ALERT.expected_loss).label("expected_loss"),
+            func.min(_AT).label("first_at"),
+            func.max(_AT).label("last_at"),
+        )
+        query = query.where(*conditions).group_by(_ENTITY.column, _ENTITY.value)
+        rows = self._database.rows(query.order_by(count.desc(), last.desc()).limit(limit))
+        return [EntityTotals(**row._asdict() | {end: iso_time(getattr(row, end)) for end in _ENDS}) for row in rows]
+
+
+def _of_alerts(*columns: Any) -> Any:
+    return select(*columns).join_from(tables.alert_entities, tables.alerts, _ENTITY.alert == _ALERT.seq)
