@@ -89,6 +89,7 @@ class KafkaSettings(BaseModel):
     topic_dead_letters: str | None = Field(None, pattern=_TOPIC, description="Name of the topic of dead letters.")
     topic_events: str | None = Field(None, pattern=_TOPIC, description="Name of the topic of the detector's events.")
     topic_ledger: str | None = Field(None, pattern=_TOPIC, description="Name of the topic of the ledger.")
+    topic_verdicts: str | None = Field(None, pattern=_TOPIC, description="Name of the topic of the analysts' verdicts.")
     group_relay: str | None = Field(None, min_length=1, description="Name of the consumer group of the relays.")
     create_topics: bool = Field(True, description="Whether missing topics are created.")
     replication_factor: int | None = Field(

@@ -11,7 +11,9 @@ class Metric(NamedTuple):
 
 
 PAYMENTS_SEEN: Final = Metric("fraudstream_payments_seen", "Payments that Kafka has acknowledged, by its end offsets.")
-PAYMENTS_SCORED: Final = Metric("fraudstream_payments_scored", "Payments whose outcome is known, from samples.")
+PAYMENTS_SCORED: Final = Metric(
+    "fraudstream_payments_scored", "Payments that were scored, from samples, without rejected records."
+)
 LAG: Final = Metric("fraudstream_lag", "Payments acknowledged and not yet known to be scored.")
 RATE: Final = Metric("fraudstream_payments_per_second", "Payments acknowledged a second, over the last ten seconds.")
 ALERTS: Final = Metric("fraudstream_alerts", "Alerts in the store.")

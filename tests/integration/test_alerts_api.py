@@ -34,7 +34,8 @@ def listed(client: FlaskClient, query: str = "") -> list[str]:
 
 
 def decided(store: AlertStore, number: int, status: str, assignee: str) -> None:
-    values = {"status": status, "assignee": assignee, "decided_us": 1_767_323_045_000_000}
+    values = {"status": status, "assignee": assignee, "version": 1, "decided_us": 1_767_323_045_000_000}
+    values |= {"reason_code": "too_little_information"} if status == "unsure" else {}
     with store.database.write() as connection:
         connection.execute(update(alerts).where(alerts.c.alert_id == f"id-{number}").values(values))
 
@@ -168,18 +169,18 @@ def test_the_json_file_of_nothing_is_an_empty_list(client: FlaskClient) -> None:
     assert answer.headers["Content-Disposition"] == 'attachment; filename="fraudulent_transactions.json"'
 
 
-def test_the_csv_has_what_people_made_of_alerts_where_it_is_asked_for(client: FlaskClient, store: AlertStore) -> None:
+def test_the_csv_has_the_verdict_with_its_reason_and_who_decided_when(client: FlaskClient, store: AlertStore) -> None:
     posted = orjson.dumps([row(1, status="paid"), row(2)])  # not with json=, which would sort the columns
     client.post("/api/alerts", data=posted, content_type="application/json")
     decided(store, 2, "unsure", "=Ana")
-    lines = client.get("/api/alerts.csv?work=1").text.splitlines()
+    lines = client.get("/api/alerts.csv").text.splitlines()
     assert lines[0] == (
         "alert_id,outcome,score,threshold,produced_at,detected_at,Time,V1,Amount,shop,transaction_status,"
-        "status,assignee,decided_at"
+        "status,assignee,decided_at,reason_code,due_at,escalated_by"
     )
-    assert lines[1].endswith("Shop 1,paid,new,,")
-    assert lines[2].endswith("Shop 2,,unsure,'=Ana,2026-01-02T03:04:05+00:00")
-    assert "assignee" not in client.get("/api/alerts.csv").text
+    assert lines[1].endswith("Shop 1,paid,new,,,,,")
+    assert lines[2].endswith("Shop 2,,unsure,'=Ana,2026-01-02T03:04:05+00:00,too_little_information,,")
+    assert "assignee" not in client.get("/api/alerts.csv?work=0").text
 
 
 def test_the_next_page_of_the_queue_goes_on_where_the_first_ended(client: FlaskClient) -> None:

@@ -148,6 +148,27 @@ def test_an_unknown_alert_is_not_found(client: FlaskClient) -> None:
     assert (answer.status_code, json_of(answer)["status"]) == (404, 404)
 
 
+def test_a_stream_without_a_payment_for_half_a_minute_is_quiet(client: FlaskClient, clock: Clock) -> None:
+    assert json_of(client.get("/api/stats"))["quiet_seconds"] is None
+    client.post("/api/events", json=[position(clock, 60, 40)])
+    clock.forward(600)
+    client.post("/api/events", json=[position(clock, 60, 40)])
+    stats = json_of(client.get("/api/stats"))
+    assert (stats["quiet_seconds"], stats["texts"]["quiet"]) == (600, "No payments for 10 min")
+    clock.forward(2)
+    client.post("/api/events", json=[position(clock, 61, 40)])
+    stats = json_of(client.get("/api/stats"))
+    assert (stats["quiet_seconds"], stats["texts"]["quiet"]) == (None, "")
+
+
+def test_the_queue_counts_the_alerts_that_nobody_has_decided(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1), alert(2), alert(3, outcome="unscorable", score=None)])
+    verdict = {"alert_ids": ["id-1"], "status": "false_alarm", "who": "Mia"}
+    assert client.post("/api/work/verdict", json=verdict).status_code == 200
+    stats = json_of(client.get("/api/stats"))
+    assert (stats["to_do"], stats["texts"]["badges"]["queue"]) == (1, "1")
+
+
 def test_the_counters_come_from_positions_samples_and_alerts(client: FlaskClient, clock: Clock) -> None:
     sample = {"type": "sample", "topic": TOPIC, "partition": 1, "offset": 29, "model_id": "m-9", "threshold": 0.1}
     client.post("/api/events", json=[position(clock, 0, 0)])
@@ -156,7 +177,7 @@ def test_the_counters_come_from_positions_samples_and_alerts(client: FlaskClient
     client.post("/api/alerts", json=[alert(49), alert(10, outcome="unscorable", score=None)])
     client.post("/api/dead-letters", json=[{"topic": TOPIC, "partition": 0, "offset": 5, "reason": "empty"}])
     stats = json_of(client.get("/api/stats"))
-    assert (stats["payments_seen"], stats["scored"], stats["lag"]) == (100, 80, 20)
+    assert (stats["payments_seen"], stats["scored"], stats["lag"]) == (100, 78, 20)
     assert (stats["alerts"], stats["unscorable"], stats["dead_letters"]) == (1, 1, 1)
     assert stats["rate"] == 50.0
     assert (stats["model_id"], stats["threshold"], stats["unseen_from_row"]) == ("m-1", 0.5, 1000)

@@ -12,6 +12,8 @@ from flask.testing import FlaskClient
 
 from dashboards import alert
 
+TRIAGE = "status,assignee,decided_at,reason_code,due_at,escalated_by"
+
 
 def post(client: FlaskClient, *alerts: dict[str, Any]) -> None:
     # Not with json=, which would sort the columns.
@@ -28,11 +30,12 @@ def test_the_file_has_its_name_and_its_columns_in_order(client: FlaskClient) -> 
     assert answer.headers["Content-Disposition"] == 'attachment; filename="fraudulent_transactions.csv"'
     assert answer.mimetype == "text/csv"
     header = answer.text.splitlines()[0]
-    assert header == "alert_id,outcome,score,threshold,produced_at,detected_at,Time,V1,V2,Amount"
+    assert header == f"alert_id,outcome,score,threshold,produced_at,detected_at,Time,V1,V2,Amount,{TRIAGE}"
 
 
 def test_an_empty_store_gives_the_header_alone(client: FlaskClient) -> None:
-    assert client.get("/api/alerts.csv").text == "alert_id,outcome,score,threshold,produced_at,detected_at\r\n"
+    columns = f"alert_id,outcome,score,threshold,produced_at,detected_at,{TRIAGE}\r\n"
+    assert client.get("/api/alerts.csv").text == columns
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from apps import create_app
 from dashboards import alert
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import validate_templates
-from fraudstream.dashboard.views.pages import OWN_PAGE
+from fraudstream.dashboard.views.queue import OWN_PAGE
 from fraudstream.dashboard.web.security import HEADERS
 from fraudstream.errors import SettingsError
 from fraudstream.store.store import AlertStore

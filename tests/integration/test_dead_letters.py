@@ -79,7 +79,7 @@ def test_each_filter_narrows(client: FlaskClient, query: str, expected: list[int
 
 @pytest.mark.parametrize("query", ["kind=x", "since=x", "partition=-1", "offset=x", "replayed=maybe", "cursor=7"])
 def test_a_filter_that_makes_no_sense_is_said_so(client: FlaskClient, query: str) -> None:
-    for route in ("/api/dead-letters", "/dead-letters"):
+    for route in ("/api/dead-letters", "/rejected"):
         assert client.get(f"{route}?{query}").status_code == 400
 
 
@@ -213,6 +213,6 @@ def test_an_origin_is_read_as_it_is_written() -> None:
 
 
 def test_the_page_says_what_to_do_while_there_is_nothing(client: FlaskClient) -> None:
-    assert "Fix the cause" in client.get("/dead-letters").text
+    assert "Fix the cause" in client.get("/rejected").text
     client.post("/api/dead-letters", json=[dead_letter(1)])
-    assert "No matches" in client.get("/dead-letters?offset=9").text
+    assert "No matches" in client.get("/rejected?offset=9").text

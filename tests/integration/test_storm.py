@@ -132,4 +132,4 @@ def test_the_page_has_the_banner_in_words_and_hides_it_in_calm(client: FlaskClie
     page = client.get("/").text
     assert 'id="storm" aria-labelledby="storm-heading">' in page
     assert "700 in the last minute." in page
-    assert "2026-01-02 03:04:05 UTC" in page
+    assert "Fri 2 Jan 2026, 03:04:05 UTC" in page

@@ -108,7 +108,7 @@ def test_a_claim_is_answered_with_how_the_alert_stands_and_a_second_one_with_409
     result = json_of(ann.post("/api/work/claim", json={"alert_ids": ["id-1"]}))
     seq = json_of(ann.get("/api/alerts/id-1"))["seq"]
     expected = {"alert_id": "id-1", "seq": seq, "status": "claimed", "assignee": "Ann", "version": 1}
-    assert result["done"] == [expected]
+    assert result["done"] == [expected | {"decided_at": None, "since": "2026-01-02T03:04:05+00:00"}]
     assert (result["refused"], len(result["change_id"])) == ([], 32)
     answer = ben.post("/api/work/claim", json={"alert_ids": ["id-1"]})
     assert answer.status_code == 409

@@ -74,7 +74,8 @@ def test_recall_at_a_rate_keeps_the_rate_and_misses_nothing_that_it_allows() -> 
         looser = np.max(rows.score[rows.score < each.threshold])
         assert float(np.mean(legitimate >= looser)) > each.false_positive_rate
         assert each.recall.value == pytest.approx(float(np.mean(rows.score[rows.is_fraud] >= each.threshold)))
-        assert each.recall.low <= each.recall.value <= each.recall.high
+        assert each.recall.interval is not None
+        assert each.recall.interval.low < each.recall.value < each.recall.interval.high
 
 
 def test_alerts_a_day_are_weighted_and_kept() -> None:

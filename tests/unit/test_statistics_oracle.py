@@ -8,12 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import minimize
-from scipy.stats import bootstrap
+from scipy.stats import binomtest, bootstrap
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from fraudstream.model.calibration import FEW_FRAUDS, fit_calibration
-from fraudstream.model.evaluation.bootstrap import Interval, ScoredRows, average_precision, draw, interval, roc_auc
+from fraudstream.model.evaluation.bootstrap import (
+    Interval,
+    ScoredRows,
+    average_precision,
+    draw,
+    estimate,
+    interval,
+    roc_auc,
+)
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
+from fraudstream.model.evaluation.intervals import effective_size, most_if_none, wilson
 
 Floats = NDArray[np.float64]
 
@@ -109,6 +118,38 @@ def test_one_fraud_among_few_rows_is_drawn_every_time() -> None:
     rows = scored([(0.9, True, 1.0), (0.9, False, 1.0), (0.1, False, 1.0)])
     assert interval(draw(rows, 1).roc_auc) == Interval(0.5, 1.0)
     assert interval(draw(rows, seed=1).average_precision).high == 1.0
+
+
+@pytest.mark.parametrize(("hits", "size"), [(0, 1), (0, 16), (16, 16), (7, 17), (3, 4000), (1, 2)])
+def test_the_interval_of_a_share_is_scipys_wilson(hits: int, size: int) -> None:
+    expected = binomtest(hits, size).proportion_ci(method="wilson")
+    assert wilson(hits / size, size) == pytest.approx((expected.low, expected.high), abs=1e-12)
+    assert wilson(0.0, 0.0) == Interval(0.0, 1.0)
+
+
+def test_equal_weights_leave_the_number_of_rows_and_unequal_ones_fewer() -> None:
+    assert effective_size(np.full(20, 5.378)) == pytest.approx(20)
+    assert effective_size(np.array([1.0, 1.0, 5.0])) == pytest.approx(49 / 27)
+    assert effective_size(np.empty(0)) == 0.0
+
+
+@pytest.mark.parametrize("size", [30, 300, 3000])
+def test_a_sample_without_any_allows_what_the_rule_of_three_says(size: int) -> None:
+    # One-sided Clopper-Pearson, which the rule approximates.
+    expected = binomtest(0, size, alternative="less").proportion_ci(method="exact").high
+    assert most_if_none(size) == pytest.approx(expected, rel=0.06)
+
+
+def test_a_perfect_ranking_of_few_frauds_has_a_reason_and_no_interval() -> None:
+    rows = scored([(0.9, True, 1.0)] * 16 + [(0.1, False, 1.0)] * 400)
+    figure = estimate(average_precision(rows), draw(rows, 1).average_precision, 16)
+    assert (figure.value, figure.interval, figure.note) == (
+        1.0,
+        None,
+        "all resamples of 16 frauds give the same figure",
+    )
+    assert estimate(0.7, np.array([0.6, 0.8]), 7).note == "7 frauds are too few for one"
+    assert estimate(0.7, np.array([0.6, 0.8]), 16).interval is not None
 
 
 def test_one_class_leaves_no_figure() -> None:

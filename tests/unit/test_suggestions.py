@@ -116,9 +116,24 @@ def test_columns_that_went_together_are_one_sentence_and_unjudged_rows_another()
     watched = watch(*(row(n, **dict.fromkeys(("V1", "V2", "V3"))) for n in range(30)))
     assert [plain_text(sentence) for sentence in sentences(watched.shares(), CONTRACT)] == [
         "100 % of recent transactions are unscorable: too many features are missing.",
-        "Columns V1, V2, V3 are missing since about 03:04 UTC: the training medians are used; "
+        "Columns V1, V2, V3 are missing since about 03:04 UTC: such transactions are unscorable; "
         "100 % of recent transactions.",
     ]
+
+
+def test_medians_are_claimed_only_for_the_share_that_was_scored() -> None:
+    some = watch(*(row(n, V3=None) for n in range(30)))
+    both = some.shares()._replace(imputed={"V3": 1.0}, absent={"V3": 1.0}, unscored={"V3": 0.6}, unscorable=0.6)
+    assert [plain_text(sentence) for sentence in sentences(both, CONTRACT)] == [
+        "60 % of recent transactions are unscorable: too many features are missing.",
+        "Column V3 is missing since about 03:04 UTC: the training median is used; 40 % of recent transactions, while "
+        "60 % are unscorable.",
+    ]
+
+
+def test_a_column_of_some_recent_rows_is_listed_even_if_the_newest_lacks_it() -> None:
+    watched = watch(*(row(n, shop=3.0) for n in range(5)), row(5))
+    assert watched.shares().columns["shop"] == "number"
 
 
 def test_rows_as_trained_need_no_sentence_and_end_a_spell() -> None:

@@ -18,20 +18,22 @@ from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
 from fraudstream.dashboard.services.revisions import Deployments
+from fraudstream.dashboard.services.saved_views import SavedViews
 from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
-from fraudstream.dashboard.views import alerts, audit, dead_letters, entities, model, records, system, triage
+from fraudstream.dashboard.views import alerts, audit, dead_letters, entities, model, queue, records, system, triage
 from fraudstream.dashboard.views.alerts import AlertViews
 from fraudstream.dashboard.views.audit import AuditViews
 from fraudstream.dashboard.views.dead_letters import DeadLetterViews
 from fraudstream.dashboard.views.entities import EntityViews
 from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.pages import PageViews
+from fraudstream.dashboard.views.queue import QueueViews
 from fraudstream.dashboard.views.records import RecordViews
 from fraudstream.dashboard.views.system import SystemViews
 from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
-from fraudstream.dashboard.web import actor, formats, openapi, presentation
+from fraudstream.dashboard.web import actor, counters, formats, openapi, presentation
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
 from fraudstream.dashboard.web.openapi import OpenApiViews
@@ -45,8 +47,9 @@ from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import DataMask
+from fraudstream.transactions.wire import Topic
 
-VIEWS: Final = (records, alerts, entities, triage, actor, audit, dead_letters, model, system, openapi)
+VIEWS: Final = (records, alerts, entities, triage, queue, actor, audit, dead_letters, model, system, openapi)
 APIS: Final = tuple(each.api for each in VIEWS)
 """The operations of the OpenAPI document, in its order."""
 
@@ -75,7 +78,9 @@ class Dashboard:
         self.instances = Instances(store, self.hub)
         self.health = Health(store, clock)
         self.system = SystemState(store, self.health.problem, clock)
-        self.statistics = statistics = Statistics(store, self.hub, self.system, deployment=deployment, clock=clock)
+        self.statistics = statistics = Statistics(
+            store, self.hub, self.system, deployment=deployment, clock=clock, texts=counters.texts
+        )
         self.explainers = ExplainerLibrary(settings.model)
         self.reasons = ReasonStore(database)
         self.reason_worker = ReasonWorker(
@@ -121,7 +126,12 @@ class Dashboard:
             app.register_blueprint(blueprint)
         needs_token = self.settings.ingest_token is not None
         app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
+        app.jinja_env.globals["counters"] = self.statistics.recent
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
+        app.jinja_env.globals |= {
+            "reason_codes": self.changes.reason_codes,
+            "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
+        }
         app.jinja_env.filters |= {
             "money": partial(formats.money, currency=self.settings.currency),
             "percent": formats.percent,
@@ -145,11 +155,16 @@ class Dashboard:
         self.instances.handlers["events"] = posted.receive_events
         of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
+        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
+        review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
         views = (
             posted,
-            AlertViews(store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports),
+            AlertViews(
+                store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
+            ),
             of_entities,
-            TriageViews(store, self.triage, reasons, actors),
+            TriageViews(store, self.triage, reasons, actors, self.changes),
+            review,
             actors,
             changes,
             replays,
@@ -158,9 +173,8 @@ class Dashboard:
             OpenApiViews(APIS),
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
-        pages = PageViews(
-            store, statistics, reasons, explainers, self.charts, state, sessions, actors, replays, changes, active_model
-        )
+        shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
+        pages = PageViews(*shared, replays, changes, active_model, review, triage_views)
         blueprint = pages.blueprint()
         blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
         yield blueprint

@@ -57,8 +57,9 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     "relay": _rights(_READ, {Topic.TRANSACTIONS: (_DESCRIBE,)} | {topic: (_READ,) for topic in RELAYED_TOPICS})
     + _for("to publish the head of the audit trail", Topic.EVENTS, _WRITE)
     + _for("to send replays", Topic.TRANSACTIONS, _READ, _WRITE)
+    + _for("to publish verdicts", Topic.VERDICTS, _WRITE)
     + _LIMIT,
-    "audit": _rights(_DESCRIBE, {topic: (_READ,) for topic in Topic})
+    "audit": _rights(_DESCRIBE, {topic: (_READ,) for topic in (Topic.TRANSACTIONS, *RELAYED_TOPICS)})
     + _for("to know whether the topic is compacted", Topic.TRANSACTIONS, AclOperation.DESCRIBE_CONFIGS),
     "checkpoint": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,)}),
     "dead-letters": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,)}) + _LIMIT,
@@ -69,6 +70,11 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
 def topics_of(command: str) -> list[Topic]:
     """List the topics that a command uses."""
     return list(dict.fromkeys(right.topic for right in RIGHTS[command] if right.topic is not None))
+
+
+def optional_topics(command: str) -> set[Topic]:
+    """Return the topics without which a command starts, and does all but their purpose."""
+    return set(topics_of(command)) - {right.topic for right in RIGHTS[command] if not right.purpose}
 
 
 _NOT_THERE: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.LEADER_NOT_AVAILABLE)

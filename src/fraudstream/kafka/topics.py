@@ -7,9 +7,9 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
-from fraudstream.errors import KafkaFailure, SettingsError, TopicMissing
+from fraudstream.errors import KafkaAccessDenied, KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka.client import Cluster, denied, failure, is_denied, is_final, unreachable
-from fraudstream.kafka.rights import REQUEST_SECONDS, Described, describe, require_rights, topics_of
+from fraudstream.kafka.rights import REQUEST_SECONDS, Described, describe, optional_topics, require_rights, topics_of
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, Topic, output_limit
 
 REFUSALS: Final = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.INVALID_MSG})
@@ -58,10 +58,10 @@ def require_broker(cluster: Cluster, timeout: float = 5.0) -> AdminClient:
 def ensure_topics(
     cluster: Cluster, partitions: int, max_record_bytes: int, command: str | None = None
 ) -> dict[Topic, int]:
-    """Create those topics of a command, or all six, that are missing; existing ones are not changed.
+    """Create those topics of a command, or all, that are missing; existing ones are not changed.
 
     `partitions` is the number for the input topic. The output topics have one each: they have few records, and one
-    partition keeps their order. Returns the partitions of each topic.
+    partition keeps their order. Returns the partitions of each topic; a command starts without its optional ones.
     Raises the errors of `require_broker`; KafkaAccessDenied if the command lacks a right; TopicMissing for a topic that
     is not to be created; KafkaFailure if the cluster refused to create one, or it was not visible in time.
     """
@@ -70,15 +70,25 @@ def ensure_topics(
     names = {cluster.topic(topic): topic for topic in topics}
     existing = describe(admin, cluster, names)
     missing = [name for name, each in existing.items() if isinstance(each, KafkaError) and not is_denied(each)]
-    if missing and not cluster.settings.create_topics:
-        raise _missing(missing[0], cluster)
-    for name in missing:
-        _create(admin, cluster, names[name], partitions, max_record_bytes)
+    optional = set() if command is None else {cluster.topic(each) for each in optional_topics(command)}
+    required = [name for name in missing if name not in optional]
+    if not cluster.settings.create_topics:
+        if required:
+            raise _missing(required[0], cluster)
+        missing = []
+    for name in tuple(missing):
+        try:
+            _create(admin, cluster, names[name], partitions, max_record_bytes)
+        except KafkaAccessDenied:
+            if name not in optional:
+                raise
+            missing.remove(name)
     if missing:
         existing |= _await_visible(admin, cluster, missing)
     if command is not None:
         require_rights(admin, cluster, command, existing)
-    return {topic: len(_described(existing, name, cluster).partitions) for name, topic in names.items()}
+    there = (name for name, each in existing.items() if name not in optional or isinstance(each, TopicDescription))
+    return {names[name]: len(_described(existing, name, cluster).partitions) for name in there}
 
 
 def _described(topics: Described, name: str, cluster: Cluster) -> TopicDescription:

@@ -52,11 +52,13 @@ class Rejection:
 Received = answer("Received", accepted=int, duplicates=int, conflicts=int, rejected=list[Rejection])
 
 Status = Literal["new", "claimed", "escalated", "needs_information"] | Verdict
+_TRIAGE: Final[Any] = {
+    "status": Status, "assignee": Text, "version": int, "decided_at": Moment, "since": (Moment, None),
+    "reason_code": (Text, None), "due_at": (Moment, None), "escalated_by": (Text, None),
+}  # fmt: skip
 TriageState = answer(
-    "TriageState", "The triage state of an alert; `version` is incremented with each change.",
-    status=Status, assignee=Text, version=int, decided_at=Moment, since=(Moment, None), reason_code=(Text, None),
-    due_at=(Moment, None), escalated_by=(Text, None),
-)  # fmt: skip
+    "TriageState", "The triage state of an alert; `version` is incremented with each change.", **_TRIAGE
+)
 Alert = answer(
     "Alert", "A stored alert or unscorable transaction.",
     seq=int, alert_id=str, outcome=Kind, transaction=Object, received_at=Time, work=TriageState,
@@ -71,7 +73,7 @@ FollowingAlerts = answer(
     alerts=many(Alert), latest=int, more=bool, reset=bool, complete=bool,
 )  # fmt: skip
 
-Changed = answer("Changed", alert_id=str, seq=int, status=Status, assignee=Text, version=int)
+Changed = answer("Changed", alert_id=str, seq=int, **_TRIAGE)
 Refused = answer("Refused", alert_id=str, reason=str, work=TriageState | None)
 Triaged = answer(
     "Triaged", "The result for each alert; `error` if none was changed.",
@@ -133,7 +135,7 @@ Stats = answer(
     at=Time, payments_seen=int, scored=int, alerts=int, unscorable=int, dead_letters=int, rejected=int, conflicts=int,
     duplicates=int, lag=int, viewers=int, rate=float, p50_ms=Number, p99_ms=Number, latency_to=Text, model_id=Text,
     threshold=Number, unseen_from_row=Whole, data_fingerprint=Text, problems=list[str], waiting_for=Text,
-    columns=Object, ledger=Object, storm=Object | None, sampled=list[str],
+    columns=Object, ledger=Object, storm=Object | None, sampled=list[str], to_do=int, quiet_seconds=Whole, texts=Object,
 )  # fmt: skip
 
 

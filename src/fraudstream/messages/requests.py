@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from fraudstream.errors import RequestError
-from fraudstream.messages.base import Message, Written, instant, reason
+from fraudstream.messages.base import Instant, Message, Written, instant, reason
 from fraudstream.transactions.masking import typed
 from fraudstream.transactions.wire import RecordId
 
@@ -143,11 +143,35 @@ class Claim(Release):
     take_over: bool = Field(False, description="also alerts that somebody else has claimed or decided")
 
 
-class Decide(Claim):
-    """Set the verdict of alerts."""
+class Noted(Claim):
+    """An action with a note."""
+
+    note: Note | Literal[""] | None = None
+
+
+class Decide(Noted):
+    """Set the verdict of alerts, if wanted with a reason code of that verdict."""
 
     status: Verdict
-    note: Note | Literal[""] | None = None
+    reason_code: Annotated[str, Field(max_length=100)] | None = None
+
+
+class Escalate(Noted):
+    """Give alerts to somebody else."""
+
+    to: str = Field(description="the name of that person")
+
+
+class NeedInformation(Noted):
+    """Keep alerts until the information that they need is due."""
+
+    due_at: Instant
+
+
+class PublishedVerdicts(Message):
+    """The relay's position in the verdicts: 0 at first, then `until` of the previous response, once it is published."""
+
+    until: Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class AddNote(Command):
@@ -168,6 +192,13 @@ class Introduction(Message):
     """The name of the person."""
 
     name: str
+
+
+class NewView(Command):
+    """Save a search of the review page under a name; it replaces one of the same name."""
+
+    name: Annotated[Written, Field(max_length=60)]
+    query: Annotated[str, Field(max_length=4_000)]
 
 
 class Acknowledgement(Command):

@@ -1,11 +1,11 @@
-"""Runs the relay with its threads: replays, watermarks and the published head of the audit trail."""
+"""Runs the relay with its threads: replays, verdicts, watermarks and the published head of the audit trail."""
 
 import base64
 import contextlib
 import functools
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import orjson
 import structlog
 import urllib3
 from confluent_kafka import KafkaError, KafkaException, Producer
+from pydantic import ValidationError
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
@@ -21,17 +22,19 @@ from fraudstream.kafka.reading import Watermarks, open_writer
 from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
+from fraudstream.messages.verdicts import VerdictMessage
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.carrier import open_consumer, relay_records
 from fraudstream.relay.records import Route, encode
 from fraudstream.runtime.processes import write_ready
 from fraudstream.times import iso
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import DeadLetterField, EventField, EventType, RecordId, Topic
+from fraudstream.transactions.wire import DeadLetterField, EventField, EventType, Header, RecordId, Topic
 
 log = structlog.get_logger(__name__)
 
 CLAIM: Final = "/api/replays/claim"
+UNPUBLISHED: Final = "/api/verdicts/unpublished"
 CLAIMED_AT_ONCE: Final = 100
 DAY_SECONDS: Final = 24 * 3600.0
 RETRY_SECONDS: Final = 10.0
@@ -113,6 +116,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
         threading.Thread(target=post_positions, args=(api, topic, watermarks.read, now, stop), name="positions"),
         threading.Thread(target=send_replays, args=(sender, stop), name="replays"),
         threading.Thread(target=publish_heads, args=(api, cluster, now, stop), name="audit heads"),
+        threading.Thread(target=publish_verdicts, args=(api, cluster, stop), name="verdicts"),
     ]
     try:
         for thread in threads:
@@ -165,21 +169,49 @@ def publish_heads(
             if head["entries"] == 0:
                 continue
             producer = open_writer(cluster, seconds=30.0)
-            if _send(producer, cluster.topic(Topic.EVENTS), orjson.dumps(head_event(head, now())), stop):
+            event = head_event(head, now())
+            record = (EventType.AUDIT_HEAD.value, orjson.dumps(event), event[EventField.EVENT_ID])
+            if _send(producer, cluster.topic(Topic.EVENTS), [record], stop):
                 wait = DAY_SECONDS
         except (DashboardFailed, KafkaException) as e:
             log.debug("head of the audit trail not published", reason=str(e))
 
 
-def _send(producer: Producer, topic: str, value: bytes, stop: threading.Event) -> bool:
-    """Send one record; returns whether Kafka has acknowledged it."""
+def publish_verdicts(dashboard: DashboardClient, cluster: Cluster, stop: threading.Event) -> None:
+    """Publish new verdicts every second until `stop` is set, each at least once; failures are retried.
+
+    The dashboard stores how far they are published; several relays may send one twice, under the same `event_id`.
+    """
+    topic, producer, until, wait = cluster.topic(Topic.VERDICTS), None, 0, 0.0
+    while not stop.wait(wait):
+        wait = 1.0
+        try:
+            answer = dashboard.post(UNPUBLISHED, {"until": until})
+            verdicts = [VerdictMessage.model_validate(each) for each in answer["verdicts"]]
+            if verdicts:
+                producer = producer or open_writer(cluster, seconds=30.0)
+                records = [(each.alert_id, each.model_dump_json().encode(), each.event_id) for each in verdicts]
+                if not _send(producer, topic, records, stop):
+                    continue
+                log.info("published verdicts", verdicts=len(verdicts))
+            if answer["until"] != until:
+                until, wait = answer["until"], 0.0
+        except (DashboardFailed, KafkaException, ValidationError) as e:
+            log.debug("verdicts not published", reason=str(e))
+            wait = RETRY_SECONDS
+
+
+def _send(producer: Producer, topic: str, records: Sequence[tuple[str, bytes, str]], stop: threading.Event) -> bool:
+    """Send records, each a key, a value and an event id; returns whether Kafka has acknowledged all of them."""
     errors: list[KafkaError | None] = []
-    producer.produce(topic, key=EventType.AUDIT_HEAD.value, value=value, on_delivery=lambda e, _: errors.append(e))
-    while not errors and not stop.is_set():
+    for key, value, event_id in records:
+        headers: list[tuple[str, str | bytes | None]] = [(Header.EVENT_ID.value, event_id)]
+        producer.produce(topic, value, key, headers=headers, on_delivery=lambda e, _: errors.append(e))
+    while len(errors) < len(records) and not stop.is_set():
         producer.poll(0.5)
-    if errors and errors[0] is not None:
-        raise KafkaException(errors[0])
-    return bool(errors)
+    if error := next(filter(None, errors), None):
+        raise KafkaException(error)
+    return len(errors) == len(records)
 
 
 def head_event(head: Mapping[str, Any], at: datetime) -> Object:

@@ -2,19 +2,22 @@
 
 import operator
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar, cast
 
 import orjson
 from pydantic import AfterValidator
 from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, or_, select
 
 from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
-from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
+from fraudstream.messages.requests import LATER, MOST_ALERTS, TIME, Query, Time, Verdict, parameter
+from fraudstream.messages.verdicts import UnpublishedVerdicts, VerdictMessage
 from fraudstream.store import tables
-from fraudstream.store.changes import Action
-from fraudstream.store.database import Repository
+from fraudstream.store.changes import Action, parse_state
+from fraudstream.store.database import Repository, upsert
 from fraudstream.store.filters import conditions
-from fraudstream.times import iso_time
+from fraudstream.store.reading import Total
+from fraudstream.store.triage_state import VERDICTS
+from fraudstream.times import from_microseconds, iso_time, iso_z
 from fraudstream.transactions.masking import typed
 
 SHOWN_ITEMS: Final = 5
@@ -96,6 +99,31 @@ class ChangeReader(Repository):
         )
         return [_change(Change, row, row.item_before, row.item_after) for row in self._database.rows(query)]
 
+    def unpublished_verdicts(self, until: int) -> UnpublishedVerdicts:
+        """Return the next verdicts to publish, after storing that those `until` a change are published."""
+        names = tables.totals.c
+        after = self._database.scalar(select(names.value).where(names.name == Total.VERDICTS_PUBLISHED)) or 0
+        if until > after:
+            row = {"name": Total.VERDICTS_PUBLISHED, "value": until}
+            with self._database.write(relaxed=True) as connection:
+                connection.execute(upsert(tables.totals, where=names.value < until), row)
+            after = until
+        alert = (_ALERT.alert_id, _ALERT.outcome, _ALERT.model_id, _ALERT.score)
+        query = (
+            select(tables.changes, _ITEM.before.label("item_before"), _ITEM.after.label("item_after"), *alert)
+            .join_from(tables.changes, tables.change_items, _ITEM.change == _CHANGE.seq)
+            .join(tables.alerts, _ALERT.seq == _ITEM.alert)
+            .where(_CHANGE.seq > after)
+            .order_by(_CHANGE.seq, _ITEM.alert)
+            .limit(2 * MOST_ALERTS)  # at least one change in full
+        )
+        rows = self._database.rows(query)
+        if not rows:
+            return UnpublishedVerdicts([], after)
+        until = rows[-1].seq - (len(rows) == 2 * MOST_ALERTS)
+        messages = (_verdict(row) for row in rows if row.seq <= until)
+        return UnpublishedVerdicts([each for each in messages if each is not None], until)
+
     def count(self, changes: ChangeQuery) -> int:
         """Count the changes that match."""
         query = select(func.count()).select_from(tables.changes).where(*changes.conditions())
@@ -158,6 +186,25 @@ def _change(kind: type[_Kind], row: Any, before: str | None, after: str | None, 
     members = {name: getattr(row, name) for name in names} | {"at": iso_time(row.at_us), "verified": bool(row.verified)}
     members |= {"actor": row.actor or None, "session": row.session or None}
     return kind(**typed(members | {"before": _loaded(before), "after": _loaded(after)}), **more)
+
+
+def _verdict(row: Any) -> VerdictMessage | None:
+    """Return the message of a change of an alert; None if it concerns no verdict."""
+    before, after = parse_state(row.item_before), parse_state(row.item_after)
+    former, verdict = (each.status if each and each.status in VERDICTS else None for each in (before, after))
+    if after is None or (former is None and verdict is None):
+        return None
+    return VerdictMessage(
+        event_id=f"verdict/{row.change_id}/{row.alert_id}",
+        verdict=cast(Verdict | None, verdict),
+        former_verdict=cast(Verdict | None, former),
+        reason_code=after.reason_code,
+        by=typed(row.actor),
+        verified=bool(row.verified),
+        at=iso_z(from_microseconds(row.at_us)),
+        version=after.version,
+        **{name: getattr(row, name) for name in ("alert_id", "action", "change_id", "model_id", "score", "outcome")},
+    )
 
 
 def _of_alert(row: Any) -> AlertChange:

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple, Self
 import orjson
 from sqlalchemy import Connection, func, select
 
+from fraudstream.messages.verdicts import DEFAULT_REASON_CODES, VERDICT_NAMES, ReasonCodes
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, insert
 from fraudstream.store.triage_state import TriageState
@@ -147,14 +148,20 @@ class Action(StrEnum):
     VERDICT = "verdict"
     NOTE = "note"
     UNDO = "undo"
+    ESCALATE = "escalate"
+    NEEDS_INFORMATION = "needs_information"
     THRESHOLD = "threshold"
     ALIAS = "alias"
     MODEL = "model"
     EXPORT = "export"
     ACKNOWLEDGE = "acknowledge"
+    REASON_CODES = "reason_codes"
 
 
-TRIAGE_ACTIONS: Final = (Action.CLAIM, Action.RELEASE, Action.VERDICT, Action.NOTE, Action.UNDO)
+TRIAGE_ACTIONS: Final = (
+    *(Action.CLAIM, Action.RELEASE, Action.VERDICT, Action.NOTE, Action.UNDO),
+    *(Action.ESCALATE, Action.NEEDS_INFORMATION),
+)
 """The actions on alerts; their changes have items."""
 
 
@@ -219,7 +226,25 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
 
 
 class ChangeLog(Repository):
-    """Records changes that are made outside the store: of thresholds, aliases and models, and exports."""
+    """Records changes that are made outside the store: of thresholds, aliases and models, and exports.
+
+    The list of reason codes has no table: the newest change of it is the list.
+    """
+
+    def reason_codes(self) -> ReasonCodes:
+        """Return the team's reason codes; the default ones until somebody changes them."""
+        query = select(_CHANGE.after).where(_CHANGE.action == Action.REASON_CODES.value)
+        after = self._database.scalar(query.order_by(_CHANGE.seq.desc()).limit(1))
+        return DEFAULT_REASON_CODES if after is None else ReasonCodes.model_validate_json(after)
+
+    def change_reason_codes(self, actor: Actor, codes: ReasonCodes) -> str | None:
+        """Replace the reason codes; returns the `change_id`, None if they are the same. Raises StoreError."""
+        with self._database.write() as connection:
+            before, after = (each.model_dump(include={*VERDICT_NAMES}) for each in (self.reason_codes(), codes))
+            if before == after:
+                return None
+            change = Change(actor, Action.REASON_CODES, "reason codes", before, after)
+            return insert_change(connection, change, self._database.now())
 
     def record(self, actor: Actor, action: Action, subject: str, after: Mapping[str, Any] | None, why: str = "") -> str:
         """Record one change as of now, without a state before it; returns its `change_id`, raises StoreError."""

@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, Executable, Select, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table
 
 # PostgreSQL's insert also compiles for SQLite, whose "ON CONFLICT" has the same form.
 from sqlalchemy.dialects.postgresql import Insert
@@ -41,11 +41,11 @@ _MASKED: Final = "0009"
 log = structlog.get_logger(__name__)
 
 
-def upsert(table: Table) -> Insert:
-    """Build a statement that inserts a row, or replaces the one with the same primary key."""
+def upsert(table: Table, where: ColumnElement[bool] | None = None) -> Insert:
+    """Build a statement that inserts a row, or replaces the one with the same primary key, if that fulfils `where`."""
     query = insert(table)
     others = {column.name: query.excluded[column.name] for column in table.c if not column.primary_key}
-    return query.on_conflict_do_update(index_elements=list(table.primary_key), set_=others)
+    return query.on_conflict_do_update(index_elements=list(table.primary_key), set_=others, where=where)
 
 
 ROWS_AT_ONCE: Final = 1_000

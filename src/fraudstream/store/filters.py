@@ -20,19 +20,26 @@ from fraudstream.transactions.wire import AlertField, Outcome
 
 
 class Sort(StrEnum):
-    """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last."""
+    """The sort orders: by commit, or by descending value, then newest first; alerts without a value come last.
+
+    `due` has only the alerts that need information, the earliest due first.
+    """
 
     NEWEST = "newest"
     OLDEST = "oldest"
     SCORE = "score"
     AMOUNT = "amount"
     LOSS = "loss"
+    DUE = "due"
 
     @property
-    def column(self) -> Column[Any] | None:
-        """The column to sort by; None for commit order."""
+    def column(self) -> ColumnElement[Any] | None:
+        """The value to sort by, the largest first; None for commit order."""
+        column = tables.alerts.c
+        if self is Sort.DUE:
+            return -column.due_us
         name = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
-        return None if name is None else tables.alerts.c[name]
+        return None if name is None else column[name]
 
     @property
     def computed(self) -> ColumnElement[Any] | None:
@@ -149,6 +156,8 @@ class AlertFilter:
     max_amount: float | None = None
     statuses: tuple[str, ...] = ()
     assignee: str | None = None
+    reason_code: str | None = None
+    due_before_us: int | None = None
     model_id: str | None = None
     schema_id: str | None = None
     source: str | None = None
@@ -182,6 +191,8 @@ class AlertFilter:
             (column.amount, operator.le, self.max_amount),
             (column.status, Column.in_, self.statuses or None),
             (column.assignee, operator.eq, self.assignee),
+            (column.reason_code, operator.eq, self.reason_code),
+            (column.due_us, operator.lt, self.due_before_us),
             (column.model_id, operator.eq, self.model_id),
             (column.schema_id, operator.eq, self.schema_id),
             (column.topic, operator.eq, self.source),

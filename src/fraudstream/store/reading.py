@@ -14,12 +14,15 @@ from fraudstream.store import positions, tables
 from fraudstream.store.database import Database
 from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
-from fraudstream.store.triage_state import UNTOUCHED, TriageState
+from fraudstream.store.triage_state import UNTOUCHED, VERDICTS, AlertStatus, TriageState
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
 EXPORT_PAGE: Final = 500
 """Alerts in memory at once during an iteration over all of them."""
+
+COLUMN_SETS: Final = 50
+"""The newest sets of columns, whose names can be searched for."""
 
 
 class Total:
@@ -35,6 +38,8 @@ class Total:
     PRUNED_ALERTS: Final = "pruned_alerts"
     PRUNED_BEFORE: Final = "pruned_before_us"
     """Not a count, but the time before which alerts were pruned."""
+    VERDICTS_PUBLISHED: Final = "verdicts_published"
+    """Not a count, but the change up to which verdicts were published."""
     EVERY: Final = (ALERTS, UNSCORABLE, DEAD_LETTERS, CONFLICTS, DUPLICATES, REJECTED, SCHEMAS_FORGOTTEN)
 
 
@@ -78,6 +83,15 @@ class Refusal(NamedTuple):
     at_us: int
     who: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How many alerts match, the sum of their expected losses, and when the oldest was produced."""
+
+    count: int
+    at_risk: float
+    oldest_at: str | None
 
 
 class Row(NamedTuple):
@@ -141,15 +155,32 @@ class AlertReader:
         column = tables.alerts.c.seq
         return self._page(conditions((column, operator.gt, seq), (column, operator.le, up_to)), column.asc(), limit)
 
-    def triage_states(self, seqs: Sequence[int]) -> dict[int, tuple[str, str | None, str | None]]:
-        """Return the status, assignee and time of the verdict of alerts, by `seq`."""
-        column = tables.alerts.c
-        query = select(column.seq, column.status, column.assignee, column.decided_us).where(column.seq.in_(seqs))
-        return {row.seq: (row.status, row.assignee, iso_time(row.decided_us)) for row in self.rows(query)}
+    def verdicts_since(self, at_us: int | None) -> int | None:
+        """Count the alerts that were decided at or after a time; None if it is unknown."""
+        if at_us is None:
+            return None
+        return self.scalar(select(func.count()).where(tables.alerts.c.decided_us >= at_us)) or 0
 
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""
         return self.scalar(select(func.count()).select_from(tables.alerts).where(*query.conditions())) or 0
+
+    def summary(self, query: AlertFilter) -> Summary:
+        """Count and sum up the alerts that match, by stored columns only."""
+        alert = tables.alerts.c
+        sums = select(func.count(), func.sum(alert.expected_loss), func.min(alert.produced_us))
+        count, at_risk, oldest_us = self.rows(sums.where(*query.conditions()))[0]
+        return Summary(count, at_risk or 0.0, iso_time(oldest_us))
+
+    def columns(self) -> list[str]:
+        """Return the columns of the transactions of alerts, those of the newest sets of columns first."""
+        sets = self.rows(select(tables.column_sets.c.names).order_by(tables.column_sets.c.id.desc()).limit(COLUMN_SETS))
+        return list(dict.fromkeys(name for row in sets for name in orjson.loads(row.names)))
+
+    def alerts_of(self, seqs: Sequence[int]) -> list[StoredAlert]:
+        """Return alerts by their `seq`, in commit order."""
+        seq = tables.alerts.c.seq
+        return self._page([seq.in_(seqs)], seq.asc(), len(seqs))
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """Return an alert by its id."""
@@ -171,6 +202,13 @@ class AlertReader:
         column = tables.events.c
         where = conditions((column.type, operator.eq, kind), (column.seq, operator.lt, before))
         return [Row(row.seq, orjson.loads(row.body)) for row in self._newest(tables.events, limit, *where)]
+
+    def open_alerts(self) -> int:
+        """Count the alerts that nobody has decided."""
+        column = tables.alerts.c
+        undecided = [each.value for each in AlertStatus if each not in VERDICTS]
+        where = (column.outcome == Outcome.ALERT.value, column.status.in_(undecided))
+        return self.scalar(select(func.count()).select_from(tables.alerts).where(*where)) or 0
 
     def dead_letters(self, *, limit: int = 100) -> list[Row]:
         """Return the dead letters whose body is still stored, newest first."""

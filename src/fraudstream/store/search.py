@@ -86,6 +86,9 @@ class AlertSearch:
     ) -> SearchPage:
         """Return the first alerts in an order, or those after a position."""
         position = after or SearchPosition()
+        if sort is Sort.DUE or query.due_before_us is not None:
+            # No others have a due time, and of the new ones there may be millions.
+            query = replace(query, statuses=(AlertStatus.NEEDS_INFORMATION,))
         with self._reader.database.read() as connection:
             if query.where:
                 return self._scan(connection, query, sort, position, limit, self._monotonic() + seconds)

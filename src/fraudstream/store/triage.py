@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from typing import Final
+from typing import Final, TypedDict, Unpack
 
 from fraudstream.messages.answers import Change
 from fraudstream.messages.posted import STORED_OUTCOMES
@@ -30,6 +30,14 @@ _ROUNDS: Final = 20
 
 Versions = Mapping[str, int]
 """The version on which a person acts, by alert id; the request is refused if the alert has changed since."""
+
+
+class Options(TypedDict, total=False):
+    """How an action applies to alerts: also to somebody else's, only at these versions, and with a note."""
+
+    take_over: bool
+    versions: Versions
+    note: str
 
 
 class Order(StrEnum):
@@ -66,12 +74,9 @@ class TriageService:
         self._on_commit = on_commit
         self._changes = ChangeReader(store.database)
 
-    def claim(
-        self, actor: Actor, alert_ids: Sequence[str], *, take_over: bool = False, versions: Versions | None = None
-    ) -> TriageResult:
+    def claim(self, actor: Actor, alert_ids: Sequence[str], **options: Unpack[Options]) -> TriageResult:
         """Assign alerts to the actor; `take_over` is needed for those that somebody else has claimed or decided."""
-        rule = partial(triage_writing.claim, actor=actor.name, take_over=take_over)
-        return self._do(actor, Action.CLAIM, alert_ids, rule, versions=versions)
+        return self._apply(actor, Action.CLAIM, alert_ids, triage_writing.claim, **options)
 
     def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> TriageResult:
         """Return alerts that the actor has claimed to the queue."""
@@ -84,13 +89,24 @@ class TriageService:
         alert_ids: Sequence[str],
         status: AlertStatus,
         *,
-        note: str = "",
-        take_over: bool = False,
-        versions: Versions | None = None,
+        reason_code: str | None = None,
+        **options: Unpack[Options],
     ) -> TriageResult:
         """Set the verdict; `take_over` is needed for alerts that somebody else has claimed or decided."""
-        rule = partial(triage_writing.decide, actor=actor.name, status=status, take_over=take_over, repeat=bool(note))
-        return self._do(actor, Action.VERDICT, alert_ids, rule, why=note, versions=versions)
+        is_noted = bool(options.get("note"))
+        rule = partial(triage_writing.decide, status=status, repeat=is_noted, reason_code=reason_code)
+        return self._apply(actor, Action.VERDICT, alert_ids, rule, **options)
+
+    def escalate(self, actor: Actor, alert_ids: Sequence[str], to: str, **options: Unpack[Options]) -> TriageResult:
+        """Give alerts to somebody else, who is then their assignee."""
+        return self._apply(actor, Action.ESCALATE, alert_ids, partial(triage_writing.escalate, to=to), **options)
+
+    def need_information(
+        self, actor: Actor, alert_ids: Sequence[str], due_us: int, **options: Unpack[Options]
+    ) -> TriageResult:
+        """Keep alerts until a time at which the information that they need is due."""
+        rule = partial(triage_writing.need_information, due_us=due_us)
+        return self._apply(actor, Action.NEEDS_INFORMATION, alert_ids, rule, **options)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> TriageResult:
         """Add a note to an alert, whoever it is assigned to; its state does not change."""
@@ -128,6 +144,18 @@ class TriageService:
         with self._store.database.read() as connection:
             alert = triaged_alerts(connection, [alert_id]).get(alert_id)
         return None if alert is None else (alert.state, self._changes.history(alert.seq))
+
+    def _apply(
+        self,
+        actor: Actor,
+        action: Action,
+        alert_ids: Sequence[str],
+        rule: Callable[..., TriageState],
+        **options: Unpack[Options],
+    ) -> TriageResult:
+        rule = partial(rule, actor=actor.name, take_over=options.get("take_over", False))
+        why, versions = options.get("note", ""), options.get("versions")
+        return self._do(actor, action, alert_ids, rule, why=why, versions=versions)
 
     def _do(
         self,

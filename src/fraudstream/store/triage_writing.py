@@ -33,7 +33,8 @@ def claim(state: TriageState, actor: str, now_us: int, *, take_over: bool) -> Tr
     """Claim an alert; `take_over` is needed if somebody else has claimed it or it is decided."""
     if state.status == AlertStatus.CLAIMED and is_same_person(state.assignee, actor):
         return state
-    if state.status != AlertStatus.NEW and not take_over:
+    is_own = state.status not in VERDICTS and is_same_person(state.assignee, actor)
+    if state.status != AlertStatus.NEW and not is_own and not take_over:
         raise TriageRefused(f"{_held(state)}; take it over to claim it")
     return _next(state, AlertStatus.CLAIMED, actor, now_us)
 
@@ -57,19 +58,54 @@ def release(state: TriageState, actor: str, now_us: int) -> TriageState:
 
 
 def decide(
-    state: TriageState, actor: str, now_us: int, *, status: AlertStatus, take_over: bool, repeat: bool
+    state: TriageState,
+    actor: str,
+    now_us: int,
+    *,
+    status: AlertStatus,
+    take_over: bool,
+    repeat: bool,
+    reason_code: str | None = None,
 ) -> TriageState:
-    """Set a verdict; `take_over` is needed for another's alert, `repeat` (a note) to set the same verdict again."""
-    if state.status != AlertStatus.NEW and not is_same_person(state.assignee, actor) and not take_over:
-        raise TriageRefused(f"{_held(state)}; take it over to decide it")
-    if state.status == status and is_same_person(state.assignee, actor) and not repeat:
+    """Set a verdict; `take_over` is needed for another's alert, `repeat` (a note) to set the same verdict again.
+
+    One's own verdict keeps its reason code unless another one is given.
+    """
+    _require_own(state, actor, "decide", take_over=take_over)
+    is_same = state.status == status and is_same_person(state.assignee, actor)
+    if is_same and not repeat and reason_code in (None, state.reason_code):
         return state
-    return _next(state, status, actor, now_us)
+    code = reason_code or (state.reason_code if is_same else None)
+    return _next(state, status, actor, now_us)._replace(reason_code=code)
+
+
+def escalate(state: TriageState, actor: str, now_us: int, *, to: str, take_over: bool) -> TriageState:
+    """Give an alert to somebody else, who is then its assignee."""
+    if is_same_person(to, actor):
+        raise TriageRefused("you cannot escalate an alert to yourself; name somebody else")
+    _require_own(state, actor, "escalate", take_over=take_over)
+    return _next(state, AlertStatus.ESCALATED, to, now_us)._replace(escalated_by=actor)
+
+
+def need_information(state: TriageState, actor: str, now_us: int, *, due_us: int, take_over: bool) -> TriageState:
+    """Keep an alert until the information that it needs is there, or due."""
+    if due_us <= now_us:
+        raise TriageRefused("the due time has passed; choose a later one")
+    _require_own(state, actor, "keep", take_over=take_over)
+    return _next(state, AlertStatus.NEEDS_INFORMATION, actor, now_us)._replace(due_us=due_us)
+
+
+def _require_own(state: TriageState, actor: str, action: str, *, take_over: bool) -> None:
+    if state.status != AlertStatus.NEW and not is_same_person(state.assignee, actor) and not take_over:
+        raise TriageRefused(f"{_held(state)}; take it over to {action} it")
 
 
 def restore(state: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
-    """Undo a change by restoring the state before it, unless the alert has changed since."""
-    if state.version != after.version:
+    """Undo a change by restoring the state before it, unless the alert has changed since.
+
+    Changes that were undone do not count, so that a verdict can be undone after the reason that was added to it.
+    """
+    if state._replace(version=after.version, since_us=after.since_us) != after:
         raise TriageRefused(f"it has changed since: {_held(state)}")
     return before._replace(version=state.version + 1, since_us=now_us)
 
@@ -248,7 +284,7 @@ def _undo_rule(item: Item, now_us: int) -> Rule:
 
 
 def _next(state: TriageState, status: AlertStatus, assignee: str | None, now_us: int) -> TriageState:
-    decided_us = None if status in (AlertStatus.NEW, AlertStatus.CLAIMED) else now_us
+    decided_us = now_us if status in VERDICTS else None
     return TriageState(status.value, assignee, state.version + 1, decided_us, now_us)
 
 
@@ -258,4 +294,8 @@ def _held(state: TriageState) -> str:
         return f"it has been new again since {since} UTC" if state.since_us is not None else "it is new"
     if state.status == AlertStatus.CLAIMED:
         return f"{state.assignee} claimed it at {since} UTC"
+    if state.status == AlertStatus.ESCALATED:
+        return f"{state.escalated_by} escalated it to {state.assignee} at {since} UTC"
+    if state.status == AlertStatus.NEEDS_INFORMATION:
+        return f"{state.assignee} needs information on it since {since} UTC"
     return f"{state.assignee} decided it ({VERDICT_LABELS[AlertStatus(state.status)]}) at {since} UTC"

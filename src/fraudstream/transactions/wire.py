@@ -17,10 +17,11 @@ class Topic(StrEnum):
     DEAD_LETTERS = "transactions_dead_letter"
     EVENTS = "detector_events"
     LEDGER = "detector_ledger"
+    VERDICTS = "fraud_verdicts"
 
 
 OUTPUT_TOPICS: Final = (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)
-"""The topics that the query writes; `LEDGER` is written separately, once a batch is committed."""
+"""The topics that the query writes; `LEDGER` is written once a batch is committed, and `VERDICTS` by the relay."""
 
 RELAYED_TOPICS: Final = (*OUTPUT_TOPICS, Topic.LEDGER)
 

@@ -15,7 +15,7 @@ from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
 from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import AlertStatus
+from fraudstream.store.triage_state import OPEN, AlertStatus
 from fraudstream.times import microseconds
 
 _MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
@@ -248,7 +248,7 @@ class Charts(BackgroundService):
             "confirmed_fraud": confirmed,
             "false_alarm": false_alarms,
             "unsure": counts[AlertStatus.UNSURE],
-            "undecided": counts[AlertStatus.NEW] + counts[AlertStatus.CLAIMED],
+            "undecided": sum(counts[each] for each in OPEN),
             "share": _share(confirmed, confirmed + false_alarms),
             "share_by_minute": share,
             "given_by_minute": verdicts,

@@ -127,18 +127,22 @@ class Shares(NamedTuple):
     """The shares of the recent transactions that were not scored as in training, estimated from samples.
 
     Attributes:
-        imputed: By feature, the share of transactions in which the median was used (or that were unscorable for it).
+        imputed: By feature, the share of transactions without a value for it.
+        unscored: By feature, the part of that share that was unscorable: no median was used there.
         absent: By feature, the share of transactions without such a column.
         retyped: By feature, the unexpected type, from the newest transaction with one.
         since: By imputed feature, the first observation of this period.
+        columns: The type of every column, from the newest transaction with it.
     """
 
     rows: int
     imputed: dict[str, float]
+    unscored: dict[str, float]
     absent: dict[str, float]
     retyped: dict[str, str]
     unscorable: float
     since: dict[str, SchemaObservation]
+    columns: dict[str, str]
     newest: ColumnSample | None
 
 
@@ -168,15 +172,20 @@ class ColumnWatch:
         rows = sum(sample.rows for sample in samples)
         imputed: dict[str, float] = {}
         absent: dict[str, float] = {}
+        unscored: dict[str, float] = {}
         retyped: dict[str, str] = {}
+        columns: dict[str, str] = {}
         for sample in samples:
+            columns |= sample.observation.columns
             for name in sample.imputed:
                 imputed[name] = imputed.get(name, 0.0) + sample.rows / rows
+                unscored[name] = unscored.get(name, 0.0) + sample.unscorable * sample.rows / rows
             for name in sample.drift.missing:
                 absent[name] = absent.get(name, 0.0) + sample.rows / rows
             retyped |= sample.drift.retyped
         unscorable = sum(sample.rows for sample in samples if sample.unscorable) / rows if rows else 0.0
-        return Shares(rows, imputed, absent, retyped, unscorable, since, samples[-1] if samples else None)
+        newest = samples[-1] if samples else None
+        return Shares(rows, imputed, unscored, absent, retyped, unscorable, since, columns, newest)
 
     def suggestions(self, contract: Contract | None, refused: set[tuple[str, str]]) -> list[Suggestion]:
         """Return the aliases that the samples suggest."""

@@ -82,10 +82,17 @@ def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 
     )
 
 
-def ledger_status(report: LedgerReport) -> tuple[bool | None, str]:
+def open_label(number: int, *, is_running: bool) -> str:
+    """Describe the records after the last finished batch: in the running one, or waiting for the detector to run."""
+    return (
+        f"{number:,} in the running batch" if is_running else f"{number:,} wait for the detector, which is not running"
+    )
+
+
+def ledger_status(report: LedgerReport, *, is_running: bool) -> tuple[bool | None, str]:
     """Return whether each record has an outcome (None without a finished batch), and the headline of the page."""
     totals = report.totals
-    in_progress = f" {_records(report.open)} in progress." if report.open else ""
+    in_progress = f" {open_label(report.open, is_running=is_running)}." if report.open else ""
     if not report.complete:
         problems = []
         if totals["lost"]:

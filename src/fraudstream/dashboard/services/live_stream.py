@@ -3,11 +3,14 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice, takewhile
 from typing import Final
 
+import orjson
+
+from fraudstream.messages.base import Object
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import UNTOUCHED, TriageState
@@ -30,7 +33,7 @@ RETRY_MS: Final = 1000
 class Published:
     """A committed alert as an event for all viewers, serialised once; its latency is measured once."""
 
-    __slots__ = ("_delivered", "_version", "_work", "frame", "outcome", "produced_us", "seq")
+    __slots__ = ("_delivered", "_version", "_work", "frame", "outcome", "produced_us", "rows", "seq")
 
     def __init__(self, alert: StoredAlert) -> None:
         """Serialise an alert as an event of the stream."""
@@ -38,6 +41,7 @@ class Published:
         self.outcome = alert.outcome
         self.produced_us = alert.produced_us
         self.frame = alert_frame(alert)
+        self.rows: dict[str, bytes] = {}  # by time zone, for the viewers that want HTML
         self._delivered = False
         self._work = b'"work":' + UNTOUCHED
         self._version = 0
@@ -48,12 +52,22 @@ class Published:
             member = b'"work":' + state.json()
             # The first match is the store's own member: only `seq` is before it.
             self.frame = self.frame.replace(self._work, member, 1)
-            self._work, self._version = member, state.version
+            self._work, self._version, self.rows = member, state.version, {}
+
+    def document(self) -> Object:
+        """Parse the alert."""
+        loaded: Object = orjson.loads(self.frame.partition(b"\ndata: ")[2])
+        return loaded
 
     def first_delivery(self) -> bool:
         """Return True once: for the viewer that was served first."""
         delivered, self._delivered = self._delivered, True
         return not delivered
+
+
+def json_frames(alerts: Sequence[Published]) -> bytes:
+    """Return alerts as events with their JSON."""
+    return b"".join(alert.frame for alert in alerts)
 
 
 def alert_frame(alert: StoredAlert) -> bytes:
@@ -168,6 +182,7 @@ def frames(
     outcome: Outcome | None,
     stats: Callable[[], bytes],
     on_written: Callable[[list[Published]], None],
+    encode: Callable[[Sequence[Published]], bytes] = json_frames,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[bytes]:
     """Yield the stream of one viewer, of one outcome or all; each piece is written before the next one is made.
@@ -180,6 +195,7 @@ def frames(
         stats: The counters as JSON, sent once a second.
         on_written: Called with the alerts that this viewer was the first to get, once they are written. Alerts
             committed before it connected are excluded: a replay is no measure of a payment's latency.
+        encode: Makes the events of alerts.
         monotonic: The clock of the heartbeat.
     """
     with hub.viewer():
@@ -204,13 +220,14 @@ def frames(
             if alerts is None:
                 page = store.alerts_after(seq, limit=STORE_PAGE)
                 seq = page[-1].seq if page else hub.latest
-                yield b"".join(alert_frame(alert) for alert in page if outcome in (None, alert.outcome)) or b":\n\n"
+                older = [Published(alert) for alert in page if outcome in (None, alert.outcome)]
+                yield (encode(older) if older else b"") or b":\n\n"
                 continue
             if alerts:
                 seq = alerts[-1].seq
                 matches = [alert for alert in alerts if outcome in (None, alert.outcome)]
                 if matches:
-                    yield b"".join(alert.frame for alert in matches)
+                    yield encode(matches)
                     on_written([alert for alert in matches if alert.seq > joined and alert.first_delivery()])
             frame_count, other_frames = hub.frames_after(frame_count, outcome)
             if other_frames:

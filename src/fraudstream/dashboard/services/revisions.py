@@ -21,7 +21,7 @@ from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import read_manifest
+from fraudstream.model.artifact import MANIFEST_FILE, read_manifest
 from fraudstream.model.deployment.aliases import contract_of
 from fraudstream.model.deployment.current import (
     Deployment,
@@ -33,6 +33,7 @@ from fraudstream.model.deployment.current import (
 )
 from fraudstream.model.deployment.current import DeploymentChange as Revision
 from fraudstream.model.deployment.registry import history
+from fraudstream.model.manifest import Manifest
 from fraudstream.store.changes import Action, Actor, Change, ChangeLog
 from fraudstream.store.minutes import MinuteLabel
 from fraudstream.times import parse_time
@@ -43,7 +44,13 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
 
     It is called once a second: `current` is read each time, a manifest once.
     """
-    manifest_of = lru_cache(maxsize=1)(read_manifest)
+    trained_us = 0
+
+    @lru_cache(maxsize=1)
+    def manifest_of(artifact: Path) -> Manifest:
+        nonlocal trained_us
+        trained_us = int((artifact / MANIFEST_FILE).stat().st_mtime * 1e6)  # an artifact is written once
+        return read_manifest(artifact)
 
     def read() -> DeployedModel | None:
         try:
@@ -57,6 +64,7 @@ def deployed_model(path: Path) -> Callable[[], DeployedModel | None]:
             manifest.training_data.fingerprint,
             contract_of(manifest, deployment),
             MinuteLabel(manifest.label, manifest.label_values.fraud),
+            trained_us,
         )
 
     return read

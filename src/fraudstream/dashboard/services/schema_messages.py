@@ -50,8 +50,14 @@ def sentences(shares: Shares, contract: Contract | None) -> list[Sentence]:
     for since, share, kind, names in _groups(shares, contract):
         subject = describe_columns(names)
         change, treatment = _describe(kind, shares.retyped, names)
+        unscored = min(max(shares.unscored.get(name, 0.0) for name in names), share)
+        extent = f"{percent(share)} of recent transactions"
+        if unscored >= share - 1e-9:
+            treatment = "such transactions are unscorable"
+        elif unscored:
+            extent = f"{percent(share - unscored)} of recent transactions, while {percent(unscored)} are unscorable"
         before = f"{subject[0].upper()}{subject[1:]} {change}{' since about ' if since else ''}"
-        messages.append(Sentence(before, since, f": {treatment}; {percent(share)} of recent transactions"))
+        messages.append(Sentence(before, since, f": {treatment}; {extent}"))
     left = len(messages) - MAX_SENTENCES
     if left > 0:
         messages[MAX_SENTENCES - 1 :] = [Sentence(f"And {left + 1} more changes, on the Schema page", "", "")]

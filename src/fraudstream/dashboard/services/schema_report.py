@@ -1,6 +1,5 @@
 """Builds the schema report: the stream's columns compared with the model's contract."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -22,6 +21,7 @@ class Column:
     Attributes:
         alias: The column that is read in its place.
         since: Approximately when and where it was first missing.
+        is_added: Whether the training data did not have it.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Column:
     treatment: str
     alias: str | None = None
     since: Object | None = None
+    is_added: bool = False
 
     @property
     def differs(self) -> bool:
@@ -145,8 +146,7 @@ def _schema(stored: StoredSchema, contract: Contract | None) -> Object:
 
 def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
     """Return each feature, then the other columns of the newest transaction."""
-    newest = shares.newest
-    actual: Mapping[str, str] = newest.observation.columns if newest else {}
+    newest, actual = shares.newest, shares.columns
     if contract is None:
         return [_column(name, None, kind, 0.0, KEPT) for name, kind in actual.items()]
     carrier = {old: new for new, old in contract.aliases.items()}
@@ -161,7 +161,7 @@ def _columns(shares: Shares, contract: Contract | None) -> list[Column]:
     for name in sorted(actual.keys() - known):
         treatment = f"{KEPT}; not a feature of the model" if name in contract.others else KEPT
         kind = "in the training data" if name in contract.others else None
-        table.append(_column(name, kind, actual[name], 0.0, treatment))
+        table.append(replace(_column(name, kind, actual[name], 0.0, treatment), is_added=kind is None))
     return table
 
 
@@ -181,7 +181,7 @@ def _treatment(shares: Shares, name: str, kind: str | None, share: float) -> str
         return READ_AS_NUMBER if kind == "text" else "read as trained"
     if kind in REMEDIES:
         return f"{MEDIAN}; {REMEDIES[kind]}"
-    if shares.unscorable >= share:
+    if shares.unscored.get(name, 0.0) >= share - 1e-9:
         return UNSCORABLE
     return f"{MEDIAN} if it is missing" if share < 1 - 1e-9 else MEDIAN
 

@@ -33,6 +33,9 @@ from fraudstream.transactions.wire import AlertField, Outcome
 LATENCY_SAMPLES: Final = 1000
 LATENCY_SECONDS: Final = 60.0
 RATE_SECONDS: Final = 10.0
+QUIET_SECONDS: Final = 30.0
+"""Without a payment for this long the stream is quiet: nothing new is to be expected on a page."""
+
 CACHE_SECONDS: Final = 0.9
 """The counters that streams send are computed once for all viewers."""
 
@@ -46,6 +49,7 @@ class DeployedModel(NamedTuple):
     data_fingerprint: str | None = None
     contract: Contract | None = None
     label: MinuteLabel | None = None
+    trained_us: int | None = None
 
 
 class Statistics:
@@ -59,19 +63,23 @@ class Statistics:
         *,
         deployment: Callable[[], DeployedModel | None],
         clock: Callable[[], datetime],
+        texts: Callable[[Object], Object] = lambda _stats: {},
     ) -> None:
+        """`texts` writes the counters for pages."""
         self.registry = CollectorRegistry()
         self._store = store
         self._hub = hub
         self._system = system
         self._deployment = deployment
         self._clock = clock
+        self._texts = texts
+        self._grew_at = clock()
         self._lock = threading.Lock()
         self._latencies: Final = {to: deque[tuple[datetime, float]](maxlen=LATENCY_SAMPLES) for to in ("page", "store")}
         self._ends: deque[tuple[datetime, int]] = deque()
         self._scored_by: tuple[str | None, float | None] | None = None
         self._reading = threading.Lock()
-        self._cached: tuple[datetime, bytes] | None = None
+        self._cached: tuple[datetime, Object, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
         self.scores = LiveScores(store.database.backend.file("scores.json"), clock)
         self._storm = StormWatch()
@@ -126,12 +134,17 @@ class Statistics:
         now = self._clock()
         totals = self._store.totals()
         positions = self._store.positions()
-        total, scored, lag = _progress(positions)
+        total, read, lag = _progress(positions)
+        # What was read and rejected is not scored; positions of a recreated topic start again, the totals do not.
+        scored = max(0, read - totals[Total.UNSCORABLE] - totals[Total.DEAD_LETTERS])
         p50, p99, latency_to = self._latency()
         model_id, threshold, deployment = self._model()
-        return {
+        quiet = max(0.0, (now - self._grew_at).total_seconds())
+        stats: Object = {
             "at": now.isoformat(),
             "payments_seen": total,
+            "quiet_seconds": int(quiet) if total and quiet >= QUIET_SECONDS else None,
+            "to_do": self._store.open_alerts(),
             "scored": scored,
             "alerts": totals[Total.ALERTS],
             **{name: totals[name] for name in (Total.UNSCORABLE, Total.DEAD_LETTERS, Total.REJECTED)},
@@ -145,23 +158,38 @@ class Statistics:
             "threshold": threshold,
             "unseen_from_row": deployment.unseen_from_row if deployment else None,
             "data_fingerprint": deployment.data_fingerprint if deployment else None,
+            "verdicts_since_training": self._store.verdicts_since(deployment.trained_us) if deployment else None,
             "viewers": self._hub.viewers,
             "problems": self._system.messages(),
             "waiting_for": None if total else self._system.waiting_for(deployment is not None),
             "columns": summary(self._store, self.columns, deployment.contract if deployment else None),
             "ledger": ledger_summary(ledger_partitions(self._store.ledger, positions)),
-            "storm": self._storm.current(scored, now),
+            "storm": self._storm.current(read, now),
             "sampled": ["scored", "lag", "columns", "storm.share_of_payments"],
         }
+        return stats | {"texts": self._texts(stats)}
+
+    def recent(self) -> Object:
+        """Return the counters, at most a second old: all streams and pages share one reading."""
+        return self._recent()[1]
+
+    def row_context(self) -> Object:
+        """Return what the row of an alert depends on besides it: the time, and the active model's training data."""
+        model = self._deployment()
+        known = {"model_id": None, "unseen_from_row": None} if model is None else model._asdict()
+        return {"at": self._clock().isoformat(), **known}
 
     def current_json(self) -> bytes:
-        """Return the counters as JSON, at most a second old: all streams share one reading."""
+        """Return the recent counters as JSON."""
+        return self._recent()[2]
+
+    def _recent(self) -> tuple[datetime, Object, bytes]:
         with self._reading:  # one reads for all; hundreds at once would use up the database connections
             now = self._clock()
-            cached = self._cached
-            if cached is None or not 0 <= (now - cached[0]).total_seconds() < CACHE_SECONDS:
-                cached = self._cached = (now, orjson.dumps(self.current()))
-            return cached[1]
+            if self._cached is None or not 0 <= (now - self._cached[0]).total_seconds() < CACHE_SECONDS:
+                stats = self.current()
+                self._cached = now, stats, orjson.dumps(stats)
+            return self._cached
 
     def publish(self) -> None:
         """Send the counters to every viewer now."""
@@ -195,6 +223,8 @@ class Statistics:
                 if (at - self._ends[-1][0]).total_seconds() < RECREATED_SECONDS:
                     return  # of another relay, which read it earlier
                 self._ends.clear()  # the topic was recreated
+            if not self._ends or end > self._ends[-1][1]:
+                self._grew_at = self._clock() if self._ends else self._grew_at
             self._ends.append((at, end))
             self.minutes.end(at, end)
             # One reading before the window stays: the rate covers the whole window.

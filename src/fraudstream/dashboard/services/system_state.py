@@ -181,6 +181,10 @@ class SystemState:
         """Return the messages of the problems for the pages."""
         return [problem.message for problem in self.problems()]
 
+    def is_detecting(self) -> bool:
+        """Whether the detector reports that it runs."""
+        return self._detector.state == RUNNING and self._detector.silence(self._clock()) <= SILENT_SECONDS
+
     def waiting_for(self, has_model: bool) -> str:
         """Return what has to happen before the first payment is scored, and for how long this dashboard has waited."""
         steps = {

@@ -1,16 +1,16 @@
 """Defines the API routes of alerts: lists, polling, files, the live stream, one alert and its new score."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
-from flask import Response, request
+from flask import Response, request, stream_with_context
 
-from fraudstream.dashboard.services.live_stream import Hub, frames
+from fraudstream.dashboard.services.live_stream import Hub, Published, frames, json_frames
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.rescoring import rescore_alert
 from fraudstream.dashboard.services.statistics import Statistics
@@ -22,6 +22,7 @@ from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, AlertPage, FollowingAlerts, Rescored, many
 from fraudstream.model.explanation.explainer import ExplainerLibrary
 from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, write_cursor
+from fraudstream.store.reading import StoredAlert
 from fraudstream.store.search import SearchPage
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
@@ -46,18 +47,21 @@ class AlertViews:
     statistics: Statistics
     sessions: Sessions
     exports: Exports
+    row_frames: Callable[[Sequence[Published]], bytes]
+    """Makes events with the rows of the review page."""
 
     @api.operation("GET", "/api/alerts", AlertPage | FollowingAlerts)
     def list_alerts(self, query: AlertList) -> Response:
         """The alerts that match, in an order; with a `since` of digits, those after that event."""
         if query.event is not None:
-            return self._after(query.event, query.filter(), query.limit)
+            following = alerts_after(self.store, query.event, query.filter(), query.limit)
+            return _page(self.reasons.with_reasons(following.alerts), following._asdict())
         page = self.store.search.page(query.filter(), sort=query.sort, after=query.position(), limit=query.limit)
         alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
         cursor = None if page.following is None else write_cursor(query.sort, page.following)
         back = {"complete": page.complete, "back_to": iso_time(page.reached_us)}
         rest = {"next_cursor": cursor, **back, **self._searched(page, query.sort)}
-        return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(rest)[1:]))
+        return _page(alerts, rest)
 
     @api.operation("GET", "/api/alerts/scan", str, media_type="application/x-ndjson")
     def scan_alerts(self, query: AlertScan) -> Response:
@@ -106,26 +110,15 @@ class AlertViews:
             outcome=query.only,
             stats=self.statistics.current_json,
             on_written=self.statistics.written,
+            encode=self.row_frames if query.rows else json_frames,
         )
         pieces = while_signed_in(pieces, self.sessions)
-        return Response(pieces, mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        # The rows depend on the viewer's cookies.
+        return Response(stream_with_context(pieces), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
     def _file(self, kind: str, pieces: Iterator[str] | Iterator[bytes], filter_: AlertFilter) -> Response:
         rows = partial(self.store.count, filter_)
         return self.exports.response(f"{FILE_NAME}.{kind}", pieces, rows, at_most=filter_.looks_inside)
-
-    def _after(self, event: int, filter_: AlertFilter, limit: int) -> Response:
-        """Return the alerts after an event, for polling, the oldest first; `latest` is the next `since`."""
-        latest = self.store.latest_seq()
-        page = self.store.search.page(
-            filter_, sort=Sort.OLDEST, after=SearchPosition(seq=min(event, latest)), limit=limit
-        )
-        # Alerts committed since `latest` was read come with the next poll.
-        alerts = self.reasons.with_reasons([alert for alert in page.alerts if alert.seq <= latest])
-        reached = latest if page.following is None else min(latest, page.following.seq or 0)
-        rest = {"latest": reached, "more": page.following is not None}
-        rest |= {"reset": event > latest, "complete": page.complete}
-        return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(rest)[1:]))
 
     def _scanned(self, filter_: AlertFilter, sort: Sort, after: SearchPosition | None, most: int) -> Iterator[bytes]:
         matches = 0
@@ -150,3 +143,28 @@ class AlertViews:
         if page.reached is None:
             return {"scanned": of, "of": of}
         return {"scanned": page.reached if sort is Sort.OLDEST else max(of - page.reached + 1, 0), "of": of}
+
+
+class Following(NamedTuple):
+    """The alerts after an event, the oldest first; `latest` is the event to go on from."""
+
+    alerts: list[StoredAlert]
+    latest: int
+    more: bool = False
+    reset: bool = False
+    complete: bool = True
+
+
+def alerts_after(store: AlertStore, event: int, query: AlertFilter, limit: int) -> Following:
+    """Return the first alerts that match after an event; `reset` if the store does not reach that far."""
+    latest = store.latest_seq()
+    page = store.search.page(query, sort=Sort.OLDEST, after=SearchPosition(seq=min(event, latest)), limit=limit)
+    # Alerts committed since `latest` was read come with the next poll.
+    alerts = [alert for alert in page.alerts if alert.seq <= latest]
+    reached = latest if page.following is None else min(latest, page.following.seq or 0)
+    return Following(alerts, reached, page.following is not None, event > latest, page.complete)
+
+
+def _page(alerts: Sequence[StoredAlert], rest: Mapping[str, object]) -> Response:
+    others = {name: value for name, value in rest.items() if name != "alerts"}
+    return json_response(b'{"alerts":[%s],%s' % (b",".join(alert.body for alert in alerts), orjson.dumps(others)[1:]))

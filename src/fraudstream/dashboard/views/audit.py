@@ -10,10 +10,13 @@ from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.dashboard.web.export import Exports, csv_text
+from fraudstream.dashboard.web.formats import zoned
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import ListedChange, page
 from fraudstream.messages.base import Object
+from fraudstream.messages.requests import PublishedVerdicts
+from fraudstream.messages.verdicts import UnpublishedVerdicts
 from fraudstream.store.change_reading import NO_NAME, ChangeQuery, ChangeReader
 from fraudstream.store.changes import Action, Head, broken_links, head, holds, stored_heads
 from fraudstream.store.database import Database
@@ -25,7 +28,8 @@ CHECKED: Final = 1_000
 ACTION_LABELS: Final[dict[str, str]] = {
     Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
     Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
-    Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged",
+    Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged", Action.ESCALATE: "escalated",
+    Action.NEEDS_INFORMATION: "needs information", Action.REASON_CODES: "reason codes",
 }  # fmt: skip
 
 
@@ -85,10 +89,16 @@ class AuditViews:
         rows = (map(attrgetter(*COLUMNS), changes) for changes in reader.every(query, up_to=up_to))
         return self.exports.response("changes.csv", csv_text(COLUMNS, rows), lambda: reader.count(query))
 
+    @api.operation("POST", "/api/verdicts/unpublished", UnpublishedVerdicts)
+    def unpublished_verdicts(self, body: PublishedVerdicts) -> object:
+        """The next verdicts for Kafka, after those `until` a position were published."""
+        return ChangeReader(self.database).unpublished_verdicts(body.until)
+
     def render(self) -> str:
         """Render a page of the changes that match the query."""
-        filters = {name: request.args[name] for name in ChangeQuery.model_fields if request.args.get(name)}
-        query = ChangeList.read(request.args)
+        args = zoned(request.args, "since", "until")
+        filters = {name: args[name] for name in ChangeQuery.model_fields if args.get(name)}
+        query = ChangeList.read(args)
         reader = ChangeReader(self.database)
         # One more than is listed shows whether there is another page.
         matches = reader.page(query, before=query.cursor, limit=ROWS + 1)

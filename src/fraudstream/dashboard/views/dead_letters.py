@@ -13,8 +13,10 @@ import orjson
 from flask import Response, render_template, request
 from werkzeug.datastructures import MultiDict
 
+from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports, csv_text
+from fraudstream.dashboard.web.formats import zoned
 from fraudstream.dashboard.web.queries import DeadLetterListQuery, DeadLetterQuery, ReplayList
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
@@ -23,6 +25,7 @@ from fraudstream.messages.base import Object
 from fraudstream.messages.requests import ReplayClaim, ReplayRequest, ReplayResults
 from fraudstream.store.database import Database
 from fraudstream.store.dead_letters import PAGE_SIZE, DeadLetterFilter, DeadLetterReader, StoredDeadLetter
+from fraudstream.store.reading import AlertReader
 from fraudstream.store.replays import ReplayLog
 from fraudstream.transactions.wire import AlertField, DeadLetterField, Outcome, ReplayState
 
@@ -30,6 +33,9 @@ ROWS: Final = 50
 REPLAYS: Final = 50
 REPLAYS_PER_PAGE: Final = 1000
 """The most replays shown on a page: of a record replayed hundreds of times the newest."""
+
+REFUSED: Final = "refused"
+"""The kind of records that are no dead letters, but were posted to the API and are invalid."""
 
 PREVIEW_BYTES: Final = 4_096
 """The part of a payload shown on the page; a download has all that is stored."""
@@ -116,15 +122,21 @@ class DeadLetterViews:
             by_origin[replay.origin].append(replay)
         return by_origin
 
-    def render(self) -> str:
-        """Render a page of the dead letters that match the query, and the newest replays."""
+    def render(self, statistics: Statistics) -> str:
+        """Render a page of the records that match the query, and the newest replays; or what the API refused."""
+        stats = statistics.current()
+        if request.args.get("kind") == REFUSED:
+            refused = AlertReader(self.database).rejected(limit=ROWS)
+            return render_template("rejected.html", stats=stats, filters={"kind": REFUSED}, refused=refused)
         reader, log = DeadLetterReader(self.database), ReplayLog(self.database)
-        filters = {name: request.args[name] for name in DeadLetterFilter.model_fields if request.args.get(name)}
-        query, after = DeadLetterFilter.read(request.args), DeadLetterListQuery.read(request.args).cursor
+        args = zoned(request.args, "since", "until")
+        filters = {name: args[name] for name in DeadLetterFilter.model_fields if args.get(name)}
+        query, after = DeadLetterFilter.read(args), DeadLetterListQuery.read(args).cursor
         dead_letters, following = reader.page(query, after=after, limit=ROWS)
         replays = self._replays_of(dead_letters)
         return render_template(
-            "dead_letters.html",
+            "rejected.html",
+            stats=stats,
             dead_letters=[dead_letter_row(each, replays[str(each.record_id)]) for each in dead_letters],
             matching=reader.count(query),
             filters=filters,
@@ -134,7 +146,6 @@ class DeadLetterViews:
             is_first=after is None,
             replays=log.replays(limit=REPLAYS),
             counts=log.counts(),
-            name=self.actors.current().name,
         )
 
     @api.operation("POST", "/api/replays", ReplayRequested, 404, 422, same=(409,))

@@ -76,8 +76,6 @@ class EntityViews:
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            rows=[
-                {"row": presentation.row(each, stats), "loss": presentation.expected_loss(each)} for each in documents
-            ],
+            rows=[presentation.row(each, stats) for each in documents],
             name=self.actors.current().name,
         )

@@ -1,233 +1,191 @@
-"""Renders the Queue page: its filters and the alerts for triage."""
+"""Renders the review page, its rows one by one, and suggestions for its search."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from flask import redirect, render_template, request
+from flask import Response, get_template_attribute, redirect, render_template, request
 from werkzeug.datastructures import MultiDict
-from werkzeug.wrappers import Response
+from werkzeug.wrappers import Response as BaseResponse
 
+from fraudstream.dashboard.services.live_stream import Published
 from fraudstream.dashboard.services.reasons import ReasonStore
+from fraudstream.dashboard.services.saved_views import SavedView, SavedViews
 from fraudstream.dashboard.services.statistics import Statistics
-from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.views.alerts import Following, alerts_after
+from fraudstream.dashboard.web import formats, presentation
 from fraudstream.dashboard.web.actor import Actors
-from fraudstream.dashboard.web.queries import AlertList
+from fraudstream.dashboard.web.counters import tiles
+from fraudstream.dashboard.web.presentation import AlertRow
+from fraudstream.dashboard.web.queries import AlertList, RowList
+from fraudstream.dashboard.web.queue_query import OPERATORS, ORDERS, QueueQuery
+from fraudstream.dashboard.web.routing import Api
+from fraudstream.dashboard.web.search_text import Vocabulary, suggestions
 from fraudstream.errors import RequestError
-from fraudstream.messages.base import Object
-from fraudstream.store.change_reading import ChangeReader
-from fraudstream.store.changes import NOBODY
-from fraudstream.store.filters import Where, write_cursor
+from fraudstream.messages.answers import answer, many
+from fraudstream.messages.requests import NewView
+from fraudstream.model.explanation.reasons import shortened
+from fraudstream.store.filters import AlertFilter, write_cursor
+from fraudstream.store.reading import StoredAlert
 from fraudstream.store.search import SearchPage
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import VERDICTS, AlertStatus
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import AlertField
 
-OPEN: Final = (AlertStatus.NEW.value, AlertStatus.CLAIMED.value)
-"""The default statuses: alerts that are not decided yet."""
-
-ORDERS: Final = {
-    "loss": "expected loss",
-    "score": "score",
-    "amount": "amount",
-    "newest": "newest first",
-    "oldest": "oldest first",
-}
-OPERATORS: Final = {
-    "eq": "is",
-    "ne": "is not",
-    "lt": "is below",
-    "le": "is at most",
-    "gt": "is above",
-    "ge": "is at least",
-    "has": "contains",
-}
-OUTCOMES: Final = {"alert": "fraud alerts", "unscorable": "unscorable payments", "all": "both"}
-ME: Final = "me"
-DEFAULTS: Final = {"sort": "loss", "outcome": "alert"}
-SINGLE: Final = {
-    "q": "text",
-    "assignee": "assignee",
-    "since": "from",
-    "until": "before",
-    "min_score": "score at least",
-    "max_score": "score at most",
-    "min_amount": "amount at least",
-    "max_amount": "amount at most",
-    "model_id": "model",
-    "schema_id": "schema",
-    "source": "topic",
-    "outcome": "outcome",
-    "sort": "order",
-}
-"""The parameters that occur once in the address, with their labels."""
-
-_NEW_CONDITION: Final = ("where_name", "where_op", "where_value")
-
-
-class Chip(NamedTuple):
-    """An active filter: its label and value, and the address without it."""
-
-    label: str
-    value: str
-    without: str
-    is_time: bool
-
-
-class Tab(NamedTuple):
-    """A predefined view."""
-
-    label: str
-    href: str
-    is_current: bool
-
-
-class QueueQuery:
-    """The filters in the address of the page."""
-
-    def __init__(self, args: MultiDict[str, str]) -> None:
-        """Parse the query; empty and default values are left out."""
-        pairs = [(name, args[name].strip()) for name in SINGLE if args.get(name, "").strip()]
-        pairs = [(name, value) for name, value in pairs if DEFAULTS.get(name) != value]
-        statuses = [each.value for each in AlertStatus if each.value in args.getlist("status")]
-        if tuple(statuses) != OPEN:
-            pairs += [("status", each) for each in statuses]
-        conditions = [each for each in args.getlist("where") if each]
-        name, op, value = (args.get(each, "").strip() for each in _NEW_CONDITION)
-        if name:
-            conditions.append(f"{name}:{op if op in OPERATORS else 'eq'}:{value}")
-        self.pairs: Final = pairs + [("where", each) for each in dict.fromkeys(conditions)]
-        self.is_tidy: Final = not any(name in args for name in _NEW_CONDITION) and all(args.values())
-
-    def one(self, name: str) -> str:
-        """Return the value of a parameter that occurs once, or its default."""
-        return next((value for key, value in self.pairs if key == name), DEFAULTS.get(name, ""))
-
-    def many(self, name: str) -> list[str]:
-        """Return the values of a parameter that may occur several times."""
-        return [value for key, value in self.pairs if key == name]
-
-    @property
-    def statuses(self) -> list[str]:
-        """The requested statuses."""
-        return self.many("status") or list(OPEN)
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether it filters by anything except the status."""
-        return any(name not in ("status", "sort") for name, _ in self.pairs)
-
-    @property
-    def is_mine(self) -> bool:
-        """Whether it filters by the user's own alerts."""
-        return self.one("assignee") == ME
-
-    def api_query(self, actor: str | None) -> MultiDict[str, str]:
-        """Return the query for the API, which has no "me" and no default status."""
-        pairs = [(name, value) for name, value in self.pairs if name not in ("status", "sort", "assignee")]
-        assignee = self.one("assignee")
-        if assignee:
-            pairs.append(("assignee", (actor or "") if assignee == ME else assignee))
-        pairs += [("status", each) for each in self.statuses]
-        return MultiDict([*pairs, ("sort", self.one("sort"))])
-
-    def address(self, *more: tuple[str, str]) -> str:
-        """Return the address of the page with these filters."""
-        return _address([*self.pairs, *more])
-
-    def chips(self) -> list[Chip]:
-        """Return the active filters that neither a tab nor the order shows."""
-        chips = []
-        for at, (name, value) in enumerate(self.pairs):
-            if name in ("sort", "status"):
-                continue
-            without = _address(self.pairs[:at] + self.pairs[at + 1 :])
-            label, text = _condition(value) if name == "where" else (SINGLE[name], OUTCOMES.get(value, value))
-            chips.append(Chip(label, text, without, name in ("since", "until")))
-        if self.many("status") and not any(tab.is_current for tab in self.tabs()):
-            text = " or ".join(each.replace("_", " ") for each in self.statuses)
-            chips.append(Chip("status", text, _address(p for p in self.pairs if p[0] != "status"), False))
-        return chips
-
-    def tabs(self) -> list[Tab]:
-        """Return the views, each with the other filters unchanged."""
-        rest = [pair for pair in self.pairs if pair[0] not in ("status", "assignee")]
-        decided = [("status", each.value) for each in VERDICTS]
-        views = {
-            "To do": [],
-            "Mine": [("assignee", ME), ("status", AlertStatus.CLAIMED.value)],
-            "Decided": decided,
-            "All": [("status", each.value) for each in AlertStatus],
-        }
-        current = {pair for pair in self.pairs if pair[0] in ("status", "assignee")}
-        return [Tab(label, _address(rest + pairs), current == set(pairs)) for label, pairs in views.items()]
-
-
 ROWS: Final = 50
+"""Also of the live view, where each row slows down the browser at every arrival."""
+
+OWN_PAGE: Final = "dashboard.html"
+"""Rendered instead of `queue.html` if the user's folder has it; it usually extends that one."""
+
 ID_CHARS: Final = 240
+SUGGESTED: Final = 12
+SAMPLED: Final = 50
+"""The newest alerts whose values are suggested."""
+
+VIEWS: Final = answer("SavedViews", views=many(SavedView))
+
+api = Api("views")
 
 
-def queue_page(store: AlertStore, statistics: Statistics, reasons: ReasonStore, actors: Actors) -> str | Response:
-    """Render a page of the alerts that match the address; redirect an untidy address to its canonical form."""
-    query = QueueQuery(request.args)
-    if not query.is_tidy:
-        return redirect(query.address(), code=303)
-    # Read before the rows, so that the page's stream and its poll of changes start no later than its content.
-    latest = store.latest_seq()
-    changed = ChangeReader(store.database).latest_seq()
-    who = actors.current()
-    name = "" if who == NOBODY else who.name
-    api_query = query.api_query(name)
-    before = ("cursor", request.args.get("cursor", ""))
-    filters = AlertList.read(MultiDict([*api_query.items(multi=True), before]))
-    if query.is_mine and not name:
+@dataclass(frozen=True)
+class QueueViews:
+    """Renders the review page and its rows."""
+
+    store: AlertStore
+    statistics: Statistics
+    reasons: ReasonStore
+    actors: Actors
+    views: SavedViews
+
+    def page(self) -> str | BaseResponse | tuple[str, int]:
+        """Render the alerts that match the address; redirect an untidy address to its canonical form."""
+        vocabulary = self._vocabulary()
+        query = QueueQuery(request.args, vocabulary)
+        group = query.one("group")
+        if not query.is_tidy and not query.errors:
+            return redirect(query.address(), code=303)
+        latest = self.store.latest_seq()  # read first, so that the page's stream starts no later than its content
+        name = self.actors.current().name
+        api_query = query.api_query(name)
+        cursor = ("cursor", request.args.get("cursor", ""))
+        filters = AlertList.read(MultiDict([*api_query.items(multi=True), cursor]))
         page = SearchPage([], None)
-    else:
-        page = store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
-    documents = [alert.document() for alert in reasons.with_reasons(page.alerts)]
-    open_alert = request.args.get("alert", "")[:ID_CHARS]
-    if open_alert in {document[AlertField.ALERT_ID] for document in documents}:
-        open_alert = ""
-    stats = statistics.current()
-    cursor = None if page.following is None else write_cursor(filters.sort, page.following)
-    return render_template(
-        "queue.html",
-        latest=latest,
-        changed=changed,
-        stats=stats,
-        query=query,
-        name=name,
-        rows=[_row(document, stats) for document in documents],
-        open_alert=_one(open_alert, store, reasons, stats) if open_alert else None,
-        columns=sorted({column for document in documents for column in document[AlertField.TRANSACTION]}),
-        orders=ORDERS,
-        operators=OPERATORS,
-        outcomes=OUTCOMES,
-        statuses={each.value: each.value.replace("_", " ") for each in AlertStatus},
-        asked=urlencode(list(api_query.items(multi=True))),
-        back_to=iso_time(page.reached_us),
-        older=None if cursor is None else query.address(("cursor", cursor)),
-        is_first="cursor" not in request.args,
-    )
+        if (name or not query.is_mine) and not group:
+            page = self.store.search.page(filters.filter(), sort=filters.sort, after=filters.position(), limit=ROWS)
+        rows = self._rows(page.alerts)
+        open_alert = request.args.get("alert", "")[:ID_CHARS]
+        stats = self.statistics.current()
+        following = None if page.following is None else write_cursor(filters.sort, page.following)
+        html = render_template(
+            [OWN_PAGE, "queue.html"],
+            latest=latest,
+            stats=stats,
+            tiles=tiles(stats) if query.is_live else (),
+            query=query,
+            outcome=query.one("outcome"),
+            name=name,
+            rows=rows,
+            open_alert=self._one(open_alert) if open_alert and open_alert not in {r.alert_id for r in rows} else None,
+            columns=vocabulary.columns,
+            entity_columns=vocabulary.entities,
+            groups=self.store.entities.top(group, filters.filter(), ROWS) if group else None,
+            entity_page=presentation.entity_page,
+            alerts_text=presentation.alerts_text,
+            operators=OPERATORS,
+            orders=ORDERS,
+            saved=self.views.all(),
+            totals=None if filters.filter().looks_inside else self.store.summary(filters.filter()),
+            asked=urlencode(list(api_query.items(multi=True))),
+            back_to=iso_time(page.reached_us),
+            older=None if following is None else query.address(("cursor", following)),
+            is_first="cursor" not in request.args,
+        )
+        return (html, 400) if query.errors else html
+
+    def rows(self) -> str:
+        """Render some alerts by their `seq`, or those that match after an event; with the sums of all that match."""
+        query = RowList.read(request.args)
+        filter_ = query.filter()
+        if query.seq:
+            following = Following(self.store.alerts_of(query.seq), 0)
+        else:
+            following = alerts_after(self.store, query.event or 0, filter_, query.limit)
+        return render_template(
+            "_rows.html",
+            rows=self._rows(following.alerts[-ROWS:][::-1]),
+            following=following,
+            totals=None if filter_.looks_inside else self.store.summary(filter_),
+        )
+
+    def suggest(self) -> Response:
+        """Render how a search text may go on, as the options of its field."""
+        vocabulary = self._vocabulary()
+        newest = self.store.alerts(AlertFilter(), limit=SAMPLED)
+        values: dict[str, dict[str, None]] = {}
+        for transaction in (alert.document()[AlertField.TRANSACTION] for alert in newest):
+            for column, value in transaction.items():
+                if isinstance(value, str | int):
+                    values.setdefault(column, {})[shortened(str(value), 60)] = None
+        options = suggestions(
+            request.args.get("text", ""), vocabulary, {name: [*each] for name, each in values.items()}
+        )
+        return Response(render_template("_suggestions.html", options=options[:SUGGESTED]))
+
+    def frames(self, alerts: Sequence[Published]) -> bytes:
+        """Render the newest of some alerts as events of the live stream; a last one counts all of them."""
+        newest, zone = alerts[-ROWS:], str(formats.zone())
+        missing = [alert for alert in newest if zone not in alert.rows]
+        for alert, row in zip(missing, self._render([alert.document() for alert in missing]), strict=True):
+            alert.rows[zone] = b"id: %d\nevent: row\ndata: %s\n\n" % (alert.seq, _data(_queue_row(row)))
+        skipped = len(alerts) - len(newest)
+        frames = [b"event: skipped\ndata: %d\n\n" % skipped] if skipped else []
+        return b"".join(frames + [alert.rows[zone] for alert in newest])
+
+    @api.operation("GET", "/api/views", VIEWS)
+    def saved_views(self) -> object:
+        """The saved searches of the review page."""
+        return {"views": self.views.all()}
+
+    @api.operation("POST", "/api/views", SavedView)
+    def save_view(self, body: NewView) -> object:
+        """Save a search of the review page under a name, for everybody."""
+        view = SavedView(body.name, body.query, self.actors.require(body.who).name)
+        self.views.save(view, self.store.database.now())
+        return view
+
+    @api.operation("DELETE", "/api/views/<path:name>", VIEWS)
+    def delete_view(self, name: str) -> object:
+        """Delete a saved search."""
+        self.views.delete(name)
+        return self.saved_views()
+
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.store.columns(), self.store.entities.columns(), formats.zone(), datetime.now(UTC))
+
+    def _rows(self, alerts: Sequence[StoredAlert]) -> list[AlertRow]:
+        return self._render([alert.document() for alert in self.reasons.with_reasons(alerts)])
+
+    def _render(self, documents: Sequence[Mapping[str, Any]]) -> list[AlertRow]:
+        context = self.statistics.row_context()
+        entities = self.store.entities.counts([document["seq"] for document in documents])
+        of = {seq: [asdict(each) for each in entities_of] for seq, entities_of in entities.items()}
+        return [presentation.row({**each, "entities": of.get(each["seq"], [])}, context) for each in documents]
+
+    def _one(self, alert_id: str) -> AlertRow:
+        match = self.store.alert(alert_id)
+        if match is None:
+            raise RequestError("there is no alert with this id", status=404)
+        return self._rows([match])[0]
 
 
-def _one(alert_id: str, store: AlertStore, reasons: ReasonStore, stats: Mapping[str, Any]) -> Object:
-    match = store.alert(alert_id)
-    if match is None:
-        raise RequestError("there is no alert with this id", status=404)
-    return _row(reasons.with_reasons([match])[0].document(), stats)
+def _queue_row(row: AlertRow) -> str:
+    """Render the one template of a row."""
+    return str(get_template_attribute("_queue_row.html", "queue_row")(row))
 
 
-def _row(document: Mapping[str, Any], stats: Mapping[str, Any]) -> Object:
-    return {"row": presentation.row(document, stats), "loss": presentation.expected_loss(document)}
-
-
-def _address(pairs: Iterable[tuple[str, str]]) -> str:
-    query = urlencode(list(pairs))
-    return f"/queue?{query}" if query else "/queue"
-
-
-def _condition(where: str) -> tuple[str, str]:
-    condition = Where.parse(where)
-    return ("", where) if condition is None else (f"{condition.name} {OPERATORS[condition.op]}", condition.value)
+def _data(html: str) -> bytes:
+    """Return HTML as the data of an event, in which a line break separates fields."""
+    return html.replace("\r", "&#13;").replace("\n", "\ndata: ").encode()

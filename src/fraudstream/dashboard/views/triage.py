@@ -5,21 +5,33 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from flask import Response
+from flask import Response, get_template_attribute, render_template, request
+from pydantic import ValidationError
 
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore
-from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.actor import A_NAME, Actors
 from fraudstream.dashboard.web.queries import NextAlert
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
-from fraudstream.messages.answers import Alert, Text, Triage, Triaged, answer
-from fraudstream.messages.base import Object
-from fraudstream.messages.requests import AddNote, Claim, Decide, Release, Undo
+from fraudstream.messages.answers import Alert, Change, Text, Triage, Triaged, answer
+from fraudstream.messages.base import Object, reason
+from fraudstream.messages.requests import (
+    AddNote,
+    Claim,
+    Decide,
+    Escalate,
+    NeedInformation,
+    Noted,
+    Release,
+    Undo,
+)  # fmt: skip
+from fraudstream.messages.verdicts import VERDICT_NAMES, NewReasonCodes, ReasonCodes, label_of
+from fraudstream.store.changes import ChangeLog
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage import TriageService
-from fraudstream.store.triage_state import AlertStatus, TriageState
+from fraudstream.store.triage import Options, TriageService
+from fraudstream.store.triage_state import AlertStatus, TriageState, name_of
 from fraudstream.store.triage_writing import TriageResult
 
 api = Api("work")
@@ -33,12 +45,12 @@ class TriageViews:
     triage: TriageService
     reasons: ReasonStore
     actors: Actors
+    changes: ChangeLog
 
     @api.operation("POST", "/api/work/claim", Triaged, same=(409,))
     def claim(self, body: Claim) -> Response:
         """Claim alerts."""
-        who, versions = self.actors.require(body.who), body.versions or {}
-        return _answer(self.triage.claim(who, body.alert_ids, take_over=body.take_over, versions=versions))
+        return _answer(self.triage.claim(self.actors.require(body.who), body.alert_ids, **_options(body)))
 
     @api.operation("POST", "/api/work/release", Triaged, same=(409,))
     def release(self, body: Release) -> Response:
@@ -48,10 +60,34 @@ class TriageViews:
     @api.operation("POST", "/api/work/verdict", Triaged, same=(409,))
     def verdict(self, body: Decide) -> Response:
         """Decide alerts."""
-        who, versions = self.actors.require(body.who), body.versions or {}
-        status, note, take_over = AlertStatus(body.status), body.note or "", body.take_over
-        verdict = self.triage.verdict(who, body.alert_ids, status, note=note, take_over=take_over, versions=versions)
-        return _answer(verdict)
+        if (code := body.reason_code) and code not in (codes := self.changes.reason_codes().of(body.status)):
+            raise RequestError(f"reason_code of {body.status} must be one of {', '.join(codes)}", status=422)
+        who, status, options = self.actors.require(body.who), AlertStatus(body.status), _options(body)
+        return _answer(self.triage.verdict(who, body.alert_ids, status, reason_code=code or None, **options))
+
+    @api.operation("POST", "/api/work/escalate", Triaged, 422, same=(409,))
+    def escalate(self, body: Escalate) -> Response:
+        """Give alerts to somebody else."""
+        if (to := name_of(body.to)) is None:
+            raise RequestError(f"to must be {A_NAME}", status=422)
+        return _answer(self.triage.escalate(self.actors.require(body.who), body.alert_ids, to, **_options(body)))
+
+    @api.operation("POST", "/api/work/needs-information", Triaged, same=(409,))
+    def need_information(self, body: NeedInformation) -> Response:
+        """Keep alerts until the information that they need is due."""
+        who, options = self.actors.require(body.who), _options(body)
+        return _answer(self.triage.need_information(who, body.alert_ids, body.due_at, **options))
+
+    @api.operation("GET", "/api/work/reason-codes", ReasonCodes)
+    def reason_codes(self) -> object:
+        """The team's reasons for its verdicts."""
+        return self.changes.reason_codes()
+
+    @api.operation("POST", "/api/work/reason-codes", ReasonCodes)
+    def change_reason_codes(self, body: NewReasonCodes) -> object:
+        """Replace the reasons of all verdicts; recorded in the audit trail."""
+        self.changes.change_reason_codes(self.actors.require(body.who), body)
+        return self.changes.reason_codes()
 
     @api.operation("POST", "/api/work/note", Triaged, same=(409,))
     def note(self, body: AddNote) -> Response:
@@ -74,11 +110,42 @@ class TriageViews:
     @api.operation("GET", "/api/work/<path:alert_id>", Triage, 404)
     def state(self, alert_id: str) -> object:
         """An alert's triage state, and its changes."""
-        result = self.triage.state(alert_id)
-        if result is None:
-            raise RequestError("there is no alert with this id", status=404)
-        state, history = result
+        state, history = self._state(alert_id)
         return {"work": state.document(), "history": history}
+
+    def history(self, alert_id: str) -> str:
+        """Render the changes of an alert as items of a list."""
+        render = get_template_attribute("_controls.html", "history")
+        return str(render(self._state(alert_id)[1], self.changes.reason_codes()))
+
+    def edit_reason_codes(self) -> str:
+        """Render the form of the reasons for verdicts, or save what it sends."""
+        texts, problem, is_saved = dict[str, str](), "", False
+        if request.method == "POST":
+            texts = {verdict: request.form.get(verdict, "") for verdict in VERDICT_NAMES}
+            try:
+                codes = ReasonCodes.model_validate({name: text.strip().splitlines() for name, text in texts.items()})
+                self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes)
+                is_saved = True
+            except ValidationError as e:
+                verdict, *line = e.errors()[0]["loc"]
+                where = ", line ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
+                problem = f"{where}: {reason(e).partition(' ')[2]}"
+            except RequestError as e:
+                problem = e.what
+        if not problem:
+            texts = {name: "\n".join(labels) for name, labels in self.changes.reason_codes()}
+        return render_template("reason_codes.html", texts=texts, problem=problem, saved=is_saved)
+
+    def _state(self, alert_id: str) -> tuple[TriageState, list[Change]]:
+        if (state := self.triage.state(alert_id)) is None:
+            raise RequestError("there is no alert with this id", status=404)
+        return state
+
+
+def _options(body: Claim) -> Options:
+    note = body.note or "" if isinstance(body, Noted) else ""
+    return Options(take_over=body.take_over, versions=body.versions or {}, note=note)
 
 
 def publish_triage(hub: Hub, instances: Instances, done: TriageResult) -> None:
@@ -114,5 +181,4 @@ def _answer(result: TriageResult) -> Response:
 
 
 def _changed(alert_id: str, seq: int, state: Any) -> Object:
-    members = {"status": state.status, "assignee": state.assignee, "version": state.version}
-    return {"alert_id": alert_id, "seq": seq, **members}
+    return {"alert_id": alert_id, "seq": seq, **state.document()}

@@ -31,7 +31,8 @@ OWN_COLUMNS: Final = (
     AlertField.DETECTED_AT.value,
 )
 MIMETYPES: Final = {"csv": "text/csv", "json": "application/json", "jsonl": "application/x-ndjson"}
-TRIAGE_COLUMNS: Final = ("status", "assignee", "decided_at")
+TRIAGE_COLUMNS: Final = ("status", "assignee", "decided_at", "reason_code", "due_at", "escalated_by")
+"""The assignee of a decided alert is who decided it."""
 COLLISION_PREFIX: Final = "transaction_"
 
 _SIGNS = "=+\\-@\uff1d\uff0b\uff0d\uff20"
@@ -42,22 +43,20 @@ _FORMULA = re.compile(
 )
 
 
-def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = False) -> Iterator[str]:
+def export_csv(store: AlertStore, query: AlertFilter, *, with_triage: bool = True) -> Iterator[str]:
     """Yield the alerts as CSV, some hundred at a time, in order of commit up to the newest at the time of the call.
 
-    `with_triage` adds the triage state in the last columns.
+    `with_triage` adds the triage state in the last columns: the verdict, who decided, when and why.
     """
     up_to = store.latest_seq()
     names = store.search.transaction_columns(query, up_to=up_to)
     triage = TRIAGE_COLUMNS if with_triage else ()
 
     def rows(alerts: Sequence[StoredAlert]) -> Iterator[list[Any]]:
-        states = store.triage_states([alert.seq for alert in alerts]) if with_triage else {}
-        for alert in alerts:
-            document = alert.document()
-            transaction = document[AlertField.TRANSACTION]
+        for document in (alert.document() for alert in alerts):
+            transaction, state = document[AlertField.TRANSACTION], document["work"]
             cells = [document.get(name) for name in OWN_COLUMNS] + [transaction.get(name) for name in names]
-            yield [*cells, *states.get(alert.seq, ())]
+            yield cells + [state.get(name) for name in triage]
 
     headings = (*OWN_COLUMNS, *_headings(names, {*OWN_COLUMNS, *triage}), *triage)
     yield from csv_text(headings, map(rows, store.search.walk(query, up_to=up_to)))

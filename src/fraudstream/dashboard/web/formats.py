@@ -104,6 +104,14 @@ def when(at: str | datetime | None, *, exact: bool = False) -> When:
     return When(f"{local.day} {local:%b}{year} {local:{'%H:%M:%S' if exact else '%H:%M'}}", full)
 
 
+def duration(seconds: float) -> str:
+    """Format a duration in its largest unit, as the ages of times: 45 s, 12 min, 3 h, 2 d."""
+    size, unit = next(
+        each for each in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")) if seconds >= each[0] * (each[0] > 1)
+    )
+    return f"{seconds // size:.0f} {unit}"
+
+
 def minute(at: datetime) -> str:
     """Format a minute of the day in the zone of this request, for the axis of a chart."""
     return f"{at.astimezone(zone()):%H:%M}"

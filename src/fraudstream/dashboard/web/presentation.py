@@ -1,8 +1,8 @@
 """Formats values and alerts for the pages."""
 
-import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
 
@@ -10,14 +10,15 @@ import orjson
 
 from fraudstream.dashboard.web.formats import NOTHING as NOTHING
 from fraudstream.dashboard.web.formats import when
+from fraudstream.messages.verdicts import label_of
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
+from fraudstream.times import parse_time
 from fraudstream.transactions.amounts import amount_of
-from fraudstream.transactions.wire import AlertField, DeadLetterField
+from fraudstream.transactions.wire import AlertField
 
 ID_CHARS: Final = 14
-PREVIEW_CHARS: Final = 160
 
 _MODEL_ID: Final = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a-f]{12})")
 
@@ -40,18 +41,6 @@ def short_id(identifier: str) -> str:
     terms = match["algorithm"].split("-")
     algorithm = terms[0] if len(terms) == 1 else "".join(term[0] for term in terms)
     return f"{algorithm}-{match['digits'][:8]}"
-
-
-def payload_preview(dead_letter: Mapping[str, Any]) -> str:
-    """Return the start of a dead letter's payload, as text if it is text."""
-    payload = dead_letter.get(DeadLetterField.PAYLOAD)
-    if not isinstance(payload, str):
-        return "no payload"
-    try:
-        raw = base64.b64decode(payload, validate=True)
-    except ValueError:
-        return "not base64"
-    return shortened(raw[: PREVIEW_CHARS * 4].decode("utf-8", "backslashreplace"), PREVIEW_CHARS) or "empty"
 
 
 def compact(value: float) -> str:
@@ -132,12 +121,15 @@ class TriageLabel(NamedTuple):
     version: int | None
     text: str
     by: str
+    reason_code: str = ""
+    due: str = ""
+    is_late: bool = False
 
 
 class AlertRow(NamedTuple):
     """A row of the table of alerts."""
 
-    seq: int | None
+    seq: int
     alert_id: str
     at: str
     at_text: str
@@ -154,13 +146,10 @@ class AlertRow(NamedTuple):
     reasons: list[ReasonBar]
     work: TriageLabel
     page: str
-    entities: Sequence[EntityChip] = ()
-
-
-BLANK_ROW: Final = AlertRow(
-    None, "", "", "", None, "", "0", "", [], "", "", "", "", "", [], TriageLabel("", "", None, "", ""), ""
-)
-"""The row for the template of rows that JavaScript adds."""
+    loss: str
+    age: str
+    is_explained: bool
+    entities: Sequence[EntityChip]
 
 
 def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
@@ -187,10 +176,26 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         model=short_id(model_id),
         model_id=model_id,
         reasons=reason_bars(alert.get("reasons") or ()),
-        work=triage_label(alert.get("work") or {}),
+        work=triage_label(alert.get("work") or {}, stats["at"]),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
+        loss=expected_loss(alert),
+        age=age_level(at, stats["at"]),
+        is_explained=alert.get("explanation") is not None,
         entities=entity_chips(alert.get("entities") or ()),
     )
+
+
+AGES: Final = {"late": timedelta(minutes=60), "due": timedelta(minutes=15)}
+"""From which age on an alert that is not decided stands out."""
+
+
+def age_level(at: str, now: str) -> str:
+    """Return which of the `AGES` an alert has reached; empty for none."""
+    try:
+        age = parse_time(now) - parse_time(at)
+    except ValueError:
+        return ""
+    return next((level for level, limit in AGES.items() if age >= limit), "")
 
 
 def expected_loss(alert: Mapping[str, Any]) -> str:
@@ -217,14 +222,18 @@ def alerts_text(alerts: int) -> str:
     return "1 alert" if alerts == 1 else f"{alerts:,}{'+' if alerts >= MOST_COUNTED else ''} alerts"
 
 
-def triage_label(state: Mapping[str, Any]) -> TriageLabel:
-    """Return the triage state of an alert as text; new by default."""
+def triage_label(state: Mapping[str, Any], now: str = "") -> TriageLabel:
+    """Return the triage state of an alert as text; new by default. It is late if it was due before `now`."""
     status = AlertStatus(state.get("status", AlertStatus.NEW))
-    assignee = state.get("assignee") or ""
-    is_claimed = status is AlertStatus.CLAIMED
-    text = f"claimed by {assignee or 'somebody'}" if is_claimed else status.value.replace("_", " ")
-    by = "" if not assignee else text if is_claimed else f"{text} by {assignee}"
-    return TriageLabel(status.value, assignee, state.get("version", 0), text, by)
+    assignee, code, due = (state.get(name) or "" for name in ("assignee", "reason_code", "due_at"))
+    text = status.value.replace("_", " ")
+    reason = f" ({label_of(code).lower()})" if code else ""
+    by = f"{text}{reason} by {assignee}" if assignee else ""
+    if status is AlertStatus.CLAIMED:
+        text = by = f"claimed by {assignee or 'somebody'}"
+    elif status is AlertStatus.ESCALATED:
+        text = by = f"escalated to {assignee} by {state.get('escalated_by')}"
+    return TriageLabel(status.value, assignee, state.get("version", 0), text, by, code, due, bool(due) and due < now)
 
 
 def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:

@@ -81,6 +81,8 @@ class AlertQuery(OutcomeQuery):
     min_amount: FiniteFloat | None = parameter(None, 1, "minimum amount")
     max_amount: FiniteFloat | None = parameter(None, 5000, "maximum amount")
     status: Annotated[list[AlertStatus], Repeated] = parameter([], ["new"], "any of them")
+    reason_code: str | None = parameter(None, "stolen_card", "the reason of the verdict")
+    due_before: Time | None = parameter(None, LATER, "whose information is due before this time")
     assignee: str | None = parameter(None, "Mia", "who has claimed or decided it")
     model_id: str | None = parameter(None, "m-1", "the model that scored it")
     schema_id: str | None = parameter(None, "s-1", "its schema")
@@ -107,6 +109,7 @@ class AlertQuery(OutcomeQuery):
             outcome=self.only,
             since_us=None if self.since is None or self.event is not None else time_of(self.since),
             until_us=self.until,
+            due_before_us=self.due_before,
             statuses=tuple(dict.fromkeys(self.status)),
             text=None if self.q is None else Text.parse(self.q),
             where=tuple(filter(None, map(Where.parse, self.where))),
@@ -121,7 +124,7 @@ _FILTER_FIELDS: Final = AlertQuery.model_fields.keys() & AlertFilter.__dataclass
 class AlertFileQuery(AlertQuery):
     """Which alerts a file holds."""
 
-    work: Whole = parameter(0, 1, "1: with the triage state in the last columns")
+    work: Whole = parameter(1, 0, "0: without the triage state, which is in the last columns")
 
 
 class AlertList(AlertQuery):
@@ -145,6 +148,13 @@ class AlertScan(AlertList):
     limit: Whole = parameter(1_000_000, 10, "how many", ge=1, le=1_000_000)
 
 
+class RowList(AlertList):
+    """Rows of the review page: some by their `seq`, or those that match after an event."""
+
+    limit: Whole = parameter(1_000, 10, "how many", ge=1, le=1_000)
+    seq: Annotated[list[Whole], Repeated] = parameter([], [1], "these", max_length=100)
+
+
 class EntityList(AlertQuery):
     """The entities in a column with the most alerts, of those that match."""
 
@@ -164,6 +174,7 @@ class StreamQuery(OutcomeQuery):
     """Which events of the stream."""
 
     last_event_id: Whole | None = parameter(None, 0, "resume after this event, as with Last-Event-ID", le=10**18)
+    rows: Whole = parameter(0, 1, "1: alerts as rows of the review page (HTML), in events `row`")
 
 
 class EventList(Page):

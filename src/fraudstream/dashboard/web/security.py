@@ -103,9 +103,12 @@ SESSION_CHECK_SECONDS: Final = 5.0
 AUDIT_HEAD: Final = "audit.chain_head"
 """Readable with the ingest token as well: the relay publishes it, and it contains nothing about payments."""
 
-READER_BLUEPRINTS: Final = frozenset({"actor", "system", "work"})
-"""Whoever may read alerts may triage them and acknowledge losses: people post there with the session of the read token,
-not a machine's token."""
+READER_BLUEPRINTS: Final = frozenset({"actor", "system", "views", "work"})
+"""Whoever may read alerts may triage them, save views and acknowledge losses: people post there with the session of
+the read token, not a machine's token."""
+
+READER_FORMS: Final = frozenset({"pages.save_reason_codes"})
+"""What they post there by forms of pages."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {
@@ -189,7 +192,8 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
         g.session = sessions.find(request.cookies.get(COOKIE, "")) if request.endpoint != "static" else None
         if request.endpoint in OPEN_ENDPOINTS:
             return None
-        if request.method not in SAFE_METHODS and request.blueprint not in READER_BLUEPRINTS:
+        is_of_readers = request.blueprint in READER_BLUEPRINTS or request.endpoint in READER_FORMS
+        if request.method not in SAFE_METHODS and not is_of_readers:
             if ingest and not has_token("ingest"):
                 raise RequestError("post with the header Authorization: Bearer and the ingest token", status=401)
             return None

@@ -19,11 +19,17 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with the ends of its 95 % bootstrap interval (1,000 rounds, stratified by class)."""
+    """A figure with the ends of its 95 % interval; both are None where `note` says why there is none."""
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
+    note: str = ""
+
+    @property
+    def interval(self) -> Interval | None:
+        """The ends of the interval, None if there is none."""
+        return None if self.low is None or self.high is None else Interval(self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -169,6 +175,20 @@ def interval(values: Floats) -> Interval:
     """Return the 95 % percentile interval of a figure over its rounds."""
     low, high = np.quantile(values, ((1 - INTERVAL) / 2, (1 + INTERVAL) / 2))
     return Interval(float(low), float(high))
+
+
+RELIABLE_FRAUDS: Final = 10
+"""With fewer frauds figures are marked unreliable, and have no interval: a bootstrap only repeats these few."""
+
+
+def estimate(value: float, rounds: Floats, frauds: int) -> Estimate:
+    """Return a figure with its bootstrap interval, or the reason why the bootstrap says nothing about it."""
+    if frauds < RELIABLE_FRAUDS:
+        return Estimate(value, None, None, f"{frauds} {'fraud is' if frauds == 1 else 'frauds are'} too few for one")
+    ends = interval(rounds)
+    if ends.high - ends.low < 1e-9:
+        return Estimate(value, None, None, f"all resamples of {frauds} frauds give the same figure")
+    return Estimate(value, *ends)
 
 
 def _draw_weights(

@@ -1,12 +1,20 @@
 """Defines and computes the curves and tables of the test period, thinned to what a chart needs."""
 
-import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from fraudstream.model.evaluation.bootstrap import Draws, Estimate, Floats, ScoredRows, interval, weights_by_score
+from fraudstream.model.evaluation.bootstrap import (
+    Draws,
+    Estimate,
+    Floats,
+    Interval,
+    ScoredRows,
+    interval,
+    weights_by_score,
+)
+from fraudstream.model.evaluation.intervals import effective_size, wilson
 
 FALSE_POSITIVE_RATES: Final = (0.001, 0.01)
 ALERTS_PER_DAY: Final = (10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0)
@@ -87,19 +95,22 @@ class ScoreHistogram:
 
 
 def precision_recall_curve(scored: ScoredRows, draws: Draws) -> tuple[PrecisionRecallPoint, ...]:
-    """Return the best precision at each hundredth of recall, with its bootstrap interval."""
+    """Return the best precision at each hundredth of recall, with Wilson's interval or the bootstrap's wider one."""
     recalls = np.arange(1, _RECALLS + 1) / _RECALLS
     frauds, legitimate = weights_by_score(scored)
     caught, alerts = np.cumsum(frauds), np.cumsum(frauds + legitimate)
     own = _best_beyond(caught / caught[-1], caught / alerts, recalls)
+    squares = np.cumsum(weights_by_score(replace(scored, weight=scored.weight**2)), axis=1).sum(axis=0)
+    # Kish's effective number of alerts where as many frauds are caught.
+    sizes = (alerts**2 / squares)[np.searchsorted(caught / caught[-1], recalls - 1e-12, side="left")]
     rounds = [
         _best_beyond(recall, precision, recalls)
         for recall, precision in zip(draws.recall, draws.precision, strict=True)
     ]
     by_recall = np.stack(rounds).T
     return tuple(
-        PrecisionRecallPoint(float(recall), float(value), *interval(values))
-        for recall, value, values in zip(recalls, own, by_recall, strict=True)
+        PrecisionRecallPoint(float(recall), float(value), *_hull(interval(values), wilson(float(value), float(size))))
+        for recall, value, values, size in zip(recalls, own, by_recall, sizes, strict=True)
     )
 
 
@@ -114,7 +125,7 @@ def roc_curve(scored: ScoredRows) -> tuple[RocPoint, ...]:
 
 
 def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...]:
-    """Return the share of the frauds caught at each of `FALSE_POSITIVE_RATES`."""
+    """Return the share of the frauds caught at `FALSE_POSITIVE_RATES`, with Wilson's interval or a wider one."""
     frauds, legitimate = weights_by_score(scored)
     scores = np.unique(scored.score)[::-1]
     recall, rate = np.cumsum(frauds) / frauds.sum(), np.cumsum(legitimate) / legitimate.sum()
@@ -122,9 +133,11 @@ def recall_at_rates(scored: ScoredRows, draws: Draws) -> tuple[RecallAtRate, ...
     for limit in FALSE_POSITIVE_RATES:
         within = int(np.searchsorted(rate, limit, side="right"))
         allowed = draws.alarms <= limit * draws.legitimate[:, None]
-        ends = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
-        estimate = Estimate(float(recall[within - 1]) if within else 0.0, *ends)
-        rows.append(RecallAtRate(limit, estimate, float(scores[within - 1]) if within else 1.0))
+        value = float(recall[within - 1]) if within else 0.0
+        # The threshold itself varies with the legitimate rows, which only the bootstrap covers.
+        drawn = interval(np.where(allowed, draws.recall, 0.0).max(axis=1))
+        ends = _hull(drawn, wilson(value, int(scored.is_fraud.sum())))
+        rows.append(RecallAtRate(limit, Estimate(value, *ends), float(scores[within - 1]) if within else 1.0))
     return tuple(rows)
 
 
@@ -164,7 +177,7 @@ def reliability(scored: ScoredRows) -> tuple[ReliabilityBin, ...]:
         if not weight:
             continue
         frauds = float(scored.weight[inside & scored.is_fraud].sum())
-        low, high = _wilson(frauds, weight, scored.weight[inside])
+        low, high = wilson(frauds / weight, effective_size(scored.weight[inside]))
         rows.append(
             ReliabilityBin(
                 low=edges[number],
@@ -198,17 +211,12 @@ def histogram(scored: ScoredRows) -> ScoreHistogram:
     return ScoreHistogram(tuple(edges.tolist()), shares(scored.is_fraud), shares(~scored.is_fraud))
 
 
+def _hull(one: Interval, other: Interval) -> Interval:
+    return Interval(min(one.low, other.low), max(one.high, other.high))
+
+
 def _best_beyond(recall: Floats, precision: Floats, recalls: Floats) -> Floats:
     """Return the best precision at or beyond each of `recalls`."""
     best = np.maximum.accumulate(precision[::-1])[::-1]
     at = np.searchsorted(recall, recalls - 1e-12, side="left")
     return np.asarray(best[np.minimum(at, len(best) - 1)])
-
-
-def _wilson(frauds: float, weight: float, weights: Floats) -> tuple[float, float]:
-    """Compute Wilson's interval of a share, with Kish's effective sample size for the weighted rows."""
-    size = weight**2 / float(weights @ weights)
-    share, z = frauds / weight, 1.959964
-    centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)
-    half = z * math.sqrt(share * (1 - share) / size + z**2 / (4 * size**2)) / (1 + z**2 / size)
-    return max(0.0, centre - half), min(1.0, centre + half)

@@ -8,9 +8,15 @@ from numpy.typing import NDArray
 
 from fraudstream.model.calibration import Calibration
 from fraudstream.model.evaluation import curves, thresholds
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw, interval, roc_auc
-from fraudstream.model.evaluation.record import (
+from fraudstream.model.evaluation.bootstrap import (
     RELIABLE_FRAUDS,
+    ScoredRows,
+    average_precision,
+    draw,
+    estimate,
+    roc_auc,
+)
+from fraudstream.model.evaluation.record import (
     CalibrationReport,
     TestFigures,
     ThresholdChoice,
@@ -120,8 +126,8 @@ def measure(test: ScoredPeriod, calibration: Calibration, method: str, seed: int
         fraud_share=float(scored.weight[scored.is_fraud].sum()) / weight,
         days=test.days,
         reliable=frauds >= RELIABLE_FRAUDS,
-        average_precision=Estimate(average_precision(scored), *interval(draws.average_precision)),
-        roc_auc=Estimate(roc_auc(scored), *interval(draws.roc_auc)),
+        average_precision=estimate(average_precision(scored), draws.average_precision, frauds),
+        roc_auc=estimate(roc_auc(scored), draws.roc_auc, frauds),
         recall_at_rates=curves.recall_at_rates(scored, draws),
         at_alerts_per_day=curves.at_alerts_per_day(scored, test.days),
         precision_recall=curves.precision_recall_curve(scored, draws),

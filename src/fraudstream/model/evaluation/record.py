@@ -21,9 +21,6 @@ EVALUATION_FILE: Final = "evaluation.json"
 EVALUATION_FORMAT: Final = 1
 MOST_BYTES: Final = 64 * 1024 * 1024
 
-RELIABLE_FRAUDS: Final = 10
-"""With fewer frauds in the test period its figures are marked unreliable."""
-
 
 @dataclass(frozen=True)
 class Stage:

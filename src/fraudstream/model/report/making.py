@@ -191,10 +191,14 @@ class _Line:
     class_: str
 
 
+def _ends(figure: Estimate) -> tuple[float, float]:
+    return figure.interval or (figure.value, figure.value)
+
+
 def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, Iterator[Markup]]:
     """Draw points with their intervals below each other; on a phone the names are above them."""
     apart = 46.0 if size.is_narrow else 34.0
-    ends = [value for line in lines for value in (line.estimate.low, line.estimate.high, *line.periods)]
+    ends = [value for line in lines for value in (*_ends(line.estimate), *line.periods)]
     low, high = min(ends, default=0.0), max(ends, default=1.0)
     spare = max((high - low) * 0.06, 0.01)
     area = Area(14 if size.is_narrow else 290, 6, size.width - 24, 6 + apart * len(lines))
@@ -209,8 +213,8 @@ def _intervals(size: Size, lines: Sequence[_Line], name: str) -> tuple[float, It
                 yield svg.text(0, middle - 14, shortened(line.name, int(size.width / _LABEL_CHAR_WIDTH)), class_)
             else:
                 yield svg.text(area.left - 12, middle + 4, shortened(line.name, 42), class_, "end")
-            ends = ((across.at(line.estimate.low), middle), (across.at(line.estimate.high), middle))
-            yield svg.line(*ends, f"whisker {line.class_}")
+            left, right = (across.at(end) for end in _ends(line.estimate))
+            yield svg.line((left, middle), (right, middle), f"whisker {line.class_}")
             yield from (svg.circle((across.at(value), middle), 3, "period") for value in line.periods)
             tip = f"{line.name}: {estimate(line.estimate)}"
             yield svg.circle((across.at(line.estimate.value), middle), 6, line.class_, tip)

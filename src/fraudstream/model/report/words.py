@@ -1,7 +1,7 @@
 """Describes the report's figures in sentences and formats numbers."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -51,17 +51,22 @@ def score(value: float) -> str:
 
 def estimate(figure: Estimate | None) -> str:
     """Format a figure with its interval, as "0.790 (0.695 to 0.879)"."""
-    return NONE if figure is None else f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+    return NONE if figure is None else _with_interval(figure, lambda value: f"{value:.3f}")
 
 
 def estimate_percent(figure: Estimate) -> str:
-    """Format a share with its interval, as "78.0 % (67.8 to 88.1 %)"."""
-    return f"{percent(figure.value)} ({100 * figure.low:.1f} to {percent(figure.high)})"
+    """Format a share with its interval, as "78.0 % (67.8 % to 88.1 %)"."""
+    return _with_interval(figure, percent)
 
 
 def signed(figure: Estimate) -> str:
     """Format a difference with its interval, as "+0.012 (-0.003 to +0.027)"."""
-    return f"{figure.value:+.3f} ({figure.low:+.3f} to {figure.high:+.3f})"
+    return _with_interval(figure, lambda value: f"{value:+.3f}")
+
+
+def _with_interval(figure: Estimate, form: Callable[[float], str]) -> str:
+    ends = figure.interval
+    return f"{form(figure.value)} ({f'{form(ends.low)} to {form(ends.high)}' if ends else figure.note})"
 
 
 def headline(evaluation: Evaluation) -> str:
@@ -100,7 +105,9 @@ def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
     test, choice = evaluation.test, evaluation.threshold
     if test is not None:
         figure = test.average_precision
-        yield "average precision", f"{figure.value:.3f}", f"95 % interval {figure.low:.3f} to {figure.high:.3f}"
+        ends = figure.interval
+        interval = f"95 % interval {ends.low:.3f} to {ends.high:.3f}" if ends else f"no interval: {figure.note}"
+        yield "average precision", f"{figure.value:.3f}", interval
     at = choice.row.test if choice.row is not None else None
     if at is not None:
         yield "frauds caught", percent(at.recall), f"{count(at.frauds_caught)} of {count(at.frauds)}"
@@ -161,7 +168,8 @@ def previous(comparison: Comparison | None, *, is_scored: bool) -> str:
     if comparison.difference is None:
         return f"{comparison.model_id} could not be compared: {comparison.note}."
     gap = comparison.difference
-    result = "better" if gap.low > 0 else "worse" if gap.high < 0 else "not significantly different on these rows"
+    ends = gap.interval or (-math.inf, math.inf)
+    result = "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "not significantly different on these rows"
     return (
         f"Compared with {comparison.model_id}: average precision {signed(gap)}, so the new one is {result}. The same "
         f"rows were resampled for both; the previous one was {comparison.note}."

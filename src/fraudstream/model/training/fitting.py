@@ -16,7 +16,7 @@ from fraudstream.errors import ModelError
 from fraudstream.model.artifact import ModelArtifact, write_artifact
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw_paired, estimate
 from fraudstream.model.evaluation.evaluate import ScoredPeriod, choose_threshold, measure, metrics_of
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
@@ -283,11 +283,11 @@ def incomparable_reason(before: Manifest, columns: tuple[str, ...], aliases: Map
 def compare(new: ScoredRows, former: ScoredRows, model_id: str, note: str, seed: int) -> Comparison:
     """Compare average precision, with a paired bootstrap interval of the difference; both classes are required."""
     mine, theirs = (draws.average_precision for draws in draw_paired([new, former], seed))
-    value = average_precision(former)
+    value, frauds = average_precision(former), int(new.is_fraud.sum())
     return Comparison(
         model_id=model_id,
-        average_precision=Estimate(value, *interval(theirs)),
-        difference=Estimate(average_precision(new) - value, *interval(mine - theirs)),
+        average_precision=estimate(value, theirs, frauds),
+        difference=estimate(average_precision(new) - value, mine - theirs, frauds),
         rows=len(new.score),
         note=note,
     )

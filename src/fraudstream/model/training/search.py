@@ -9,7 +9,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.evaluation.bootstrap import Estimate, Floats, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import Estimate, Floats, average_precision, draw_paired, estimate
 from fraudstream.model.evaluation.evaluate import ScoredPeriod
 from fraudstream.model.evaluation.record import Candidate
 from fraudstream.model.features.reading import TrainingColumn
@@ -119,12 +119,13 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
     near = [each for each in ranked if each.algorithm.name == best.algorithm.name and best.mean - each.mean <= MARGIN]
     chosen = min(near, key=lambda each: each.algorithm.predictions(components))
     draws = _mean_draws(ranked, seed)
+    frauds = sum(int(period.raw.is_fraud.sum()) for period in best.periods)
     why = _why(chosen, best, len(ranked), components)
     candidates = []
     for each, draw in zip(ranked, draws, strict=True):
-        behind = Estimate(each.mean - best.mean, *interval(draw - draws[0])) if each is not best else None
+        behind = estimate(each.mean - best.mean, draw - draws[0], frauds) if each is not best else None
         reason = why if each is chosen else _why_not(each, best, chosen)
-        own = Estimate(each.mean, *interval(draw))
+        own = estimate(each.mean, draw, frauds)
         candidates.append(_candidate(each, components, own, behind, reason, chosen=each is chosen))
     return Winner(chosen.algorithm, chosen.periods[-1], tuple(candidates), why)
 

@@ -10,7 +10,7 @@ import orjson
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
-from fraudstream.model.evaluation.record import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
 from fraudstream.model.manifest import Period, SplitRecord
 from fraudstream.transactions.label import CsvProfile
 from fraudstream.transactions.times import TimeOrder

@@ -241,6 +241,9 @@ def comparison(previous: Comparison) -> str:
 
 
 def estimate(figure: Estimate, *, percent: bool = False) -> str:
-    """Format a figure with its interval."""
+    """Format a figure with its interval, or with the reason why there is none."""
     form = ".1%" if percent else ".4f"
-    return f"{figure.value:{form}} (95 % interval {figure.low:{form}} to {figure.high:{form}})"
+    ends = figure.interval
+    if ends is None:
+        return f"{figure.value:{form}} (no interval: {figure.note})"
+    return f"{figure.value:{form}} (95 % interval {ends.low:{form}} to {ends.high:{form}})"

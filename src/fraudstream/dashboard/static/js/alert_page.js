@@ -2,15 +2,15 @@
 
 import { Connection } from "./connection.js";
 import { showState } from "./connection_state.js";
+import { openForm, showControls, showHistory, wireControls } from "./controls.js";
 import { Triage } from "./triage.js";
 import "./copy.js";
 import { localTimes } from "./format.js";
-import { showHistory } from "./history.js";
 import { Keys } from "./keys.js";
 import { showRescored } from "./rescored.js";
 import { Toast } from "./toast.js";
 import { who } from "./who.js";
-import { label } from "./triage_state.js";
+import { label, VERDICTS } from "./triage_state.js";
 
 const REASON_SECTIONS = ["why", "similar", "origin"];
 const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or before the page was loaded
@@ -18,7 +18,7 @@ const REASONS_LATE_MS = 4000; // sent while the stream was interrupted, or befor
 const article = document.getElementById("alert");
 const id = article.dataset.id;
 const status = document.getElementById("status");
-const note = document.getElementById("note");
+const controls = article.querySelector(".desk");
 const connection = document.getElementById("connection");
 const sheet = document.getElementById("keys");
 const triage = new Triage(who, new Toast(document.getElementById("toast")), updateStatus);
@@ -32,19 +32,22 @@ function updateStatus(changes) {
   version = own.version;
   status.textContent = label(own);
   status.className = `status ${own.status}`;
-  document.getElementById("by").textContent = own.assignee && own.status !== "claimed" ? `by ${own.assignee}` : "";
+  document.getElementById("by").textContent = VERDICTS.includes(own.status) ? `by ${own.assignee}` : "";
+  showControls(controls, own);
   history();
 }
 
 // One after the other, so that an older response never replaces a newer one.
 function history() {
-  historyLoad = historyLoad.then(() => showHistory(document.getElementById("history"), id));
+  historyLoad = historyLoad.then(() => showHistory(document.querySelector("#history ol"), id));
   return historyLoad;
 }
 
-const act = (action) =>
+const act = (action, members) =>
   triage.enqueue(async () => {
-    if (await triage.act(action, [{ id, version }])) await history();
+    const isDone = await triage.act(action, [{ id, version }], { members });
+    if (isDone) await history();
+    return isDone;
   });
 
 async function next() {
@@ -90,24 +93,10 @@ async function loadReasons() {
 article.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
   if (button?.dataset.do === "next") next();
-  else if (button?.dataset.do) act(button.dataset.do);
   else if (button?.id === "rescore") rescore(button);
   else if (button?.id === "show-keys") sheet.showModal();
 });
-document.getElementById("note-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  const text = note.value.trim();
-  if (text === "") note.focus();
-  else
-    triage.enqueue(async () => {
-      if (!(await triage.note(id, text))) return;
-      note.value = "";
-      await history();
-    });
-});
-note.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) note.form.requestSubmit();
-});
+wireControls(controls, act);
 new Keys(sheet, {
   c: () => act("claim"),
   f: () => act("confirmed_fraud"),
@@ -115,7 +104,10 @@ new Keys(sheet, {
   u: () => act("unsure"),
   r: () => act("release"),
   n: next,
-  e: () => note.focus(),
+  e: () => openForm(controls, "note"),
+  s: () => openForm(controls, "escalate"),
+  i: () => openForm(controls, "needs-information"),
+  ...triage.reasonKeys,
   z: () =>
     triage.enqueue(async () => {
       await triage.undo();
@@ -123,6 +115,7 @@ new Keys(sheet, {
     }),
 });
 
+showControls(controls, { ...article.dataset, reason_code: article.dataset.reason });
 history();
 if (article.dataset.explained === "no") {
   window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);

@@ -40,6 +40,7 @@ export class Connection {
       return;
     }
     const query = new URLSearchParams({ last_event_id: this.latest, outcome: this.outcome });
+    if (this.listener.row) query.set("rows", 1); // rendered, in place of JSON
     const source = new EventSource(`/api/stream?${query}`);
     this.source = source;
     this.openedAt = performance.now();
@@ -48,10 +49,19 @@ export class Connection {
       this.markAlive("live");
       this.receive(Number(event.lastEventId), () => JSON.parse(event.data));
     });
-    for (const name of ["reasons", "work", "stats"]) {
+    on("row", (event) => {
+      this.markAlive("live");
+      const seq = Number(event.lastEventId);
+      if (seq <= this.latest) return;
+      this.latest = seq;
+      this.listener.row(event.data, seq);
+    });
+    for (const name of ["reasons", "work", "stats", "skipped"]) {
       on(name, (event) => {
+        const data = JSON.parse(event.data);
+        if (name === "stats") document.dispatchEvent(new CustomEvent("stats", { detail: data }));
         this.markAlive("live");
-        this.listener[name]?.(JSON.parse(event.data));
+        this.listener[name]?.(data);
       });
     }
     on("missed", () => this.listener.missed?.());

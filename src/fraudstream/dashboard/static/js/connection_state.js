@@ -8,13 +8,18 @@ const DESCRIPTIONS = {
   paused: "New rows wait until you resume",
   offline: "The dashboard does not respond; this page keeps trying",
 };
+let quiet = ""; // what the server says while no payments arrive
+document.addEventListener("stats", ({ detail }) => {
+  quiet = detail.texts.quiet;
+});
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 export function showState(element, name, heardAt) {
-  const text = name === "offline" ? `Offline since ${clock.format(heardAt)}` : TEXTS[name];
+  const isQuiet = name === "live" && quiet !== "";
+  const text = isQuiet ? quiet : name === "offline" ? `Offline since ${clock.format(heardAt)}` : TEXTS[name];
   const label = element.querySelector("[data-text]");
   if (label.textContent === text) return;
-  element.dataset.state = name;
+  element.dataset.state = isQuiet ? "quiet" : name;
   element.title = DESCRIPTIONS[name] ?? "";
   label.textContent = text;
 }

@@ -13,7 +13,6 @@ const OTHER_TERMS = new Set(
 const UNINFORMATIVE = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-const tenths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat("en-GB", {
   ...{ timeZone: document.documentElement.dataset.zone || "UTC", day: "numeric", month: "short" },
@@ -21,7 +20,6 @@ const clock = new Intl.DateTimeFormat("en-GB", {
 });
 
 export const count = (value) => whole.format(value);
-export const rate = (value) => (value >= 100 ? whole : tenths).format(value);
 export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
 
 // Shortens a model's id to the initials of its algorithm and its first digits, which distinguish models.
@@ -30,12 +28,6 @@ export function shortId(id) {
   if (model === null || id.length <= ID_CHARS) return shortened(id, ID_CHARS);
   const terms = model[1].split("-");
   return `${terms.length === 1 ? terms[0] : terms.map((term) => term[0]).join("")}-${model[2].slice(0, 8)}`;
-}
-
-export function milliseconds(value) {
-  if (value === null) return NOTHING;
-  if (value >= 10_000) return `${tenths.format(value / 1000)} s`;
-  return value >= 100 ? `${whole.format(value)} ms` : `${tenths.format(value)} ms`;
 }
 
 export function number(value) {

@@ -1,14 +1,14 @@
-// Holds back new rows while the table is paused or being read, with the buttons "Pause" and "12 new".
+// Holds back new rows while the list is paused or being read, with the buttons "Pause" and "12 new".
 
 import { count } from "./format.js";
 
 const GRACE_MS = 1000; // after a row was closed or the page scrolled back: nothing moves under the pointer
 
 export class Holding {
-  constructor(table, controls, listener) {
+  constructor(table, listener) {
     this.table = table;
-    this.pause = controls.querySelector("[data-pause]");
-    this.fresh = controls.querySelector("[data-fresh]");
+    this.pause = document.getElementById("pause");
+    this.fresh = document.getElementById("fresh");
     this.listener = listener;
     this.paused = false;
     this.readAt = -Infinity;
@@ -20,7 +20,7 @@ export class Holding {
     }
     window.setInterval(() => this.check(), 250);
     // The button must be visible at any scroll position.
-    new IntersectionObserver(([entry]) => this.fresh.classList.toggle("floating", !entry.isIntersecting)).observe(controls);
+    new IntersectionObserver(([entry]) => this.fresh.classList.toggle("floating", !entry.isIntersecting)).observe(this.pause);
   }
 
   setPaused(paused) {
@@ -37,7 +37,7 @@ export class Holding {
   }
 
   reading() {
-    const open = this.table.querySelector(".toggle[aria-expanded=true]") !== null;
+    const open = this.table.querySelector(".toggle[aria-expanded=true], .select:checked") !== null;
     const focused = this.table.querySelector(":focus-visible") !== null;
     const scrolled = window.scrollY > 0 && this.table.getBoundingClientRect().top < 0;
     if (open || focused || scrolled) this.readAt = performance.now();

@@ -82,14 +82,14 @@ async function refresh(failures) {
   const connection = document.getElementById("connection");
   const failed = document.getElementById("failed");
   let failure = null;
-  let at = null;
+  let fresh = {};
   try {
-    at = (await load(charts.dataset.fragment)).getElementById("charts").dataset.asAt;
+    fresh = (await load(charts.dataset.fragment)).getElementById("charts").dataset;
   } catch (error) {
     failure = error.message;
   }
-  connection.dataset.state = failure ? "waiting" : "live";
-  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : `As of ${time(at)}`;
+  connection.dataset.state = failure ? "waiting" : fresh.quiet ? "quiet" : "live";
+  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : fresh.quiet || `As of ${time(fresh.asAt)}`;
   failed.hidden = !failure || failures + 1 < MOST_FAILURES;
   failed.textContent = `Cannot update the charts (${failure}). The figures are out of date; the page keeps trying.`;
   window.setTimeout(refresh, EVERY_MS, failure ? failures + 1 : 0);

@@ -1,4 +1,4 @@
-// What every page does: it keeps the ages of times current, and applies the settings of the header's menu.
+// What every page does: it keeps the ages of times current, applies the settings of the menu and updates the badges.
 
 import { localTimes } from "./format.js";
 import "./who.js";
@@ -11,6 +11,14 @@ form?.addEventListener("change", () => form.requestSubmit());
 document.getElementById("menu")?.addEventListener("toggle", () => {
   if (zones.options.length > 0) return;
   zones.append(...Intl.supportedValuesOf("timeZone").map((zone) => new Option("", zone)));
+});
+// The counters of a live connection.
+document.addEventListener("stats", ({ detail }) => {
+  for (const badge of document.querySelectorAll("[data-badge]")) {
+    const text = detail.texts.badges[badge.dataset.badge];
+    badge.hidden = text === "";
+    if (badge.textContent !== text) badge.textContent = text;
+  }
 });
 localTimes(document);
 window.setInterval(() => localTimes(document), EVERY_MS);

@@ -1,8 +1,7 @@
-// Updates the queue from the page rendered on the server. Rows that are already listed stay the same elements, so that
+// Updates the list from the page rendered on the server. Rows that are already listed stay the same elements, so that
 // they stay open, selected or focused.
 
 import { localTimes } from "./format.js";
-import { nameControls } from "./queue_rows.js";
 
 export async function fetchPage(address) {
   const response = await fetch(address, { headers: { Accept: "text/html" } }).catch(() => null);
@@ -12,12 +11,10 @@ export async function fetchPage(address) {
 
 export function replaceRows(page, rows) {
   const table = document.getElementById("list");
-  const fetched = page.getElementById("list");
   const bodies = mergeRows(page, rows);
-  for (const body of rows.listed()) if (!bodies.includes(body)) body.remove();
+  for (const body of rows.all()) if (!bodies.includes(body)) body.remove();
   table.append(...bodies);
-  table.dataset.latest = fetched.dataset.latest;
-  table.dataset.changed = fetched.dataset.changed;
+  table.dataset.latest = page.getElementById("list").dataset.latest;
   updateVisibility(page, rows);
 }
 
@@ -31,7 +28,6 @@ export async function continueSearch(link, rows) {
     window.location.assign(link.href);
     return;
   }
-  localTimes(page.getElementById("searching"));
   document.getElementById("list").append(...mergeRows(page, rows));
   updateVisibility(page, rows);
   box.replaceChildren(...page.getElementById("searching").childNodes);
@@ -39,40 +35,22 @@ export async function continueSearch(link, rows) {
   box.hidden = page.getElementById("searching").hidden;
   document.getElementById("pages").replaceWith(page.getElementById("pages"));
   document.getElementById("continue")?.focus();
+  localTimes(document);
 }
 
-// Returns the rows of a page, reusing listed elements, with their current triage states.
+// Returns the rows of a page: the listed elements, updated, or else its own.
 function mergeRows(page, rows) {
-  const fetched = page.getElementById("list");
-  localTimes(fetched);
-  [...fetched.tBodies].forEach(nameControls);
-  const listed = new Map(rows.listed().map((body) => [body.dataset.id, body]));
-  const states = [...fetched.tBodies].map(triageState);
-  const bodies = [...fetched.tBodies].map((body) => listed.get(body.dataset.id) ?? document.adoptNode(body));
-  rows.work(states);
-  return bodies;
+  return [...page.getElementById("list").tBodies].map((fetched) => {
+    const listed = rows.all().find(({ dataset }) => dataset.id === fetched.dataset.id);
+    if (listed) rows.swap(listed, fetched);
+    return listed ?? document.adoptNode(fetched);
+  });
 }
 
 function updateVisibility(page, rows) {
-  const isEmpty = rows.listed().length === 0;
+  const isEmpty = rows.all().length === 0;
   document.getElementById("list").hidden = isEmpty;
   document.getElementById("empty").hidden = !isEmpty || page.getElementById("empty").hidden;
   rows.showSelected();
-}
-
-// Updates the triage states of the listed alerts. The list, which may be a search, is fetched again only if the change
-// log has grown since.
-export async function refreshTriage(rows) {
-  const table = document.getElementById("list");
-  const response = await fetch("/api/audit?limit=1").catch(() => null);
-  if (response?.ok && String((await response.json()).changes[0]?.seq ?? 0) === table.dataset.changed) return;
-  const fetched = (await fetchPage(window.location.href))?.getElementById("list");
-  if (!fetched) return;
-  rows.work([...fetched.querySelectorAll("tbody.alert")].map(triageState));
-  table.dataset.changed = fetched.dataset.changed;
-}
-
-// The triage state in a row.
-function triageState({ dataset }) {
-  return { alert_id: dataset.id, status: dataset.status, assignee: dataset.assignee || null, version: Number(dataset.version) };
+  localTimes(document.getElementById("list"));
 }

@@ -1,32 +1,48 @@
-// The rows of the queue: focus, selection and details.
+// The rows of the review page: focus, selection, details, and their update from the server, which renders them.
 
+import { openForm, showControls, showHistory, wireControls } from "./controls.js";
 import { fillDetails } from "./details.js";
-import { count } from "./format.js";
-import { showHistory } from "./history.js";
-import { showInRow } from "./reasons.js";
-import { showTriage } from "./triage_state.js";
+import { count, localTimes } from "./format.js";
+import { fetchPage } from "./queue_list.js";
+import { VERDICTS } from "./triage_state.js";
+
+const AT_ONCE = 100;
+const SOON_MS = 30; // changes of a moment are fetched together
+const UNEXPLAINED_MS = 5000; // sent while the stream was interrupted, or before the row was drawn
+const EVERY_MS = 60_000; // ages have limits, and whatever was missed comes
 
 export class QueueRows {
   constructor(main, triage) {
     this.main = main;
     this.template = document.getElementById("desk-template");
-    this.all = document.getElementById("select-all");
+    this.selectAll = document.getElementById("select-all");
     this.bulk = document.getElementById("bulk");
+    this.table = document.getElementById("list");
     this.triage = triage;
+    this.stale = new Set();
     main.addEventListener("click", (event) => this.clicked(event));
     main.addEventListener("focusin", ({ target }) => this.mark(target.closest("tbody.alert")));
     main.addEventListener("change", ({ target }) => {
-      if (target === this.all) this.listed().forEach((body) => (box(body).checked = this.all.checked));
-      if (target === this.all || target.matches(".select")) this.showSelected();
+      if (target === this.selectAll) this.listed().forEach((body) => (box(body).checked = target.checked));
+      if (target === this.selectAll || target.matches(".select")) this.showSelected();
     });
+    const visible = (bodies) => !document.hidden && this.refresh(bodies());
+    window.setInterval(() => visible(() => this.every().filter((body) => !("reasons" in body.dataset))), UNEXPLAINED_MS);
+    window.setInterval(() => visible(() => this.every()), EVERY_MS);
   }
 
+  all() {
+    return [...this.table.tBodies];
+  }
+
+  // Those in the list that are not hidden.
   listed() {
-    return [...this.main.querySelectorAll("#list tbody.alert")];
+    const hides = document.getElementById("hide-decided").checked;
+    return this.all().filter(({ dataset }) => !hides || !VERDICTS.includes(dataset.status));
   }
 
   every() {
-    return [...this.main.querySelectorAll("tbody.alert")];
+    return [...this.main.querySelectorAll("#in-hand tbody.alert"), ...this.listed()];
   }
 
   of(id) {
@@ -80,8 +96,8 @@ export class QueueRows {
     const focused = this.bulk.contains(document.activeElement);
     this.bulk.hidden = number === 0;
     this.bulk.querySelector("[data-count]").textContent = `${count(number)} selected`;
-    this.all.checked = number > 0 && number === this.listed().length;
-    this.all.indeterminate = number > 0 && !this.all.checked;
+    this.selectAll.checked = number > 0 && number === this.listed().length;
+    this.selectAll.indeterminate = number > 0 && !this.selectAll.checked;
     if (number === 0 && focused) this.focus(this.current ?? this.every()[0]);
   }
 
@@ -101,66 +117,91 @@ export class QueueRows {
     const cell = details.querySelector("td");
     if (!cell.hasChildNodes()) this.fill(cell, body);
     fillDetails(cell.querySelector(".panel"), body.dataset.id);
-    showHistory(cell.querySelector(".history"), body.dataset.id);
+    this.showTriage(body);
   }
 
   fill(cell, body) {
     cell.append(this.template.content.cloneNode(true));
-    const triage = cell.querySelector(".desk");
-    triage.querySelector("[data-page]").href = body.querySelector(".when a").href;
-    const form = triage.querySelector(".note");
-    const text = form.querySelector("textarea");
-    text.id = `note-${body.dataset.seq}`;
-    form.querySelector("label").htmlFor = text.id;
-    triage.addEventListener("click", ({ target }) => {
-      const action = target.closest("[data-do]")?.dataset.do;
-      if (action) this.triage(action, [body]);
-    });
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      if (!(await this.triage("note", [body], text.value))) return;
-      text.value = "";
-      showHistory(cell.querySelector(".history"), body.dataset.id);
-      this.focus(body);
-    });
-    text.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    const controls = cell.querySelector(".desk");
+    controls.querySelector("[data-page]").href = body.querySelector(".when a").href;
+    wireControls(controls, async (action, members) => {
+      const isDone = await this.triage(action, [body], members);
+      if (isDone && action === "note") this.showTriage(body);
+      return isDone;
     });
   }
 
-  writeNote() {
+  // Shows the controls that apply to an open row, and its history.
+  showTriage(body) {
+    const { id, status, assignee, reason: reason_code } = body.dataset;
+    showControls(body.querySelector(".desk"), { status, assignee, reason_code });
+    showHistory(body.querySelector(".history ol"), id);
+  }
+
+  // Opens a form of the focused row: "note", "escalate" or "needs-information".
+  write(action) {
     const body = this.current;
     if (!body?.isConnected) return;
     this.open(body);
-    body.querySelector("textarea").focus();
+    openForm(body.querySelector(".desk"), action);
   }
 
-  // Updates the triage states of listed rows.
+  // Applies changed triage states: at once where another action depends on them, and as text from the server.
   work(changes) {
     for (const change of changes) {
-      const bodies = this.every().filter((body) => body.dataset.id === change.alert_id);
-      for (const body of bodies) {
-        if (!showTriage(body, change)) continue;
-        const history = body.querySelector(".history");
-        if (history && !body.querySelector(".details").hidden) showHistory(history, change.alert_id);
+      for (const body of this.every().filter(({ dataset }) => dataset.id === change.alert_id)) {
+        if (Number(body.dataset.version) >= change.version) continue;
+        Object.assign(body.dataset, { status: change.status, assignee: change.assignee ?? "", version: change.version });
+        this.refresh([body]);
       }
     }
   }
 
   reasons(events) {
-    for (const { seq, reasons } of events) {
-      const body = this.main.querySelector(`tbody[data-seq="${Number(seq)}"]`);
-      if (body && !("reasons" in body.dataset)) showInRow(body, reasons);
+    const seqs = new Set(events.map(({ seq }) => String(seq)));
+    this.refresh(this.every().filter(({ dataset }) => seqs.has(dataset.seq) && !("reasons" in dataset)));
+  }
+
+  // Renders rows again, together with others of the same moment.
+  refresh(bodies) {
+    for (const { dataset } of bodies) this.stale.add(dataset.seq);
+    if (this.stale.size > 0) this.timer ??= window.setTimeout(() => this.fetchStale(), SOON_MS);
+  }
+
+  async fetchStale() {
+    const seqs = [...this.stale].slice(0, AT_ONCE);
+    for (const seq of seqs) this.stale.delete(seq);
+    const query = new URLSearchParams(this.table.dataset.asked);
+    for (const seq of seqs) query.append("seq", seq);
+    const page = await fetchPage(`/rows?${query}`);
+    for (const fetched of page?.querySelectorAll("tbody.alert") ?? []) {
+      for (const body of this.every()) if (body.dataset.seq === fetched.dataset.seq) this.swap(body, fetched.cloneNode(true));
     }
+    if (page) showTotals(page);
+    this.timer = undefined;
+    this.refresh([]);
+  }
+
+  // Replaces the content of a row that is not older than the fetched one; what is focused, selected or open stays.
+  swap(body, fetched) {
+    if (Number(fetched.dataset.version) < Number(body.dataset.version)) return;
+    const isChanged = fetched.dataset.version !== body.dataset.shown;
+    Object.assign(body.dataset, fetched.dataset, { shown: fetched.dataset.version });
+    const cells = [...fetched.querySelector(".summary").cells];
+    [...body.querySelector(".summary").cells].forEach((cell, at) => {
+      if (cell.matches(".pick, .open") || cell.innerHTML === cells[at].innerHTML) cell.className = cells[at].className;
+      else cell.replaceWith(cells[at]);
+    });
+    localTimes(body);
+    if (isChanged && body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
   }
 }
 
-// Labels the controls of a row by its content, with its time in the viewer's time zone.
-export function nameControls(body) {
-  const of = `the alert of ${body.querySelector("time").textContent}`;
-  box(body).setAttribute("aria-label", `Select ${of}`);
-  const loss = body.querySelector("[data-f=loss]").textContent;
-  body.querySelector(".toggle").setAttribute("aria-label", `Open ${of}, expected loss ${loss}`);
+export function showTotals(page) {
+  const [old, current] = [document.getElementById("totals"), page.getElementById("totals")];
+  if (!old || !current) return;
+  old.replaceWith(current);
+  localTimes(current.parentElement);
 }
 
 const box = (body) => body.querySelector(".select");

@@ -1,0 +1,92 @@
+"""Writes the counters of `/api/stats` as the texts of pages: the tiles, the badges of the navigation, the dot."""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from fraudstream.dashboard.web.formats import NOTHING, duration
+from fraudstream.dashboard.web.presentation import milliseconds, rate, short_id
+from fraudstream.messages.base import Object
+
+MOST_IN_FULL: Final = 9_999
+"""A badge has room for four digits."""
+
+
+class Tile(NamedTuple):
+    """A counter: its figure, and the line under it."""
+
+    key: str
+    label: str
+    figure: str
+    line: str
+    help: str
+
+
+def texts(stats: Mapping[str, Any]) -> Object:
+    """Return all texts, by the place on a page where a script replaces them; `quiet` is empty while payments arrive."""
+    quiet = stats["quiet_seconds"]
+    return {
+        "tiles": {each.key: {"label": each.label, "figure": each.figure, "line": each.line} for each in tiles(stats)},
+        "badges": {name: _short(number) for name, number in _badges(stats).items()},
+        "quiet": "" if quiet is None else f"No payments for {duration(quiet)}",
+    }
+
+
+def _badges(stats: Mapping[str, Any]) -> dict[str, int]:
+    return {
+        "queue": stats["to_do"],
+        "rejected": sum(stats[name] for name in ("dead_letters", "unscorable", "rejected")),
+        "schema": len(stats["columns"].suggestions),
+        "ledger": stats["ledger"].lost,
+    }
+
+
+def _short(number: int) -> str:
+    return "" if not number else f"{number:,}" if number <= MOST_IN_FULL else f"{number // 1000:,}k"
+
+
+def tiles(stats: Mapping[str, Any]) -> list[Tile]:
+    """Return the counters as tiles."""
+    scored, alerts = stats["scored"], stats["alerts"]
+    share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
+    to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
+    return [
+        Tile(
+            "payments",
+            "Payments received",
+            f"{stats['payments_seen']:,}",
+            f"≈ {scored:,} scored",
+            "Records that Kafka has acknowledged. The number scored is estimated from samples (≈), without those that "
+            "were rejected.",
+        ),
+        Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
+        Tile(
+            "rate",
+            "Payments a second",
+            rate(stats["rate"]),
+            f"≈ {stats['lag']:,} waiting",
+            "Over the last ten seconds. Waiting: acknowledged, but not yet scored (estimated from samples, ≈).",
+        ),
+        Tile(
+            "latency",
+            to,
+            milliseconds(stats["p50_ms"]),
+            f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "no recent alert",
+            "The median time from a payment's production until its alert is sent to a page (to the store while no page "
+            "is open), in the last minute.",
+        ),
+        Tile(
+            "unjudged",
+            "Unscorable",
+            f"{stats['unscorable']:,}",
+            "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
+            "Payments with too many missing features to be scored; they never count as legitimate. Dead letters are "
+            "records that are not valid payments.",
+        ),
+        Tile(
+            "model",
+            "Active model",
+            short_id(stats["model_id"] or "") or NOTHING,
+            NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
+            stats["model_id"] or "No model has scored a payment yet.",
+        ),
+    ]
