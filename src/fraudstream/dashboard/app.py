@@ -153,7 +153,7 @@ class Dashboard:
         worker, entity_columns = self.reason_worker, explainers.entity_columns
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, worker, entity_columns)
         self.instances.handlers["events"] = posted.receive_events
-        of_entities = EntityViews(store, statistics, reasons, actors)
+        of_entities = EntityViews(store, statistics, reasons)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))

@@ -8,7 +8,6 @@ from flask import render_template
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import EntityList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import RequestError
@@ -18,6 +17,7 @@ from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
+from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.entities import Entity
 
 ROWS: Final = 50
@@ -32,7 +32,6 @@ class EntityViews:
     store: AlertStore
     statistics: Statistics
     reasons: ReasonStore
-    actors: Actors
 
     @api.operation(
         "GET", "/api/entities", answer("Entities", columns=list[str], column=Text, entities=many(EntityTotals))
@@ -69,13 +68,14 @@ class EntityViews:
         details = self.one_entity(column, value)
         page = self.store.search.page(AlertFilter(entities=(entity,)), limit=ROWS)
         alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
-        documents = [alert.document() for alert in alerts]
+        rows = [presentation.row(alert.document(), stats) for alert in alerts]
+        first, last = (microseconds(parse_time(details["totals"][end])) for end in ("first_at", "last_at"))
         return render_template(
             "entity.html",
             **details,
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            rows=[presentation.row(each, stats) for each in documents],
-            name=self.actors.current().name,
+            within=presentation.duration((last - first) / 1e6),
+            rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
