@@ -41,7 +41,9 @@ def test_all_alerts_of_a_terminal_are_decided_at_once_and_undone(
 
 
 def test_what_somebody_else_has_claimed_is_refused(page: Page, dashboard: RunningDashboard) -> None:
-    dashboard.post("/api/alerts", [alert(number, transaction=row(number, terminal_id="T2")) for number in range(20, 23)])
+    dashboard.post(
+        "/api/alerts", [alert(number, transaction=row(number, terminal_id="T2")) for number in range(20, 23)]
+    )
     claim = {"alert_ids": ["id-21"], "who": "Ben"}
     page.goto(f"{dashboard.url}/entities/terminal_id/T2")
     page.get_by_role("button", name="False alarm").focus()

@@ -17,7 +17,6 @@ from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
-from fraudstream.times import microseconds, parse_time
 from fraudstream.transactions.entities import Entity
 
 ROWS: Final = 50
@@ -39,7 +38,7 @@ class EntityViews:
     def list_entities(self, query: EntityList) -> object:
         """The entities in a column with the most alerts that match.
 
-        Of the newest 200,000 alerts; `columns` are all that identify entities.
+        Of the newest 100,000 alerts; `columns` are all that identify entities.
         """
         columns = self.store.entities.columns()
         column = query.column or next(iter(columns), None)
@@ -52,30 +51,32 @@ class EntityViews:
     )  # fmt: skip
     def one_entity(self, column: str, value: str) -> Object:
         """An entity: the sums of its alerts, their number by status, and when they came."""
-        entity = Entity(column, value)
-        totals = self.store.entities.totals(entity)
-        if totals is None:
-            raise RequestError("there is no alert of this entity", status=404)
-        return {
-            "totals": asdict(totals),
-            "statuses": self.store.entities.statuses(entity),
-            "timeline": list(map(asdict, self.store.entities.timeline(entity))),
-        }
+        totals = self._totals(column, value)
+        timeline = list(map(asdict, self.store.entities.timeline(totals)))
+        statuses = self.store.entities.statuses(Entity(column, value))
+        return {"totals": asdict(totals), "statuses": statuses, "timeline": timeline}
 
     def render(self, column: str, value: str) -> str:
         """Render the page of an entity."""
-        entity, stats = Entity(column, value), self.statistics.current()
-        details = self.one_entity(column, value)
+        entity, totals = Entity(column, value), self._totals(column, value)
+        stats = self.statistics.current()
         page = self.store.search.page(AlertFilter(entities=(entity,)), limit=ROWS)
         alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
         rows = [presentation.row(alert.document(), stats) for alert in alerts]
-        first, last = (microseconds(parse_time(details["totals"][end])) for end in ("first_at", "last_at"))
         return render_template(
             "entity.html",
-            **details,
+            totals=totals,
+            statuses=self.store.entities.statuses(entity),
+            timeline=self.store.entities.timeline(totals),
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            within=presentation.duration((last - first) / 1e6),
+            within=presentation.duration((totals.last_us - totals.first_us) / 1e6),
             rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
+
+    def _totals(self, column: str, value: str) -> EntityTotals:
+        totals = self.store.entities.totals(Entity(column, value))
+        if totals is None:
+            raise RequestError("there is no alert of this entity", status=404)
+        return totals
