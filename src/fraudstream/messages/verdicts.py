@@ -6,13 +6,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from fraudstream.messages.base import Message, Written
+from fraudstream.messages.base import Message
 from fraudstream.messages.requests import Command, Verdict
+from fraudstream.transactions.cards import masked_text
 
 MOST_CODES: Final = 30
 """Reasons of one verdict; the first nine have a key."""
 
-Label = Annotated[Written, AfterValidator(lambda text: " ".join(text.split())), Field(max_length=60)]
+Label = Annotated[str, Field(max_length=60), AfterValidator(lambda text: " ".join(masked_text(text).split()))]
 
 
 def code_of(label: str) -> str:

@@ -124,12 +124,13 @@ class TriageViews:
         if request.method == "POST":
             texts = {verdict: request.form.get(verdict, "") for verdict in VERDICT_NAMES}
             try:
-                codes = ReasonCodes.model_validate({name: text.strip().splitlines() for name, text in texts.items()})
+                lines = {name: list(filter(str.strip, text.splitlines())) for name, text in texts.items()}
+                codes = ReasonCodes.model_validate(lines)
                 self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes)
                 is_saved = True
             except ValidationError as e:
                 verdict, *line = e.errors()[0]["loc"]
-                where = ", line ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
+                where = ", reason ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
                 problem = f"{where}: {reason(e).partition(' ')[2]}"
             except RequestError as e:
                 problem = e.what

@@ -39,6 +39,7 @@ MODE: Final = "validation"
 IN_PATH: Final = {
     "alert_id": "the id of an alert; it may contain slashes",
     "column": "a column that identifies entities",
+    "name": "the name of a saved view",
     "value": "the value in it, as stored; it may contain slashes",
 }
 _PATH: Final = re.compile(r"<(?:path:)?(.*?)>")
