@@ -67,7 +67,11 @@ async function decide(verdict) {
 
 async function decideByMouse(action, bodies, members) {
   const before = rows.listed();
+<<<<<<< HEAD
   const isChanged = await act(action, bodies, members);
+=======
+  const isChanged = await act(action, bodies, text);
+>>>>>>> queue
   const follows = VERDICTS.includes(action) && document.getElementById("open-next").checked && table.contains(bodies[0]);
   if (isChanged && follows) follow(bodies[0], before);
   return isChanged;
