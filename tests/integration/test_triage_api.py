@@ -269,11 +269,9 @@ def test_a_team_edits_its_reasons_in_a_form(ann: FlaskClient, app: Flask) -> Non
         ann.post("/reason-codes", data=form | {"confirmed_fraud": f"a\n{'x' * 61}"}).text
     )
     assert "give your name" in app.test_client().post("/reason-codes", data=form).text
-    assert json_of(ann.get("/api/work/reason-codes"))["unsure"][0] == "Customer not reached"
+    assert "Customer not reached" in ann.get("/reason-codes").text
     assert "Saved." in ann.post("/reason-codes", data=form).text
     codes = {"confirmed_fraud": ["SIM swap", "Stolen card"], "false_alarm": [], "unsure": ["Waiting"]}
-    assert json_of(ann.get("/api/work/reason-codes")) == codes
     (change,) = json_of(ann.get("/api/audit?action=reason_codes"))["changes"]
     assert (change["actor"], change["after"]) == ("Ann", codes)
-    assert json_of(ann.post("/api/work/reason-codes", json=codes | {"unsure": []}))["unsure"] == []
-    assert ann.post("/api/work/reason-codes", json={"unsure": []}).status_code == 400
+    assert "Waiting</textarea>" in ann.get("/reason-codes").text

@@ -97,7 +97,7 @@ def test_each_verdict_is_published_at_least_once_with_one_id(
     begin = end_offsets(broker.bootstrap_servers, Topic.VERDICTS)[0]
     with open_store(tmp_path, alerts=3) as store:
         app, triage = create_app(Settings(), store), TriageService(store)
-        verdict = triage.verdict(ANN, ["id-1", "id-2"], AlertStatus.CONFIRMED_FRAUD, reason_code="scam")
+        verdict = triage.verdict(ANN, ["id-1", "id-2"], AlertStatus.CONFIRMED_FRAUD, code="scam")
         for number in (2, 4):
             # Killed after Kafka has acknowledged them, and before the dashboard knows.
             with publishing(Dashboard(app, forgets=True), cluster):

@@ -178,7 +178,7 @@ def test_what_needs_information_stays_to_do_until_a_due_time_in_the_future(
         triage.need_information(ANN, [alert_id], due_us)
     (refusal,) = triage.need_information(ANN, ["id-4"], now_us).refused
     assert refusal.reason == "the due time has passed; choose a later one"
-    assert triage.verdict(BEN, ["id-1"], FRAUD).refused[0].reason.startswith("Ann needs information on it since")
+    assert triage.verdict(BEN, ["id-1"], FRAUD).refused[0].reason.startswith("Ann asked for information on it at")
     assert stands(triage, "id-1") == ("needs_information", "Ann", 1)
     assert [each.document()["alert_id"] for each in store.search.page(AlertFilter(), sort=Sort.DUE).alerts] == [
         *("id-1", "id-2", "id-3")
@@ -196,11 +196,11 @@ def test_an_own_verdict_keeps_its_reason_until_another_is_given(triage: TriageSe
         state = triage.state("id-1")
         return None if state is None else state[0].reason_code
 
-    triage.verdict(ANN, ["id-1"], FRAUD, reason_code="stolen_card")
+    triage.verdict(ANN, ["id-1"], FRAUD, code="stolen_card")
     assert triage.verdict(ANN, ["id-1"], FRAUD).change_id is None
     triage.verdict(ANN, ["id-1"], FRAUD, note="called the holder")
     assert code() == "stolen_card"
-    triage.verdict(ANN, ["id-1"], FRAUD, reason_code="scam")
+    triage.verdict(ANN, ["id-1"], FRAUD, code="scam")
     assert code() == "scam"
     triage.verdict(ANN, ["id-1"], FALSE_ALARM)
     assert code() is None
@@ -208,7 +208,7 @@ def test_an_own_verdict_keeps_its_reason_until_another_is_given(triage: TriageSe
 
 def test_a_verdict_is_undone_after_the_reason_that_was_added_to_it(triage: TriageService) -> None:
     verdict = triage.verdict(ANN, ["id-1"], FRAUD)
-    reason = triage.verdict(ANN, ["id-1"], FRAUD, reason_code="scam")
+    reason = triage.verdict(ANN, ["id-1"], FRAUD, code="scam")
     assert triage.undo(ANN, str(verdict.change_id)).refused[0].reason.startswith("it has changed since")
     assert triage.undo(ANN, str(reason.change_id)).done[0].state.reason_code is None
     assert triage.undo(ANN, str(verdict.change_id)).done[0].state.status == "new"
@@ -216,7 +216,7 @@ def test_a_verdict_is_undone_after_the_reason_that_was_added_to_it(triage: Triag
 
 def test_verdicts_and_their_withdrawals_are_published_in_their_order(triage: TriageService, store: AlertStore) -> None:
     triage.claim(ANN, ["id-1"])
-    triage.verdict(ANN, ["id-1", "id-2"], FRAUD, reason_code="scam")
+    triage.verdict(ANN, ["id-1", "id-2"], FRAUD, code="scam")
     second = triage.verdict(BEN, ["id-3"], FALSE_ALARM)
     triage.note(BEN, "id-3", "checked")
     triage.undo(BEN, str(second.change_id))
@@ -310,7 +310,7 @@ def test_undo_leaves_alone_what_was_changed_since(triage: TriageService) -> None
     triage.verdict(BEN, ["id-2"], FALSE_ALARM, take_over=True)
     undone = triage.undo(ANN, str(decided.change_id))
     assert [each.alert_id for each in undone.done] == ["id-1"]
-    assert undone.refused[0].reason.startswith("it has changed since: Ben decided it (a false alarm)")
+    assert undone.refused[0].reason.startswith("it has changed since: Ben decided it (false alarm)")
     assert stands(triage, "id-2") == ("false_alarm", "Ben", 2)
 
 

@@ -157,10 +157,6 @@ class Dashboard:
         self.instances.handlers["events"] = posted.receive_events
         of_entities = EntityViews(store, statistics, reasons, actors)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
-<<<<<<< HEAD
-        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
-=======
->>>>>>> queue
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
         triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         views = (
@@ -180,16 +176,9 @@ class Dashboard:
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
         shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
-<<<<<<< HEAD
-        pages = PageViews(*shared, replays, changes, active_model, review, triage_views)
-        blueprint = pages.blueprint()
-        blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
-        yield blueprint
-=======
         pages = PageViews(*shared, replays, changes, active_model, triage_views, review).blueprint()
         pages.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
         yield pages
->>>>>>> queue
 
 
 def validate_templates(folder: Path) -> None:

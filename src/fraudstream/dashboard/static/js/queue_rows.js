@@ -154,10 +154,7 @@ export class QueueRows {
         const { status, assignee, version, reason_code: reason } = change;
         Object.assign(body.dataset, { status, assignee: assignee ?? "", version, reason: reason ?? "" });
         this.refresh([body]);
-<<<<<<< HEAD
-=======
         if (body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
->>>>>>> queue
       }
     }
   }
