@@ -73,8 +73,6 @@ ROUTES = [
     ("POST", "/api/work/note", READERS, 400),
     ("POST", "/api/work/escalate", READERS, 400),
     ("POST", "/api/work/needs-information", READERS, 400),
-    ("GET", "/api/work/reason-codes", READERS, 200),
-    ("POST", "/api/work/reason-codes", READERS, 400),
     ("POST", "/api/work/undo", READERS, 400),
     ("POST", "/api/work/next", READERS, 400),
     ("POST", "/api/alerts", MACHINES, 400),

@@ -41,6 +41,7 @@ from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.errors import FraudstreamError, SettingsError, StoreError
 from fraudstream.model.explanation.explainer import ExplainerLibrary
+from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
@@ -130,6 +131,7 @@ class Dashboard:
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
         app.jinja_env.globals |= {
             "reason_codes": self.changes.reason_codes,
+            "people": ChangeReader(self.store.database).people,
             "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
         }
         app.jinja_env.filters |= {
@@ -155,15 +157,15 @@ class Dashboard:
         self.instances.handlers["events"] = posted.receive_events
         of_entities = EntityViews(store, statistics, reasons)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
-        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
+        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
         views = (
             posted,
             AlertViews(
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
             of_entities,
-            TriageViews(store, self.triage, reasons, actors, self.changes),
+            triage_views,
             review,
             actors,
             changes,
@@ -174,10 +176,9 @@ class Dashboard:
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
         shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
-        pages = PageViews(*shared, replays, changes, active_model, review, triage_views)
-        blueprint = pages.blueprint()
-        blueprint.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
-        yield blueprint
+        pages = PageViews(*shared, replays, changes, active_model, triage_views, review).blueprint()
+        pages.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
+        yield pages
 
 
 def validate_templates(folder: Path) -> None:

@@ -79,8 +79,8 @@ class PageViews:
     dead_letters: DeadLetterViews
     audit: AuditViews
     model: ModelViews
-    queue: QueueViews
     triage: TriageViews
+    queue: QueueViews
 
     def blueprint(self) -> Blueprint:
         """Route the addresses to the pages."""
@@ -95,8 +95,8 @@ class PageViews:
             ("/unscorable", "unscorable", partial(_moved, kind="unscorable")),
             ("/alerts/<path:alert_id>", "alert", partial(alert, "alert.html")),
             ("/alerts/<path:alert_id>/history", "history", self.triage.history),
-            ("/reason-codes", "reason_codes", self.triage.edit_reason_codes),
             ("/panels/<path:alert_id>", "alert_panel", partial(alert, "alert_panel.html")),
+            ("/reason-codes", "reason_codes", self.triage.edit_reason_codes),
             ("/what-if", "what_if", partial(what_if_page, self.model)),
             ("/activity", "activity", self.activity),
             ("/charts", "charts", self.charts_page),

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import orjson
 
 from fraudstream.dashboard.web.formats import NOTHING as NOTHING
-from fraudstream.dashboard.web.formats import when
+from fraudstream.dashboard.web.formats import percent, when
 from fraudstream.messages.verdicts import label_of
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.entities import MOST_COUNTED
@@ -173,7 +173,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         at=at,
         at_text=when(at, exact=True).text,
         score=score,
-        score_text=NOTHING if score is None else f"{score:.4f}",
+        score_text=percent(score),
         tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",
         amount=NOTHING if amount is None else f"{amount:,.2f}",
         values=largest_values(transaction),

@@ -65,9 +65,9 @@ async function decide(verdict) {
   if ((await act(verdict, targets)) && alone && table.contains(targets[0])) follow(targets[0], before);
 }
 
-async function decideByMouse(action, bodies, members) {
+async function decideByMouse(action, bodies, text) {
   const before = rows.listed();
-  const isChanged = await act(action, bodies, members);
+  const isChanged = await act(action, bodies, text);
   const follows = VERDICTS.includes(action) && document.getElementById("open-next").checked && table.contains(bodies[0]);
   if (isChanged && follows) follow(bodies[0], before);
   return isChanged;

@@ -151,8 +151,10 @@ export class QueueRows {
     for (const change of changes) {
       for (const body of this.every().filter(({ dataset }) => dataset.id === change.alert_id)) {
         if (Number(body.dataset.version) >= change.version) continue;
-        Object.assign(body.dataset, { status: change.status, assignee: change.assignee ?? "", version: change.version });
+        const { status, assignee, version, reason_code: reason } = change;
+        Object.assign(body.dataset, { status, assignee: assignee ?? "", version, reason: reason ?? "" });
         this.refresh([body]);
+        if (body.querySelector(".desk") && !body.querySelector(".details").hidden) this.showTriage(body);
       }
     }
   }
@@ -185,8 +187,8 @@ export class QueueRows {
   // Replaces the content of a row that is not older than the fetched one; what is focused, selected or open stays.
   swap(body, fetched) {
     if (Number(fetched.dataset.version) < Number(body.dataset.version)) return;
-    const isChanged = fetched.dataset.version !== body.dataset.shown;
-    Object.assign(body.dataset, fetched.dataset, { shown: fetched.dataset.version });
+    const isChanged = fetched.dataset.version !== body.dataset.version;
+    Object.assign(body.dataset, fetched.dataset);
     const cells = [...fetched.querySelector(".summary").cells];
     [...body.querySelector(".summary").cells].forEach((cell, at) => {
       if (cell.matches(".pick, .open") || cell.innerHTML === cells[at].innerHTML) cell.className = cells[at].className;
