@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
 from fraudstream.messages.base import instant
 from fraudstream.store import tables
@@ -91,16 +91,6 @@ class EntityTotals:
     first_at: str | None
     last_at: str | None
 
-    @property
-    def first_us(self) -> int:
-        """The time of the first alert in microseconds since 1970; `last_us` that of the last."""
-        return instant(self.first_at)
-
-    @property
-    def last_us(self) -> int:
-        """The time of the last alert."""
-        return instant(self.last_at)
-
 
 @dataclass(frozen=True, slots=True)
 class Bar:
@@ -161,17 +151,12 @@ class EntityReader(Repository):
 
     def timeline(self, totals: EntityTotals) -> list[Bar]:
         """Return the number of alerts of an entity in each part of the time from its first to its last alert."""
-        entity, first_us = Entity(totals.column, totals.value), totals.first_us
-        width_us = -(-(totals.last_us - first_us + 1) // BARS)
+        entity = Entity(totals.column, totals.value)
+        first_us, last_us = instant(totals.first_at), instant(totals.last_at)
+        width_us = -(-(last_us - first_us + 1) // BARS)
         number = ((_AT - first_us) // width_us).label("number")
         query = _of_alerts(number, func.count()).where(is_entity(entity)).group_by(number).order_by(number)
         return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
-
-    def sharing(self, seq: int, entities: Sequence[Entity], limit: int) -> list[tuple[int, str]]:
-        """Return the newest alerts, other than `seq`, that have one of some entities: `seq` and column of each."""
-        query = select(_ENTITY.alert, _ENTITY.column).where(or_(*map(is_entity, entities)), _ENTITY.alert != seq)
-        newest = query.order_by(_ENTITY.alert.desc(), _ENTITY.column).limit(limit)
-        return [(alert, column) for alert, column in self._database.rows(newest)]
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
         count, last = func.count(), func.max(_ENTITY.alert)

@@ -12,7 +12,7 @@ from fraudstream.dashboard.web.queries import EntityList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Text, answer, many
-from fraudstream.messages.base import Object
+from fraudstream.messages.base import Object, instant
 from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
@@ -71,7 +71,7 @@ class EntityViews:
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            within=presentation.duration((totals.last_us - totals.first_us) / 1e6),
+            within=presentation.duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),
             rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
 

@@ -214,12 +214,12 @@ def expected_loss(alert: Mapping[str, Any]) -> str:
 def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
     """Return the entities of an alert, those with the most alerts first."""
     return [
-        EntityChip(each["column"], each["value"], each["alerts"], alerts_text(each["alerts"]), entity_page(**each))
+        EntityChip(**each, text=alerts_text(each["alerts"]), page=entity_page(each["column"], each["value"]))
         for each in sorted(entities, key=lambda each: -each["alerts"])
     ]
 
 
-def entity_page(column: str, value: str, **_: object) -> str:
+def entity_page(column: str, value: str) -> str:
     """Return the address of the page of an entity."""
     return f"/entities/{quote(column, safe='')}/{quote(value, safe='')}"
 
