@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dashboards import RunningDashboard, alert
-from pages import SCHEMES, WORST_CONTRAST, live
+from pages import LIVE, SCHEMES, WORST_CONTRAST, live
 
 pytestmark = pytest.mark.browser
 
@@ -24,7 +24,7 @@ def post(dashboard: RunningDashboard, *numbers: int) -> None:
 
 
 def row_ids(page: Page) -> list[str]:
-    ids: list[str] = page.evaluate("[...document.querySelectorAll('#alerts tbody.alert')].map((row) => row.dataset.id)")
+    ids: list[str] = page.evaluate("[...document.querySelectorAll('#list tbody.alert')].map((row) => row.dataset.id)")
     return ids
 
 
@@ -32,7 +32,7 @@ def test_a_paused_page_counts_what_arrives_and_shows_it_when_asked(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1)
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     page.get_by_role("button", name="Pause").click()
     expect(page.locator("#connection")).to_have_text("Paused")
@@ -42,7 +42,7 @@ def test_a_paused_page_counts_what_arrives_and_shows_it_when_asked(
     assert row_ids(page) == ["id-1"]
     fresh.click()
     assert row_ids(page) == [f"id-{number}" for number in range(13, 0, -1)]
-    expect(page.locator("[data-fresh]")).to_be_hidden()
+    expect(page.locator("#fresh")).to_be_hidden()
     post(dashboard, 14)
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     page.get_by_role("button", name="Resume").click()
@@ -55,7 +55,7 @@ def test_rows_wait_while_one_is_open_and_come_by_themselves_once_it_is_closed(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(1, 6))
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     toggle = page.locator("tbody[data-id='id-3'] .toggle")
     toggle.click()
@@ -74,7 +74,7 @@ def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, *range(100))
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     page.mouse.wheel(0, 2000)
     page.wait_for_function("window.scrollY > 1000")
@@ -91,16 +91,15 @@ def test_new_rows_wait_behind_a_button_while_the_page_is_scrolled_down(
 
 def test_rows_wait_while_the_keyboard_is_in_the_table(dashboard: RunningDashboard, page: Page) -> None:
     post(dashboard, 1)
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
-    page.get_by_role("button", name="Pause").focus()
-    for _ in range(3):
-        page.keyboard.press("Tab")
+    page.locator("tbody[data-id='id-1'] .when a").focus()
+    page.keyboard.press("Tab")
     expect(page.locator("tbody[data-id='id-1'] .toggle")).to_be_focused()
     post(dashboard, 2)
     expect(page.get_by_role("button", name="1 new")).to_be_visible()
     page.keyboard.press("Escape")
-    page.locator("[data-fresh]").press("Enter")
+    page.locator("#fresh").press("Enter")
     assert row_ids(page) == ["id-2", "id-1"]
     expect(page.locator("tbody[data-id='id-2'] .toggle")).to_be_focused()
 
@@ -114,7 +113,7 @@ def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
     else:
         page.route("**/api/stream*", lambda route: route.abort())
     post(dashboard, 1)
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     expect(page.locator("#connection")).to_have_text("Polling", timeout=20_000)
     post(dashboard, *range(2, 150))
     expect(page.locator("tbody[data-id='id-149']")).to_be_visible()
@@ -128,7 +127,7 @@ def test_a_page_without_a_stream_asks_and_loses_and_repeats_nothing(
 def test_a_page_goes_back_to_the_stream_and_says_since_when_it_was_away(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     page.context.set_offline(True)
     dashboard.end()
@@ -145,7 +144,7 @@ def test_a_page_goes_back_to_the_stream_and_says_since_when_it_was_away(
 def test_a_dashboard_away_for_long_is_found_again(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     dashboard.end()
     expect(page.locator("#connection")).to_have_text("Reconnecting")
@@ -170,7 +169,7 @@ def test_each_row_shows_the_triage_state_after_a_reconnect_too(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     post(dashboard, 1, 2)
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     status = {number: page.locator(f"tbody[data-id='id-{number}'] [data-f=work]") for number in (1, 2, 3)}
     expect(status[1]).to_have_text("new")
@@ -199,7 +198,7 @@ def test_what_waits_fits_a_phone_and_stands_out(dashboard: RunningDashboard, bro
     post(dashboard, *range(30))
     context = browser.new_context(color_scheme=scheme, viewport={"width": 360, "height": 700})  # type: ignore[arg-type]
     page = context.new_page()
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     page.get_by_role("button", name="Pause").click()
     post(dashboard, 31)

@@ -58,7 +58,7 @@ def continued(page: Page) -> int:
 def test_a_long_search_says_how_far_it_came_and_goes_on_within_the_page(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
-    page.goto(f"{dashboard.url}/queue?{urlencode(CONDITIONS)}")
+    page.goto(f"{dashboard.url}/?{urlencode(CONDITIONS)}")
     address = page.url
     expect(page.locator("#searching")).to_contain_text(re.compile(r"Searched back to .*\d\d:\d\d"))
     expect(page.locator("#empty")).to_be_hidden()
@@ -76,7 +76,7 @@ def test_a_long_search_says_how_far_it_came_and_goes_on_within_the_page(
 def test_a_long_search_in_the_order_of_time_stays_in_it(
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
-    page.goto(f"{dashboard.url}/queue?{urlencode([('sort', 'newest'), *CONDITIONS])}")
+    page.goto(f"{dashboard.url}/?{urlencode([('sort', 'newest'), *CONDITIONS])}")
     assert continued(page) > 0
     assert listed(page) == ["id-109000", "id-60000", "id-500"]
     assert page_errors == []

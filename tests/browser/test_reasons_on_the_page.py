@@ -12,7 +12,7 @@ from columns import row
 from dashboards import RunningDashboard, alert, running_dashboard
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.explanation.explainer import Explainer
-from pages import WORST_CONTRAST, live
+from pages import LIVE, WORST_CONTRAST, live
 from saved_models import LINEAR_ID, deployed_linear_model
 
 pytestmark = pytest.mark.browser
@@ -36,7 +36,7 @@ def test_a_live_row_gets_its_reasons_in_words_and_bars(
     page: Page, dashboard: RunningDashboard, page_errors: list[str]
 ) -> None:
     dashboard.post("/api/alerts", [scored_alert(dashboard, 1)])
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     dashboard.post("/api/alerts", [scored_alert(dashboard, 2)])
     new = page.locator('tbody[data-id="id-2"]')
@@ -58,7 +58,7 @@ def test_rows_of_the_server_have_their_reasons_and_read_as_those_that_came_live(
     page: Page, dashboard: RunningDashboard
 ) -> None:
     dashboard.post("/api/alerts", [scored_alert(dashboard, 11)])
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     row_of = page.locator('tbody[data-id="id-11"]')
     expect(row_of.locator(".reason-chip").first).to_be_visible(timeout=10_000)
@@ -75,7 +75,7 @@ def test_rows_of_the_server_have_their_reasons_and_read_as_those_that_came_live(
 def test_a_row_whose_reasons_were_published_while_the_page_was_away_fetches_them(
     page: Page, dashboard: RunningDashboard
 ) -> None:
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     page.context.set_offline(True)
     dashboard.post("/api/alerts", [scored_alert(dashboard, 21)])
@@ -87,7 +87,7 @@ def test_a_row_whose_reasons_were_published_while_the_page_was_away_fetches_them
 def test_an_alert_that_cannot_be_explained_says_why_and_keeps_its_raw_values(
     page: Page, dashboard: RunningDashboard
 ) -> None:
-    page.goto(dashboard.url)
+    page.goto(dashboard.url + LIVE)
     live(page)
     dashboard.post("/api/alerts", [scored_alert(dashboard, 31) | {"model_id": "gbt-000000000000"}])
     unexplained = page.locator('tbody[data-id="id-31"]')

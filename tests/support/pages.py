@@ -15,6 +15,10 @@ SIZES_AND_SCHEMES: Final = tuple(
 """In every change test_accessibility.py looks at each page as it is opened, narrow and dark."""
 
 
+LIVE: Final = "/?view=live"
+"""The view of the review page in which new alerts are added at the top."""
+
+
 def live(page: Page) -> None:
     expect(page.locator("#connection")).to_have_attribute("data-state", "live", timeout=20_000)
 

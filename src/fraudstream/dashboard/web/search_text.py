@@ -1,4 +1,4 @@
-"""Parses the search text of the queue, such as `TERMINAL_ID:T000512 amount>500 jew*`, into filters."""
+"""Parses the search text of the queue, such as `TERMINAL_ID:T000512 amount>500 jewel*`, into filters."""
 
 import difflib
 import math
@@ -10,51 +10,26 @@ from typing import Final, NamedTuple
 from fraudstream.store.filters import Op
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.amounts import parse_number
-from fraudstream.transactions.wire import Outcome
 
 LONGEST: Final = 1_000
 MOST_CONDITIONS: Final = 20
 
-# Possessive: no step is taken twice, however long a word is.
+# Possessive: no character is looked at twice, however long a word is.
 _TERM: Final = re.compile(
     r'\s*+(?:(?P<name>"[^"]++"|[^\s:<>=!~"]++)(?P<op>!=|>=|<=|[:=<>~])(?P<value>"[^"]*+"?|\S*+)|(?P<text>"[^"]*+"?|\S++))'
 )
+_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+"""The words in the name of a column: `TERMINAL_ID`, `merchantName`."""
+
 _AGO: Final = re.compile(r"([0-9]{1,4})(min|m|h|d)")
 _UNITS: Final = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
 _OPERATORS: Final = {":": Op.EQ, "=": Op.EQ, "!=": Op.NE, ">": Op.GT, ">=": Op.GE, "<": Op.LT, "<=": Op.LE, "~": Op.HAS}
-_TIMES: Final = {
-    "due": "due_before",
-    "from": "since",
-    "since": "since",
-    "after": "since",
-    "before": "until",
-    "until": "until",
-}
-_TEXTS: Final = {
-    "assignee": "assignee",
-    "reason": "reason_code",
-    "model": "model_id",
-    "schema": "schema_id",
-    "topic": "source",
-}
 _NUMBERS: Final = ("amount", "score")
-FIELDS: Final = (
-    "status",
-    *_NUMBERS,
-    "assignee",
-    "reason",
-    "due",
-    "from",
-    "before",
-    "model",
-    "schema",
-    "topic",
-    "outcome",
-)
-"""The names that are not columns of the payment, as they are suggested."""
-
-_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
-"""The words in the name of a column: `TERMINAL_ID`, `merchantName`."""
+_TIMES: Final = {"from": "since", "before": "until", "due": "due_before"}
+_TEXTS: Final = {"assignee": "assignee", "reason": "reason_code", "model": "model_id", "schema": "schema_id"}
+_CHOICES: Final = {"status": tuple(AlertStatus), "outcome": ("alert", "unscorable", "all")}
+FIELDS: Final = (*_CHOICES, *_NUMBERS, *_TEXTS, *_TIMES)
+"""The names that are not columns of the payment."""
 
 Pair = tuple[str, str]
 
@@ -79,17 +54,16 @@ class Vocabulary(NamedTuple):
         """Return the column of a name: the same, in another case, or the only one with this word in its name."""
         if name in self.columns or name.partition(".")[0] in self.columns:
             return name
-        wanted = name.casefold()
-        for matches in (
-            [each for each in self.columns if each.casefold() == wanted],
-            [each for each in self.columns if wanted in (word.casefold() for word in _WORDS.findall(each))],
-        ):
+        key = name.casefold()
+        same = [each for each in self.columns if each.casefold() == key]
+        with_word = [each for each in self.columns if key in map(str.casefold, _WORDS.findall(each))]
+        for matches in (same, with_word):
             if len(matches) == 1:
                 return matches[0]
         names = {each.casefold(): each for each in (*FIELDS, *self.columns)}
-        near = difflib.get_close_matches(wanted, names, n=1)
-        hint = f". Did you mean {names[near[0]]}?" if near else ""
-        raise ValueError(f"No column is called {name}{hint or '. Write text with a colon in quotes'}")
+        near = difflib.get_close_matches(key, names, n=1)
+        hint = f"Did you mean {names[near[0]]}?" if near else "Write text with a colon in quotes"
+        raise ValueError(f"No column is called {name}. {hint}")
 
 
 def parse_search(text: str, vocabulary: Vocabulary) -> list[Pair]:
@@ -97,7 +71,7 @@ def parse_search(text: str, vocabulary: Vocabulary) -> list[Pair]:
     pairs: list[Pair] = []
     words: list[str] = []
     if len(text) > LONGEST:
-        raise SearchTextError(f"A search has at most {LONGEST:,} characters", LONGEST, len(text))
+        raise SearchTextError(f"A search has at most {LONGEST:,} characters", LONGEST, LONGEST)
     for match in _TERM.finditer(text):
         if match["text"]:
             words.append(match["text"])
@@ -106,24 +80,23 @@ def parse_search(text: str, vocabulary: Vocabulary) -> list[Pair]:
                 pairs += _filters(match["name"].strip('"'), match["op"], match["value"].strip('"'), vocabulary)
             except ValueError as e:
                 raise SearchTextError(str(e), match.start("name"), match.end()) from e
-    if len(pairs) > MOST_CONDITIONS:
-        raise SearchTextError(f"A search has at most {MOST_CONDITIONS} conditions", 0, len(text))
+            if len(pairs) > MOST_CONDITIONS:
+                message = f"A search has at most {MOST_CONDITIONS} conditions"
+                raise SearchTextError(message, match.start("name"), match.end())
     return ([("q", " ".join(words))] if words else []) + pairs
 
 
 def _filters(name: str, op: str, value: str, vocabulary: Vocabulary) -> Iterator[Pair]:
     field = name.casefold()
     if not value:
-        raise ValueError(f"{name} needs a value, such as {name}{op}{_example(field)}")
+        raise ValueError(f"{name} needs a value")
     if field in _NUMBERS:
         yield from _range(field, op, value)
-    elif field in ("status", "outcome", *_TIMES, *_TEXTS):
+    elif field in FIELDS:
         if op not in (":", "="):
             raise ValueError(f"{name} is compared with a colon: {name}:{value}")
-        if field == "status":
-            yield from (("status", _one_of(each, [*AlertStatus], field)) for each in value.split(","))
-        elif field == "outcome":
-            yield field, _one_of(value, (*STORED, "all"), field)
+        if field in _CHOICES:
+            yield from ((field, _one_of(each, field)) for each in value.split(","))
         elif field in _TIMES:
             yield _TIMES[field], parse_moment(value, vocabulary)
         else:
@@ -132,93 +105,70 @@ def _filters(name: str, op: str, value: str, vocabulary: Vocabulary) -> Iterator
         column, operator = vocabulary.column(name), _OPERATORS[op]
         if column in vocabulary.entities and operator is Op.EQ:
             yield "entity", f"{column}:{value}"
-            return
-        if operator is Op.EQ and value.strip("*") and value.strip("*") != value:
-            operator, value = Op.HAS, value.strip("*")
-        yield "where", f"{column}:{operator}:{value}"
-
-
-STORED: Final = (Outcome.ALERT.value, Outcome.UNSCORABLE.value)
-
-
-def _example(field: str) -> str:
-    return {"status": "new", "outcome": "all", "from": "2026-01-31", "before": "2h"}.get(field, "100")
+        elif operator is Op.EQ and value != (within := value.strip("*")) and within:
+            yield "where", f"{column}:{Op.HAS}:{within}"
+        else:
+            yield "where", f"{column}:{operator}:{value}"
 
 
 def _range(field: str, op: str, value: str) -> Iterator[Pair]:
     """Yield the least and largest value; the filters include both, so that `>` starts at the next number."""
     low, dots, high = value.partition("..")
-    if op == "!=" or op == "~" or (dots and op not in (":", "=")):
+    if op in ("!=", "~") or (dots and op not in (":", "=")):
         raise ValueError(f"{field} is compared as {field}>100, {field}<100 or {field}:100..500")
-    if op in (":", "=") and not dots:
-        high = low
-    if op in (":", "=", ">=", ">"):
-        if low:
-            number = _number(field, low)
-            yield f"min_{field}", _bound(math.nextafter(number, math.inf) if op == ">" else number)
-        if high:
-            yield f"max_{field}", _bound(_number(field, high))
-    else:
-        number = _number(field, low)
-        yield f"max_{field}", _bound(math.nextafter(number, -math.inf) if op == "<" else number)
+    ends = {"min": low, "max": high if dots else low}
+    if op in (">", ">=", "<", "<="):
+        del ends["max" if op[0] == ">" else "min"]
+    for end, text in ends.items():
+        number = parse_number(text.removesuffix("%")) if text else 0.0
+        if number is None or not math.isfinite(number):
+            raise ValueError(f"{field} is compared with a number, not with {text}")
+        number = number / 100 if text.endswith("%") else number
+        number = math.nextafter(number, math.inf if op == ">" else -math.inf) if op in (">", "<") else number
+        if text:
+            yield f"{end}_{field}", repr(float(number)).removesuffix(".0")
 
 
-def _bound(number: float) -> str:
-    return repr(number).removesuffix(".0")
-
-
-def _number(field: str, text: str) -> float:
-    number = parse_number(text.removesuffix("%"))
-    if number is None or not math.isfinite(number):
-        raise ValueError(f"{field} is compared with a number, not with {text}")
-    return number / 100 if text.endswith("%") else number
-
-
-def _one_of(value: str, choices: Collection[str], field: str) -> str:
+def _one_of(value: str, field: str) -> str:
     """Return the choice that a value names: the same, or the only one that has it in its name."""
-    wanted = value.casefold().replace("-", "_").replace(" ", "_")
-    matches = [str(each) for each in choices if wanted == each] or [str(each) for each in choices if wanted in each]
-    if len(matches) != 1 or not wanted:
+    key = value.casefold().replace("-", "_").replace(" ", "_")
+    choices = _CHOICES[field]
+    matches = [each for each in choices if key == each] or [each for each in choices if key in each]
+    if len(matches) != 1:
         raise ValueError(f"{field} is one of {', '.join(choices)}")
-    return matches[0]
+    return str(matches[0])
 
 
 def parse_moment(text: str, vocabulary: Vocabulary) -> str:
-    """Return a time in UTC as ISO 8601: of a date, a date with a time, a time of today, or `15m`, `2h`, `3d` ago."""
-    if ago := _AGO.fullmatch(text):
-        at = vocabulary.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-    elif text == "now":
-        at = vocabulary.now
-    else:
-        try:
-            if "-" not in text:
-                at = datetime.combine(vocabulary.now.astimezone(vocabulary.zone).date(), time.fromisoformat(text))
-            else:
-                at = datetime.fromisoformat(text)
-            at = at if at.tzinfo is not None else at.replace(tzinfo=vocabulary.zone)
-        except ValueError:
-            raise ValueError(f"{text} is not a time: write 2026-01-31, 2026-01-31T08:00, 08:00 or 2h (ago)") from None
+    """Return a time in UTC as ISO 8601: of a date, a date with a time, a time of today, `now`, or `2h` (ago)."""
     try:
+        if ago := _AGO.fullmatch(text):
+            at = vocabulary.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        elif text == "now":
+            at = vocabulary.now
+        elif "-" in text:
+            at = datetime.fromisoformat(text)
+        else:
+            at = datetime.combine(vocabulary.now.astimezone(vocabulary.zone), time.fromisoformat(text))
+        at = at if at.tzinfo is not None else at.replace(tzinfo=vocabulary.zone)
         return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    except OverflowError:
-        raise ValueError(f"{text} is out of range") from None
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text} is not a time: write 2026-01-31, 2026-01-31T08:00, 08:00 or 2h (ago)") from None
 
 
 def suggestions(text: str, vocabulary: Vocabulary, values: Mapping[str, Iterable[str]]) -> list[str]:
     """Return how the search text may go on: names of fields and columns, or known `values` of the last one."""
-    start, _, last = text.rpartition(" ")
-    start = f"{start} " if start else ""
+    start, space, last = text.rpartition(" ")
     name, colon, begun = last.partition(":")
     if colon:
         try:
-            of = name if name in FIELDS else vocabulary.column(name)
+            choices = _CHOICES.get(name) or values.get(vocabulary.column(name), ())
         except ValueError:
             return []
-        known = [*values.get(of, ()), *(AlertStatus if of == "status" else ())]
-        return [f"{start}{name}:{_quoted(each)}" for each in known if begun.casefold() in each.casefold()]
+        return [f"{start}{space}{name}:{_quoted(each)}" for each in choices if begun.casefold() in each.casefold()]
     names = [f"{each}{'>' if each in _NUMBERS else ':'}" for each in FIELDS]
     names += [f"{_quoted(each)}:" for each in vocabulary.columns if each.casefold() not in FIELDS]
-    return [start + each for each in names if last.casefold() in each.casefold()]
+    return [f"{start}{space}{each}" for each in names if last.casefold() in each.casefold()]
 
 
 def _quoted(text: str) -> str:

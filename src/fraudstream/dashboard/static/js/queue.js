@@ -47,11 +47,11 @@ async function act(action, bodies, members) {
   return isChanged;
 }
 
-// After a verdict the focus moves to the next undecided row, which is opened if the user wants that.
+// After a verdict the focus moves to the next row that is undecided and nobody else's, and opens it if the user wants.
 function follow(body, before) {
   rows.open(body, false);
   const after = before.slice(before.indexOf(body) + 1).concat(before.slice(0, before.indexOf(body)));
-  const following = after.find(({ isConnected, dataset }) => isConnected && !VERDICTS.includes(dataset.status));
+  const following = after.find(({ isConnected, dataset }) => isConnected && !VERDICTS.includes(dataset.status) && ["", who.name].includes(dataset.assignee));
   rows.focus(following ?? (body.checkVisibility() ? body : rows.listed()[0]));
   if (following && document.getElementById("open-next").checked) rows.open(following);
 }

@@ -126,7 +126,10 @@ export class QueueRows {
     controls.querySelector("[data-page]").href = body.querySelector(".when a").href;
     wireControls(controls, async (action, members) => {
       const isDone = await this.triage(action, [body], members);
-      if (isDone && action === "note") this.showTriage(body);
+      if (isDone && action === "note") {
+        this.showTriage(body);
+        this.focus(body);
+      }
       return isDone;
     });
   }
