@@ -21,6 +21,7 @@ PATHS = (
     "/queue",
     "/what-if",
     "/alerts/id-1",
+    "/entities/card_id/C1",
     "/charts",
     "/unscorable",
     "/dead-letters",
@@ -31,6 +32,8 @@ PATHS = (
     "/login",
 )
 """Whoever adds a page adds its path."""
+
+OF_CARD = {"V1": 1.0, "Amount": 12.5, "card_id": "C1"}
 
 AXE = files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8")
 TAGS = ["wcag2a", "wcag2aa", "wcag21aa", "wcag22aa"]
@@ -59,7 +62,8 @@ def dashboard(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     directory: Path = tmp_path_factory.mktemp("dashboard")
     with running_dashboard(directory) as running:
         if request.param == "full":
-            running.post("/api/alerts", [alert(number) for number in range(5)])
+            running.post("/api/alerts", [alert(number) for number in range(4)])
+            running.post("/api/alerts", [alert(number, transaction=OF_CARD) for number in (4, 5)])
             running.post("/api/alerts", [alert(9, outcome="unscorable", score=None, reason="too much is missing")])
             running.post("/api/dead-letters", [dead_letter(number, b"[1]") for number in range(3)])
             running.post(
