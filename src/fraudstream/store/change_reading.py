@@ -127,7 +127,7 @@ class ChangeReader(Repository):
     def people(self) -> list[str]:
         """Return who made the newest changes, in alphabetical order."""
         newest = select(_CHANGE.actor).order_by(_CHANGE.seq.desc()).limit(PAGE_SIZE)
-        return sorted({name for (name,) in self._database.rows(newest) if name})
+        return sorted({str(typed(name)) for (name,) in self._database.rows(newest) if name})
 
     def count(self, changes: ChangeQuery) -> int:
         """Count the changes that match."""

@@ -88,6 +88,8 @@ class AlertSearch:
         position = after or SearchPosition()
         if sort is Sort.DUE or query.due_before_us is not None:
             # No others have a due time, and of the new ones there may be millions.
+            if query.statuses and AlertStatus.NEEDS_INFORMATION not in query.statuses:
+                return SearchPage([], None)
             query = replace(query, statuses=(AlertStatus.NEEDS_INFORMATION,))
         with self._reader.database.read() as connection:
             if query.where:
