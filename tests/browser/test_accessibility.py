@@ -22,8 +22,8 @@ PATHS = (
     "/what-if",
     "/alerts/id-1",
     "/charts",
-    "/unscorable",
-    "/dead-letters",
+    "/rejected",
+    "/rejected?kind=refused",
     "/schema",
     "/ledger",
     "/activity",
@@ -40,15 +40,15 @@ RUN = """async (tags) => {
 }"""
 SETTLED = "() => (document.querySelector('#connection')?.dataset.state ?? 'live') === 'live'"
 NAVIGATION = {
-    "Triage": {"Queue": "/queue", "Alerts": "/"},
+    "Review": {"Queue": "/queue", "Live": "/"},
     "Model": {"What if": "/what-if", "Charts": "/charts"},
     "Stream": {
-        "Unscorable": "/unscorable",
-        "Dead letters": "/dead-letters",
+        "Rejected records": "/rejected",
         "Schema": "/schema",
         "Ledger": "/ledger",
         "Activity": "/activity",
     },
+    "Audit": {"Audit log": "/audit"},
 }
 SCHEMES = ("light", "dark")
 WIDTHS = (1280, 360)

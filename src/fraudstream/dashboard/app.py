@@ -104,7 +104,7 @@ class Dashboard:
         with a `dashboard.html` that replaces the page of alerts.
         """
         app = Flask("fraudstream.dashboard")
-        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+        app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "CURRENCY": self.settings.currency}
         app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
         if templates is not None:
             validate_templates(templates)
@@ -124,7 +124,7 @@ class Dashboard:
         app.jinja_env.globals["counters"] = self.statistics.recent
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
         app.jinja_env.filters |= {
-            "money": partial(formats.money, currency=self.settings.currency),
+            "money": formats.money,
             "percent": formats.percent,
             "when": formats.when,
             "form_time": formats.form_time,

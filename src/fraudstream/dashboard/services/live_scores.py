@@ -163,7 +163,8 @@ def _hour_as_json(hour: _Hour) -> Object:
 
 
 def _hour_from(saved: Object) -> _Hour:
-    hour = _Hour(*(int(saved[name]) for name in _HOUR_FIELDS[:3]), threshold=float(saved.get("threshold", 0.0)))
+    first_us, last_us, samples = (int(saved[name]) for name in _HOUR_FIELDS[:3])
+    hour = _Hour(first_us, last_us, samples, float(saved.get("threshold", 0.0)))
     for at, *figures in saved["bins"]:
         hour.bins[:, at] = figures
     return hour
