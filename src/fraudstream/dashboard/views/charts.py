@@ -196,7 +196,7 @@ def _latency(report: Mapping[str, Any]) -> LiveChart:
     chart = _over_time(
         report,
         milliseconds(median(measured)) if measured else "",
-        f"the median to the {to}, in {count(len(measured))} minutes with alerts",
+        f"the median to the {to}, by minute with alerts",
         Series("99 % within", "curve dashed", highs, combine=max),
         Series("Median", "curve", medians),
         label=milliseconds,

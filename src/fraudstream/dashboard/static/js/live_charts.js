@@ -14,9 +14,9 @@ const pointsOf = (plot) => plot.querySelector(".drawing").dataset.points.split("
 // Marks a point, or the range between it and `plot.anchor`.
 function mark(plot, index, isAnnounced = true) {
   const points = pointsOf(plot);
+  if (index === undefined) plot.anchor = undefined;
   const [first, last] = [index, plot.anchor ?? index].sort((one, other) => one - other).map((each) => points[each]);
   plot.marked = first && index;
-  if (!first) plot.anchor = undefined;
   const text = first && (first === last ? first[1] : `${first[1].split(": ")[0]} to ${last[1].split(": ")[0]}`);
   for (const pointer of plot.querySelectorAll(".pointer")) {
     const brush = pointer.previousElementSibling;
@@ -91,7 +91,11 @@ for (const plot of plots) {
   plot.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && !plot.pinned && mark(plot));
   plot.addEventListener("keydown", press);
   plot.addEventListener("focus", () => plot.marked === undefined && plot.matches(":focus-visible") && mark(plot, pointsOf(plot).length - 1));
-  plot.addEventListener("blur", ({ relatedTarget }) => plot.nextElementSibling.contains(relatedTarget) || release(plot));
+  // What was picked stays while its links have the focus.
+  const picked = plot.nextElementSibling;
+  const left = ({ relatedTarget }) => relatedTarget === plot || picked.contains(relatedTarget) || release(plot);
+  plot.addEventListener("blur", left);
+  picked.addEventListener("focusout", left);
   mark(plot);
 }
 
