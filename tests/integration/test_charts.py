@@ -15,7 +15,6 @@ from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts, MinuteTally, minute_of
 from fraudstream.dashboard.views.charts import FEWEST, live_charts, with_data
-from fraudstream.store.changes import Action, Actor, Change, ChangeLog
 from fraudstream.store.minutes import BINS, EDGES, MinuteLabel
 from fraudstream.store.store import AlertStore
 
@@ -185,14 +184,14 @@ def test_a_slow_start_does_not_stay_the_headline_of_the_latency() -> None:
 
 
 def test_changes_of_threshold_and_schema_are_marked(store: AlertStore, clock: Clock) -> None:
-    at = clock().isoformat()
-    change = Change(Actor("Ann"), Action.THRESHOLD, "m-1", {"threshold": 0.5}, {"threshold": 0.7}, "fewer")
-    ChangeLog(store.database).record_once([(change, clock())])
-    store.add_events([{"type": "schema", "at": at, "message": "new schema: column shop added"}])
+    at, early = clock().isoformat(), (clock() - timedelta(minutes=9)).isoformat()
+    deployed = {"type": "model", "at": at, "message": "revision 2: m-1, threshold 0.7"}
+    added = {"type": "schema", "at": at, "message": "new schema: column shop added"}
+    store.add_events([deployed, added, {"type": "model", "at": early, "message": "revision 1: m-1, threshold 0.5"}])
     marks = charts(store, MinuteTally(), clock).report(3)["marks"]
-    assert {(mark.kind, mark.text) for mark in marks} == {
+    assert {(mark["kind"], mark["text"]) for mark in marks} == {
         ("schema", "new schema: column shop added"),
-        ("threshold", "threshold 0.5 to 0.7 by Ann"),
+        ("model", "revision 2: m-1, threshold 0.7"),
     }
 
 

@@ -6,19 +6,20 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from fraudstream.dashboard.services.background import BackgroundService
-from fraudstream.dashboard.services.chart_marks import chart_marks
 from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
 from fraudstream.store.minutes import BINS, EDGES, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.times import microseconds
+from fraudstream.times import microseconds, parse_time
+from fraudstream.transactions.wire import EventType
 
 _MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MAX_LATENCIES: Final = 2_000
@@ -138,6 +139,8 @@ log = structlog.get_logger(__name__)
 
 AFTER_THE_MINUTE_SECONDS: Final = 2.0
 CACHE_SECONDS: Final = 2.0
+MARKS: Final = 10
+"""The newest deployments and the newest schemas that charts mark."""
 
 
 class Charts(BackgroundService):
@@ -213,8 +216,7 @@ class Charts(BackgroundService):
             joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
         before, end = self._minutes.before(first), self._minutes.before(last + 1)
-        confirmed = self._minutes.confirmed_amounts(before)
-        caught = {number: amount for number, amount in confirmed.items() if number <= last}
+        caught = {at: amount for at, amount in self._minutes.confirmed_amounts(before).items() if at <= last}
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
         return {
             "at": now.isoformat(),
@@ -235,7 +237,7 @@ class Charts(BackgroundService):
                 "caught": round(sum(caught.values()), 2),
             },
             "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._label(), series)},
-            "marks": chart_marks(self._store, first * MINUTE_US, (last + 1) * MINUTE_US),
+            "marks": self._marks(first, last),
             "sampled": ["scores.samples"],
         }
 
@@ -262,6 +264,16 @@ class Charts(BackgroundService):
             "share_by_minute": share,
             "given_by_minute": verdicts,
         }
+
+    def _marks(self, first: int, last: int) -> list[Object]:
+        """Return the deployments and new schemas of a period, the oldest first."""
+        kinds = (EventType.MODEL.value, EventType.SCHEMA.value)
+        events = [each.document for kind in kinds for each in self._store.events(kind=kind, limit=MARKS)]
+        marks = [
+            {"at": each["at"], "kind": each["type"], "text": each.get("message", "")} for each in events if "at" in each
+        ]
+        inside = (each for each in marks if first <= minute_of(parse_time(each["at"])) <= last)
+        return sorted(inside, key=itemgetter("at"))
 
     def _unwritten(self, first: int) -> list[Minute]:
         """Return the counts of alerts that are not in a stored minute yet."""

@@ -14,7 +14,6 @@ from markupsafe import Markup
 
 from fraudstream.charts import plot, svg
 from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
-from fraudstream.dashboard.services.chart_marks import Mark
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.web import formats
 from fraudstream.dashboard.web.formats import money, percent
@@ -34,7 +33,7 @@ SPANS: Final = (
 FEWEST: Final = 10
 """A chart spans no fewer minutes, however short the stream has run."""
 
-MARK_LABELS: Final = {"threshold": "T", "model": "M", "alias": "A", "schema": "S"}
+MARK_LABELS: Final = {"model": "M", "schema": "S"}
 _SIZES: Final = (plot.Size(560, 210), plot.Size(350, 190, is_narrow=True))
 
 
@@ -91,7 +90,7 @@ class LiveChart:
     at: Sequence[float]
     series: Sequence[Series]
     threshold: float | None = None
-    marks: Sequence[Mark] = ()
+    marks: Sequence[Object] = ()
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -116,10 +115,10 @@ class LiveChart:
 
     def _marks(self, area: plot.Area, across: plot.Scale, _up: plot.Scale) -> Iterator[Markup]:
         for mark in self.marks:
-            at = across.at(_minute(parse_time(mark.at)))
+            at = across.at(_minute(parse_time(mark["at"])))
             if area.left <= at <= area.right:
-                yield svg.line((at, area.top), (at, area.bottom), f"mark {mark.kind}")
-                yield svg.text(at, area.top - 2, MARK_LABELS[mark.kind], f"mark-label {mark.kind}", "middle")
+                yield svg.line((at, area.top), (at, area.bottom), f"mark {mark['kind']}")
+                yield svg.text(at, area.top - 2, MARK_LABELS[mark["kind"]], f"mark-label {mark['kind']}", "middle")
         if self.threshold is not None:
             yield from plot.threshold_mark(area, across.at(self.threshold), "threshold", score(self.threshold))
 
