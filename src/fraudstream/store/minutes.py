@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, case, cast, delete, func, literal_column, select, types
+from sqlalchemy import ColumnElement, case, cast, delete, func, literal_column, select, text, types
 
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
@@ -81,8 +81,9 @@ class MinuteStore(Repository):
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
-        query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
-        return [_minute(row._asdict()) for row in self._database.rows(query)]
+        columns = [_MINUTES[name] for name in Minute.__slots__]
+        query = select(*columns).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
+        return [_minute(dict(zip(Minute.__slots__, row, strict=True))) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
         """Add parts of minutes to the stored ones, and delete those older than seven days."""
@@ -150,11 +151,14 @@ class MinuteStore(Repository):
 
     def alert_scores(self, after: int, until: int) -> list[int]:
         """Count the alerts between two `seq` (the second included) in each bin of the scores."""
-        number = case(*((_ALERTS.score < edge, bin_) for bin_, edge in enumerate(EDGES[1:-1])), else_=BINS - 1)
+        number = case(*((_ALERTS.score < edge, each) for each, edge in enumerate(EDGES[1:-1])), else_=BINS - 1).label(
+            "bin"
+        )
         alerts = (_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
-        query = select(number, func.count()).where(*alerts, _ALERTS.score.is_not(None)).group_by(number)
-        counts: dict[int, int] = {bin_: count for bin_, count in self._database.rows(query)}
-        return [counts.get(bin_, 0) for bin_ in range(BINS)]
+        # By its name: PostgreSQL takes the same expression with other parameters for another one.
+        query = select(number, func.count()).where(*alerts, _ALERTS.score.is_not(None)).group_by(text("bin"))
+        counts: dict[int, int] = {each: count for each, count in self._database.rows(query)}
+        return [counts.get(each, 0) for each in range(BINS)]
 
     def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from itertools import pairwise
 from statistics import median
@@ -90,7 +90,7 @@ class LiveChart:
     at: Sequence[float]
     series: Sequence[Series]
     threshold: float | None = None
-    marks: Sequence[Object] = ()
+    marks: Sequence[tuple[float, str]] = ()
     columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
@@ -114,11 +114,10 @@ class LiveChart:
         return rows if time is None else [[time(at), *row] for at, row in zip(self.at, rows, strict=True)][::-1]
 
     def _marks(self, area: plot.Area, across: plot.Scale, _up: plot.Scale) -> Iterator[Markup]:
-        for mark in self.marks:
-            at = across.at(_minute(parse_time(mark["at"])))
-            if area.left <= at <= area.right:
-                yield svg.line((at, area.top), (at, area.bottom), f"mark {mark['kind']}")
-                yield svg.text(at, area.top - 2, MARK_LABELS[mark["kind"]], f"mark-label {mark['kind']}", "middle")
+        for minute, kind in self.marks:
+            at = across.at(minute)
+            yield svg.line((at, area.top), (at, area.bottom), f"mark {kind}")
+            yield svg.text(at, area.top - 2, MARK_LABELS[kind], f"mark-label {kind}", "middle")
         if self.threshold is not None:
             yield from plot.threshold_mark(area, across.at(self.threshold), "threshold", score(self.threshold))
 
@@ -235,39 +234,49 @@ def _over_time(
     top: float | None = None,
     **columns: Sequence[str],
 ) -> LiveChart:
-    at = [_minute(datetime.fromisoformat(time)) for time in report["minutes"]["at"]]
-    label_of = partial(_clock, has_days=len(at) > 1440)
+    first, last = (datetime.fromisoformat(report["minutes"]["at"][end]) for end in (0, -1))
+    time = LocalMinutes(formats.zone(), last)
+    start = time.of(first)
+    at = [start + number for number in range(len(report["minutes"]["at"]))]
+    label_of = partial(time.clock, "%a %H:%M" if len(at) > 1440 else "%H:%M")
     drawn = (combined(one, group) for one in series for group in groups(len(at)))
     most = top or max((value for value in drawn if value is not None), default=0.0) or 1.0
     return LiveChart(
         headline,
         about,
-        Axis("", partial(plot.Minutes, at[0] - 0.5, at[-1] + 0.5), label_of, label_of, _iso, _between),
+        Axis("", partial(plot.Minutes, at[0] - 0.5, at[-1] + 0.5), label_of, label_of, time.iso, time.between),
         Axis("", partial(plot.Linear, 0.0, plot.round_above(most)), tick, label),
         at,
         series,
-        marks=report["marks"],
+        marks=[
+            (minute, each["kind"]) for each in report["marks"] if (minute := time.of(parse_time(each["at"]))) >= start
+        ],
         columns=columns,
     )
 
 
-def _minute(at: datetime) -> float:
-    """Return a time in minutes as the clocks of the viewer's zone count them, so that a day's tick is at midnight."""
-    local = at.astimezone(formats.zone())
-    return local.replace(tzinfo=UTC).timestamp() / 60
+class LocalMinutes:
+    """Counts minutes as the clocks of a zone do at a time, so that the tick of a day is at midnight."""
 
+    def __init__(self, zone: tzinfo, at: datetime) -> None:
+        self.zone = zone
+        self.offset = (zone.utcoffset(at.astimezone(zone).replace(tzinfo=None)) or timedelta()) / timedelta(minutes=1)
 
-def _at(minute: float) -> datetime:
-    return datetime.fromtimestamp(minute * 60, UTC).replace(tzinfo=formats.zone())
+    def of(self, at: datetime) -> float:
+        """Return the number of a time."""
+        return at.timestamp() / 60 + self.offset
 
+    def clock(self, style: str, minute: float) -> str:
+        """Return what the clocks show."""
+        return self._at(minute).astimezone(self.zone).strftime(style)
 
-def _clock(minute: float, *, has_days: bool) -> str:
-    return f"{_at(minute):{'%a %H:%M' if has_days else '%H:%M'}}"
+    def iso(self, minute: float) -> str:
+        """Return the time in UTC, as ISO 8601."""
+        return f"{self._at(minute):%Y-%m-%dT%H:%MZ}"
 
+    def between(self, first: float, last: float) -> str:
+        """Return the search for the alerts of these minutes, by its two ends."""
+        return f"since={self.iso(first)} until={self.iso(last + 1)}"
 
-def _iso(minute: float) -> str:
-    return f"{_at(minute).astimezone(UTC):%Y-%m-%dT%H:%MZ}"
-
-
-def _between(first: float, last: float) -> str:
-    return f"since={_iso(first)} until={_iso(last + 1)}"
+    def _at(self, minute: float) -> datetime:
+        return datetime.fromtimestamp((minute - self.offset) * 60, UTC)
