@@ -110,7 +110,7 @@ class Dashboard:
         with a `dashboard.html` that replaces the page of alerts.
         """
         app = Flask("fraudstream.dashboard")
-        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+        app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "CURRENCY": self.settings.currency}
         app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
         if templates is not None:
             validate_templates(templates)
@@ -135,7 +135,7 @@ class Dashboard:
             "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
         }
         app.jinja_env.filters |= {
-            "money": partial(formats.money, currency=self.settings.currency),
+            "money": formats.money,
             "percent": formats.percent,
             "when": formats.when,
             "form_time": formats.form_time,
