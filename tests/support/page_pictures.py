@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import deployed_evaluated_model, scored_alert, scored_samples
+from pages import in_zurich
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
@@ -48,7 +49,7 @@ PICTURES: Final[Mapping[str, Picture]] = {
     "charts.png": Picture("/charts", 1280, 900, dark=True),
     "phone.png": Picture("/queue", 390, 800),
 }
-LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/audit")
+LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit")
 
 
 def fill(running: RunningDashboard) -> None:
@@ -91,11 +92,10 @@ def work(running: RunningDashboard, who: str, what: str, body: Mapping[str, Any]
 
 def take(browser: Browser, running: RunningDashboard, picture: Picture, to: Path, *, whole: bool = False) -> None:
     """One page as a file."""
-    context = browser.new_context(
+    context = in_zurich(
+        browser,
         color_scheme="dark" if picture.dark else "light",
         viewport={"width": picture.width, "height": picture.height},
-        timezone_id="Europe/Zurich",
-        locale="en-GB",
     )
     page = context.new_page()
     report(running)
@@ -130,7 +130,7 @@ def main() -> None:
                     take(browser, running, picture, IMAGES / name)
             else:
                 look.mkdir(parents=True, exist_ok=True)
-                for path, dark, width in product(LOOKED_AT, (False, True), (1280, 360)):
+                for path, dark, width in product(LOOKED_AT, (False, True), (1280, 390)):
                     name = f"{path.strip('/').replace('/', '-') or 'live'}-{'dark' if dark else 'light'}-{width}.png"
                     take(browser, running, Picture(path, width, 800, dark), look / name, whole=True)
         browser.close()
