@@ -26,9 +26,9 @@ from benchmarks.models import EDGES, Folds
 from benchmarks.system.machine import circumstances, write_result
 from fraudstream.config import Settings
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.evaluation.bootstrap import ScoredRows, average_precision, draw_paired, interval
+from fraudstream.model.evaluation.bootstrap import ScoredPeriod, ScoredRows, average_precision, draw_paired, interval
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, choose_threshold
 from fraudstream.model.evaluation.thresholds import RowLosses, losses, operating
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import ALGORITHMS, SEARCH, Algorithm, RowScores, fit
@@ -119,7 +119,7 @@ class Study:
                 "frauds": int(self.folds.is_fraud[:start][split.is_train | (name == "with")].sum()),
                 "average_precision": average_precision(scored),
                 "calibration_error": expected_calibration_error(reliability(scored)),
-                "alerts_per_day": at.alerts_per_day,
+                "alerts_per_day": at.alerts / at.days if at.days else None,
                 "recall": at.recall,
                 "precision": at.precision,
                 "saved": at.saved(2.5),

@@ -91,9 +91,9 @@ the same rows, the candidate's test period, each with its own threshold.
 - **Unseen rows**: a model that was fitted again on all rows has seen the test period. The artifact keeps the fit of the
   figures in `evaluated_fit/`, and that one is compared; where it has seen some of the rows as well, or where that is
   unknown, the comparison says so ([decision 40](decisions/0040-candidates.md)).
-- **`--deploy`** refuses, and leaves a candidate, if the interval of the money saved lies wholly below that of the active
-  model, if it raises more than 1.5 times the alerts beyond chance, or if the two cannot be compared. `--force` deploys
-  it all the same.
+- **`--deploy`** refuses, and leaves a candidate, if the model saves less money (the whole interval of the difference is
+  below 0), raises more than 1.5 times the alerts beyond chance, or cannot be compared. `--force` deploys it all the
+  same. With fewer than ten frauds there are no intervals, and the figures themselves decide.
 - **`models compare A B --data LABELLED`** compares on other rows; without it on the test period of the newer model, if
   its file is still where it was. `--json` has everything.
 - **`evaluate --data LABELLED --model ID`** measures a deployed fit on later labels, with intervals, and warns if it has

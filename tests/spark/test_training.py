@@ -22,10 +22,12 @@ from rich.console import Console
 from fraudstream.errors import DeploymentRefused, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import deploy, read_current, resolve
+from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.assembled import load_fitted
+from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.plan import TrainingSettings
 from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.summary import as_json, render
@@ -339,6 +341,13 @@ def test_the_evaluation_is_of_later_rows_only_without_copies(searched: tuple[Tra
     ends = test.average_precision.interval
     assert ends is None or ends.low <= test.average_precision.value <= ends.high
     assert test.calibration.error_after < 0.1
+    names = {feature.name for feature in result.artifact.manifest.features}
+    assert {each.feature for each in evaluation.influences} == {each.feature for each in evaluation.drifts} == names
+    strongest = evaluation.influences[0]
+    assert (strongest.permutation > 0, strongest.shapley > 0) == (True, True)
+    assert strongest.direction in ("higher values", "lower values")
+    assert [each.by for each in evaluation.breakdowns] == ["part of the period", "Amount"]
+    assert all(sum(group.frauds for group in each.groups) == test.frauds for each in evaluation.breakdowns)
     assert [each.recall for each in test.precision_recall][-1] == 1.0
     assert sum(test.histogram.frauds) == pytest.approx(1)
     assert result.artifact.manifest.metrics.average_precision == test.average_precision.value
@@ -428,7 +437,7 @@ def test_a_worse_model_stays_a_candidate_unless_it_is_forced(
     candidate = train_worse(spark, worse)
     assert not candidate.is_deployed
     assert candidate.deployment == read_current(worse[1] / "current") == linear.deployment
-    assert f"fraudstream models use {candidate.artifact.path.name}" in rendered(candidate)
+    assert "this model is a candidate" in rendered(candidate)
     assert (as_json(candidate)["deployed"], as_json(candidate)["name"]) == (False, "noise")
     # The artifact exists by now: it is compared again, as the active deployment may be another one.
     with pytest.raises(DeploymentRefused, match="it saves") as refused:
@@ -514,3 +523,21 @@ def test_a_feature_that_gives_the_label_away_is_warned_of(spark: SparkSession, t
     assert [leak.feature for leak in evaluation.leaks] == ["verdict"]
     assert any("'verdict' alone" in warning for warning in result.artifact.manifest.warnings)
     assert "does it leak?" in rendered(result)
+
+
+def test_two_saved_models_are_compared_on_the_test_period_of_the_newer_one(
+    searched: tuple[TrainingResult, list[str]], spark: SparkSession
+) -> None:
+    result, _ = searched
+    models, evaluation = result.artifact.path.parent, read_evaluation(result.artifact.path)
+    assert evaluation is not None
+    assert evaluation.previous is not None
+    new, former = (model_in_use(models, each) for each in (result.artifact.path.name, evaluation.previous.model_id))
+    comparison, both = compare_models(spark, new, former, open_data(models.parent / "a.csv"))
+    # The training left out the copy of an earlier row.
+    assert comparison.rows == evaluation.previous.rows + 1
+    assert comparison.model_id == evaluation.previous.model_id
+    assert comparison.difference is not None
+    assert evaluation.previous.difference is not None
+    assert comparison.difference.value == pytest.approx(evaluation.previous.difference.value, abs=0.02)
+    assert both[0].rows.tolist() == both[1].rows.tolist() == list(range(1200, 1500))

@@ -8,10 +8,10 @@ import numpy as np
 
 from columns import manifest
 from fraudstream.model.calibration import fit_calibration
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
+from fraudstream.model.evaluation.bootstrap import Estimate, ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
 from fraudstream.model.evaluation.comparison import compare
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, choose_threshold, measure
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, choose_threshold, measure
 from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
 from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
 from fraudstream.model.evaluation.thresholds import RowLosses

@@ -13,10 +13,9 @@ from sklearn.metrics import average_precision_score, log_loss
 
 from columns import manifest
 from fraudstream.model.artifact import EVALUATED_DIRECTORY, ModelArtifact
-from fraudstream.model.evaluation.bootstrap import Estimate, ScoredRows
+from fraudstream.model.evaluation.bootstrap import Estimate, ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.comparison import ALERTS, SAVED, Comparison, Measure, compare, paired_sums
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
-from fraudstream.model.evaluation.evaluate import ScoredPeriod
 from fraudstream.model.manifest import Manifest, Period, Refit, SplitRecord
 from fraudstream.model.training.comparing import LabelledRows, is_before
 from fraudstream.transactions.data_source import open_data

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import entropy
+from scipy.stats import binomtest, entropy
 from sklearn.metrics import confusion_matrix
 
 from evaluations import small_evaluation
 from fraudstream.model.calibration import IDENTITY
-from fraudstream.model.evaluation.bootstrap import ScoredRows
+from fraudstream.model.evaluation.bootstrap import ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ScoredPeriod, ThresholdConstraints, choose_threshold
+from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, choose_threshold
 from fraudstream.model.evaluation.inputs import drift, stability_index
 from fraudstream.model.evaluation.record import Operating
 from fraudstream.model.evaluation.thresholds import RowLosses
@@ -120,6 +120,20 @@ def test_less_than_a_day_is_not_scaled_to_one() -> None:
     assert workload(replace(short, days=None)) == "54 alerts"
     assert workload(replace(short, days=2.0)) == "27.0 alerts a day"
     assert [duration(days) for days in (0.01, 0.3, 2.5)] == ["14 min", "7 h 12 min", "2.5 days"]
+
+
+def test_weighted_false_alarms_count_as_the_rows_that_they_are() -> None:
+    plain = Operating(20, 12, 8.0, 1.0, 0.0, None, 1_000.0)
+    ends = binomtest(12, 20).proportion_ci(method="wilson")
+    assert plain.recall_estimate.interval == pytest.approx((ends.low, ends.high))
+    assert plain.precision_estimate(1.0).interval == pytest.approx((ends.low, ends.high))
+    weighted = replace(plain, false_alarms=40.0)
+    assert weighted.precision_estimate(5.0).value == 12 / 52
+    # 12 frauds and 8 rows of weight 5 are no more than 20 rows.
+    wide, narrow = (weighted.precision_estimate(weight).interval for weight in (5.0, 1.0))
+    assert wide is not None
+    assert narrow is not None
+    assert wide.high - wide.low > narrow.high - narrow.low
 
 
 def test_later_alerts_are_expected_by_day_or_by_payment() -> None:

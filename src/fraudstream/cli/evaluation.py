@@ -20,7 +20,7 @@ from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.reading_options import ReadingOptions
 
 if TYPE_CHECKING:
-    from fraudstream.model.evaluation.evaluate import ScoredPeriod
+    from fraudstream.model.evaluation.bootstrap import ScoredPeriod
 
 _THRESHOLDS = (0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01)
 _MOST_DISAGREEMENTS = 20
@@ -61,23 +61,14 @@ def evaluate(
     if not scored.raw.has_both_classes:
         what = "the rows that the model can score hold one class only"
         raise DataError(what, where=source.name, remedy="name data with frauds and legitimate rows, in its columns")
-    warning = (
-        "" if is_unseen and fit is artifact else "fitted on these rows: its figures are too high" if is_unseen else note
-    )
+    warning = note if not is_unseen else "" if fit is artifact else "fitted on these rows: its figures are too high"
     at = operating(scored.raw, scored.loss, deployment.threshold, scored.days)
     figures = measure(scored, IDENTITY, "that of the model", artifact.manifest.seed)
     if as_json:
         identity = {"model_id": deployment.model_id, "threshold": deployment.threshold, "data": source.name}
+        others = {"unscorable": left_out, "at_threshold": operating_as_json(at, cost)}
         warnings = [f"the model was {warning}"] if warning else []
-        print_json(
-            {
-                **identity,
-                **asdict(figures),
-                "unscorable": left_out,
-                "at_threshold": operating_as_json(at, cost),
-                "warnings": warnings,
-            }
-        )
+        print_json({**identity, **asdict(figures), **others, "warnings": warnings})
         return
     if warning:
         click.echo(f"warning: the model was {warning}", err=True)
@@ -163,7 +154,8 @@ def compare(
             for key in ("thresholds", "disagreements"):
                 rows: list[Object] = content.get(key, [])
                 click.echo(f"\n{key}")
-                table(list(rows[0]) if rows else (), [list(map(_cell, row.values())) for row in rows])
+                headings = [name.replace("_", " ") for name in (rows[0] if rows else ())]
+                table(headings, [list(map(_cell, row.values())) for row in rows])
     elif not as_json:
         click.echo("to compare them on the same rows, name labelled ones: --data FILE")
     if as_json:
@@ -176,10 +168,10 @@ def _confusion(period: ScoredPeriod, threshold: float, review_cost: float) -> Ob
 
     at, legitimate = operating(period.raw, period.loss, threshold, period.days), ~period.raw.is_fraud
     return {
-        "frauds caught": at.frauds_caught,
-        "frauds missed": at.frauds - at.frauds_caught,
-        "false alarms": at.false_alarms,
-        "legitimate cleared": float(period.raw.weight[legitimate].sum()) - at.false_alarms,
+        "frauds_caught": at.frauds_caught,
+        "frauds_missed": at.frauds - at.frauds_caught,
+        "false_alarms": at.false_alarms,
+        "legitimate_cleared": float(period.raw.weight[legitimate].sum()) - at.false_alarms,
         "saved": at.saved(review_cost),
     }
 
@@ -190,15 +182,11 @@ def _disagreements(both: Sequence[ScoredPeriod], at: Sequence[float]) -> list[Ob
     differing = np.flatnonzero((new.raw.score >= at[0]) != (former.raw.score >= at[1]))
     rows = differing[np.argsort(-(new.loss * new.raw.is_fraud)[differing], kind="stable")][:_MOST_DISAGREEMENTS]
     values = (new.rows, new.raw.is_fraud, new.raw.score, former.raw.score, new.loss)
-    names = ("row", "is fraud", "new score", "former score", "amount")
+    names = ("row", "is_fraud", "new_score", "former_score", "amount")
     return [dict(zip(names, each, strict=True)) for each in zip(*(of[rows].tolist() for of in values), strict=True)]
 
 
 def _cell(value: object) -> str:
-    return (
-        f"{value:,.4g}"
-        if isinstance(value, float) and value < 1
-        else f"{value:,.0f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:,.4g}" if abs(value) < 1 else f"{value:,.0f}"

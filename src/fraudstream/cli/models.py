@@ -164,6 +164,9 @@ def train(
         options.print_json(result_as_json(result))
     else:
         Console().print(render(result))
+        if not result.is_deployed:  # in one line, to be copied
+            path = result.artifact.path
+            click.echo(f'\nto deploy it: fraudstream models use {path.name} --models {path.parent} --why "..."')
 
 
 @click.command()

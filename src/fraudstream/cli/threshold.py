@@ -118,15 +118,16 @@ def _print(table: ThresholdTable) -> None:
     choice, deployment = table.evaluation.threshold, table.deployment
     view = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     # Two lines each, so that eight figures fit into 80 columns.
-    figures = ("alerts\na day", "caught", "false\nalarms", "missed", "reviews", "cost", "cost\non test")
+    alerts = "alerts\na day" if all(row.expected.alerts_per_day is not None for row in table.excerpt) else "alerts"
+    figures = (alerts, "caught", "false\nalarms", "missed", "reviews", "cost", "cost\non test")
     for heading in ("", "threshold", *figures):
         view.add_column(heading, justify="right", no_wrap=True)
     for row in table.excerpt:
-        expected, daily = row.expected, row.expected.alerts_per_day
+        expected = row.expected
         view.add_row(
             (">" if row is table.nearest else "") + ("*" if row.threshold == choice.threshold else ""),
             f"{row.threshold:.4g}",
-            "n/a" if daily is None else f"{daily:,.1f}",
+            f"{expected.alerts_per_day:,.1f}" if expected.alerts_per_day is not None else f"{expected.alerts:,.0f}",
             f"{expected.frauds_caught:,}/{expected.frauds:,}",
             f"{expected.false_alarms:,.0f}",
             f"{expected.amount_missed:,.0f}",

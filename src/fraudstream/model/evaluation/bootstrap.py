@@ -8,11 +8,13 @@ per row: 60,000 rows with 74 frauds take a tenth of a second.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fraudstream.model.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -48,6 +50,28 @@ class ScoredRows:
     def of(self, rows: NDArray[np.intp]) -> ScoredRows:
         """Select rows by position."""
         return ScoredRows(self.score[rows], self.is_fraud[rows], self.weight[rows])
+
+
+@dataclass(frozen=True)
+class ScoredPeriod:
+    """Rows of one period as scored by a model, by their numbers in the file, in ascending order.
+
+    `raw` has the classifier's own scores; `loss` is the loss of a row if it is a missed fraud; `days` is the span of
+    the period, None without a time column.
+    """
+
+    rows: NDArray[np.int64]
+    raw: ScoredRows
+    loss: NDArray[np.float64]
+    days: float | None
+
+    def of(self, positions: NDArray[np.intp]) -> ScoredPeriod:
+        """Select rows by position; the span stays."""
+        return replace(self, rows=self.rows[positions], raw=self.raw.of(positions), loss=self.loss[positions])
+
+    def calibrated(self, calibration: Calibration) -> ScoredRows:
+        """Return the same rows with calibrated scores."""
+        return replace(self.raw, score=calibration.of(self.raw.score))
 
 
 def average_precision(scored: ScoredRows) -> float:

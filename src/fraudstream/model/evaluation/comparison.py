@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,12 @@ from fraudstream.model.evaluation.bootstrap import (
     Estimate,
     Floats,
     Interval,
+    ScoredPeriod,
     average_precision,
     draw_paired,
     estimate,
 )
 from fraudstream.model.evaluation.curves import RELIABILITY_EDGES, recall_at_rates
-
-if TYPE_CHECKING:
-    from fraudstream.model.evaluation.evaluate import ScoredPeriod
 
 MOST_ALERTS: Final = 1.5
 """A model with more than this many times the alerts of the active one is not deployed unless it is forced."""

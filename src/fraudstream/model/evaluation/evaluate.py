@@ -12,6 +12,7 @@ from fraudstream.model.calibration import Calibration
 from fraudstream.model.evaluation import curves, thresholds
 from fraudstream.model.evaluation.bootstrap import (
     RELIABLE_FRAUDS,
+    ScoredPeriod,
     ScoredRows,
     average_precision,
     draw,
@@ -27,28 +28,6 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.evaluation.thresholds import RowLosses
 from fraudstream.model.manifest import Metrics
 from fraudstream.transactions.label import CsvProfile
-
-
-@dataclass(frozen=True)
-class ScoredPeriod:
-    """Rows of one period as scored by a model, by their numbers in the file, in ascending order.
-
-    `raw` has the classifier's own scores; `loss` is the loss of a row if it is a missed fraud; `days` is the span of
-    the period, None without a time column.
-    """
-
-    rows: NDArray[np.int64]
-    raw: ScoredRows
-    loss: NDArray[np.float64]
-    days: float | None
-
-    def of(self, positions: NDArray[np.intp]) -> ScoredPeriod:
-        """Select rows by position; the span stays."""
-        return replace(self, rows=self.rows[positions], raw=self.raw.of(positions), loss=self.loss[positions])
-
-    def calibrated(self, calibration: Calibration) -> ScoredRows:
-        """Return the same rows with calibrated scores."""
-        return replace(self.raw, score=calibration.of(self.raw.score))
 
 
 @dataclass(frozen=True)
@@ -143,7 +122,7 @@ def choose_threshold(
 
 def _rule(review_cost: float, limit: float | None, rows: ScoredRows, *, is_validated: bool, is_rough: bool) -> str:
     where = (
-        f"{len(rows.score):,} later rows ({int(rows.is_fraud.sum()):,} frauds) than those of the model that scored them"
+        f"{len(rows.score):,} rows ({int(rows.is_fraud.sum()):,} frauds) scored by a model fitted before them"
         if is_validated
         else "the training rows themselves (no validation period: likely too high)"
     )

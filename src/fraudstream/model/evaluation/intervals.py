@@ -3,7 +3,7 @@
 import math
 from typing import Final
 
-from fraudstream.model.evaluation.bootstrap import Floats, Interval
+from fraudstream.model.evaluation.bootstrap import Estimate, Floats, Interval
 
 _Z: Final = 1.959963984540054
 """The 97.5 % quantile of the normal distribution."""
@@ -16,6 +16,12 @@ def wilson(share: float, size: float) -> Interval:
     centre = (share + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
     half = _Z * math.sqrt(share * (1 - share) / size + _Z**2 / (4 * size**2)) / (1 + _Z**2 / size)
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def share_of(count: float, size: float, effective: float | None = None) -> Estimate:
+    """Return a share with Wilson's interval, for weighted rows by their effective size; 0 of none."""
+    share = count / size if size else 0.0
+    return Estimate(share, *wilson(share, size if effective is None else effective))
 
 
 def effective_size(weight: Floats) -> float:

@@ -16,11 +16,11 @@ from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
 from fraudstream.model.evaluation import curves
-from fraudstream.model.evaluation.bootstrap import Estimate, Interval
+from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
-from fraudstream.model.evaluation.intervals import wilson
+from fraudstream.model.evaluation.intervals import share_of
 from fraudstream.runtime.files import read_regular
 
 EVALUATION_FILE: Final = "evaluation.json"
@@ -112,14 +112,14 @@ class Operating:
         return self.alerts / self.days if self.days and self.days >= 1 else None
 
     @property
-    def recall_interval(self) -> Interval:
-        """Wilson's 95 % interval of `recall`."""
-        return wilson(self.recall, self.frauds)
+    def recall_estimate(self) -> Estimate:
+        """`recall` with its interval."""
+        return share_of(self.frauds_caught, self.frauds)
 
-    def precision_interval(self, weight: float) -> Interval:
-        """Return Wilson's 95 % interval of `precision`; each legitimate row of the file represents `weight` rows."""
+    def precision_estimate(self, weight: float) -> Estimate:
+        """Return `precision` with its interval, if each legitimate row of the file represents `weight` rows."""
         squares = self.frauds_caught + self.false_alarms * weight
-        return wilson(self.precision, self.alerts**2 / squares if squares else 0.0)
+        return share_of(self.frauds_caught, self.alerts, self.alerts**2 / squares if squares else 0.0)
 
     def expected_alerts(self, later: Operating) -> float | None:
         """Return how many alerts a later period would raise at this one's rate; None if that is unknown.

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fraudstream.charts.plot import Figure
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.intervals import wilson
+from fraudstream.model.evaluation.intervals import share_of
 from fraudstream.model.evaluation.record import Evaluation, TestFigures
 from fraudstream.model.evaluation.thresholds import excerpt
 from fraudstream.model.manifest import Manifest
@@ -225,17 +225,18 @@ def _thresholds(evaluation: Evaluation) -> Iterator[Table]:
 
 
 def _breakdowns(evaluation: Evaluation) -> Iterator[Table]:
-    headings = ("", "rows", "frauds", "caught", "recall", "95 % interval", "false alarms", "average precision")
     for each in evaluation.breakdowns:
-        rows = []
-        for group in each.groups:
-            ends = wilson(group.frauds_caught / group.frauds, group.frauds) if group.frauds else None
-            figure = words.NONE if group.average_precision is None else f"{group.average_precision:.3f}"
-            recall = percent(group.frauds_caught / group.frauds) if group.frauds else words.NONE
-            interval = words.NONE if ends is None else f"{percent(ends.low)} to {percent(ends.high)}"
-            numbers = (count(group.rows), count(group.frauds), count(group.frauds_caught), recall, interval)
-            rows.append((group.name, *numbers, count(group.false_alarms), figure))
-        yield Table(f"By {each.by}", (each.by, *headings[1:]), rows)
+        rows = [
+            (
+                group.name,
+                *map(count, (group.rows, group.frauds, group.frauds_caught, group.false_alarms)),
+                words.estimate_percent(share_of(group.frauds_caught, group.frauds)) if group.frauds else words.NONE,
+                words.NONE if group.average_precision is None else f"{group.average_precision:.3f}",
+            )
+            for group in each.groups
+        ]
+        headings = ("rows", "frauds", "caught", "false alarms", "recall (95 % interval)", "average precision")
+        yield Table(f"By {each.by}", (each.by, *headings), rows)
 
 
 def _influences(evaluation: Evaluation) -> Iterator[Table]:

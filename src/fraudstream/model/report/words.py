@@ -158,12 +158,11 @@ def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
         yield "average precision", f"{figure.value:.3f}", interval
     at = choice.row.test if choice.row is not None else None
     if at is not None:
-        ends, weight = at.recall_interval, 1 / evaluation.legitimate_share
-        among = at.precision_interval(weight)
-        caught = f"{count(at.frauds_caught)} of {count(at.frauds)}, 95 % interval {percent(ends.low)} to"
-        yield "frauds caught", percent(at.recall), f"{caught} {percent(ends.high)}"
-        false = f"{count(at.false_alarms)} false alarms, 95 % interval {percent(among.low)} to {percent(among.high)}"
-        yield "alerts that are frauds", percent(at.precision), false
+        caught = f"{count(at.frauds_caught)} of {count(at.frauds)}", at.recall_estimate
+        false = f"{count(at.false_alarms)} false alarms", at.precision_estimate(1 / evaluation.legitimate_share)
+        for name, (about, figure) in (("frauds caught", caught), ("alerts that are frauds", false)):
+            low, high = figure.interval or (0.0, 1.0)
+            yield name, percent(figure.value), f"{about}, 95 % interval {percent(low)} to {percent(high)}"
         number, _, period = workload(at).partition(" alerts")
         yield "alerts", number, period.strip() or "in the test period"
         yield "saved", count(at.saved(choice.review_cost)), f"of {count(at.amount_caught + at.amount_missed)} at stake"

@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.evaluation import thresholds
+from fraudstream.model.evaluation.bootstrap import ScoredPeriod
 from fraudstream.model.evaluation.comparison import Comparison, compare
-from fraudstream.model.evaluation.evaluate import LabelledData, ScoredPeriod
+from fraudstream.model.evaluation.evaluate import LabelledData
 from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.features.projection import RowNotes, project, read_rows, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns

@@ -12,9 +12,8 @@ from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows, average_precision
+from fraudstream.model.evaluation.bootstrap import Floats, ScoredPeriod, ScoredRows, average_precision
 from fraudstream.model.evaluation.breakdown import Breakdown, by_amount, by_category, by_time
-from fraudstream.model.evaluation.evaluate import ScoredPeriod
 from fraudstream.model.evaluation.inputs import FeatureDrift, Influence, drift
 from fraudstream.model.explanation.classifier import read_classifier
 from fraudstream.model.features.reading import Projected, TrainingColumn

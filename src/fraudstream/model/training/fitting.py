@@ -16,10 +16,10 @@ from fraudstream.errors import ModelError
 from fraudstream.model.artifact import EVALUATED_DIRECTORY, ModelArtifact, write_artifact
 from fraudstream.model.calibration import FEW_FRAUDS, IDENTITY, Calibration, fit_calibration, held_out_gain
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
-from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS
+from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS, ScoredPeriod
 from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, ScoredPeriod, choose_threshold, measure, metrics_of
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, choose_threshold, measure, metrics_of
 from fraudstream.model.evaluation.inputs import Importance, Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,

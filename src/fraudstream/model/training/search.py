@@ -9,8 +9,14 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from fraudstream.model.evaluation.bootstrap import Estimate, Floats, average_precision, draw_paired, estimate
-from fraudstream.model.evaluation.evaluate import ScoredPeriod
+from fraudstream.model.evaluation.bootstrap import (
+    Estimate,
+    Floats,
+    ScoredPeriod,
+    average_precision,
+    draw_paired,
+    estimate,
+)
 from fraudstream.model.evaluation.record import Candidate
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import Algorithm, RowScores, fit_classifier, fit_scaler, scores

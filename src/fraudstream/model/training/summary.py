@@ -21,7 +21,7 @@ from fraudstream.model.evaluation.record import (
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
 from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
-from fraudstream.model.report.words import cautions, operating_summary
+from fraudstream.model.report.words import SPACE, cautions, operating_summary
 from fraudstream.model.training.training import TrainingResult
 
 _MANIFEST_FIELDS: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
@@ -99,7 +99,7 @@ def render(result: TrainingResult) -> RenderableType:
     for title, lines in blocks.items():
         table.add_row(Text(title, style="bold not dim"))
         for name, value in lines:
-            table.add_row(f"  {name}", Text(value))
+            table.add_row(f"  {name}", Text(value.replace(SPACE, " ")))
     notes = cautions(evaluation) if evaluation is not None else []
     first = [Text(f"warning: {'; '.join(notes)}", style="yellow")] if notes else []
     rest = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
@@ -114,6 +114,8 @@ def _data(manifest: Manifest) -> Lines:
     dialect = f" ({data.dialect})" if data.dialect else ""
     share = f"{data.frauds:,} frauds ({data.frauds / data.rows:.3%}), label {manifest.label}"
     yield "rows", f"{data.rows:,} in {data.name}{dialect}; {share}"
+    if data.notes:
+        yield "read as", "; ".join(f"{name}: {note}" for name, note in data.notes.items())
     if manifest.legitimate_share < 1:
         yield "weights", f"each legitimate row represents {1 / manifest.legitimate_share:.3f}"
     yield "split by", split.ordered_by
@@ -121,7 +123,8 @@ def _data(manifest: Manifest) -> Lines:
         if period is not None or name == "tested on":
             yield name, "n/a" if period is None else _period(period)
     kinds = Counter(feature.type.value for feature in manifest.features)
-    yield "features", ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    by_kind = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+    yield "features", f"{len(manifest.features)} columns ({by_kind})"
     for number, (name, reason) in enumerate(manifest.excluded.items()):
         if number == _MOST_REASONS:
             yield "", f"and {len(manifest.excluded) - number} others: fraudstream inspect lists them"
@@ -159,12 +162,10 @@ def _test(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
     yield "average precision", estimate(test.average_precision)
     yield "ROC AUC", estimate(test.roc_auc)
     for each in test.recall_at_rates:
-        yield (
-            f"recall at {each.false_positive_rate:.1%}",
-            f"{estimate(each.recall, percent=True)} with these false alarms",
-        )
+        yield "recall", f"{estimate(each.recall, percent=True)} at {each.false_positive_rate:.1%} false alarms"
     errors = test.calibration
-    yield "calibration", f"error {errors.error_after:.5f}, {errors.error_before:.5f} without; {errors.method}"
+    without = "" if manifest.calibration.is_identity else f" ({errors.error_before:.5f} without)"
+    yield "calibration", f"{errors.method}; error {errors.error_after:.5f}{without}"
     top = evaluation.influences[:_MOST_REASONS]
     if top:
         yield "most important", "; ".join(f"{each.feature} ({each.direction})" for each in top)
@@ -177,16 +178,15 @@ def _threshold(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
     row = evaluation.threshold.row if evaluation is not None else None
     if row is None or evaluation is None:
         return
-    choice, weight = evaluation.threshold, 1 / evaluation.legitimate_share
+    choice = evaluation.threshold
     if not choice.amount_column:
         yield "amounts", choice.amount_note
     yield "expected", operating_summary(row.expected, choice.review_cost)
     if row.test is not None:
         yield "in the test", operating_summary(row.test, choice.review_cost)
-        caught, frauds = row.test.recall_interval, row.test.precision_interval(weight)
-        yield "  recall", f"{row.test.recall:.1%} (95 % interval {caught.low:.1%} to {caught.high:.1%})"
+        yield "  recall", estimate(row.test.recall_estimate, percent=True)
         if row.test.alerts:
-            yield "  precision", f"{row.test.precision:.1%} (95 % interval {frauds.low:.1%} to {frauds.high:.1%})"
+            yield "  precision", estimate(row.test.precision_estimate(1 / evaluation.legitimate_share), percent=True)
 
 
 def _results(result: TrainingResult) -> Lines:
@@ -197,8 +197,7 @@ def _results(result: TrainingResult) -> Lines:
     active = f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     yield "active model", active
     if not result.is_deployed:
-        command = f'fraudstream models use {path.name} --models {path.parent} --why "..."'
-        yield "not deployed", f"this model is a candidate; to deploy it: {command}"
+        yield "not deployed", "this model is a candidate, compared above"
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:

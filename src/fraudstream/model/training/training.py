@@ -87,6 +87,7 @@ def train(
         return TrainingResult(artifact, active, is_reused)
     if active is not None and not is_forced:
         if is_reused:
+            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
             new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
                 comparison: Comparison | None = compare_models(spark, new, former, source)[0]
@@ -98,7 +99,7 @@ def train(
             raise DeploymentRefused(
                 f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
                 where=str(artifact.path),
-                remedy="compare them with `fraudstream models compare`; --force deploys it all the same",
+                remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; --force deploys it",
             )
     why = f"trained on {manifest.training_data.name}"
     deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
