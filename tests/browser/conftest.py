@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
+from pages import in_zurich
+
 # Chromium without the windows, menus and services of a desktop: a third of the processor time.
 BROWSER = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 FLAGS = [
@@ -41,7 +43,7 @@ def page_errors() -> list[str]:
 
 @pytest.fixture
 def page(browser: Browser, page_errors: list[str]) -> Iterator[Page]:
-    context = browser.new_context(timezone_id="Europe/Zurich", locale="en-GB")
+    context = in_zurich(browser)
     page = context.new_page()
     page.set_default_timeout(60_000)
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from dashboards import RunningDashboard, alert, running_dashboard
 from evaluated import deployed_evaluated_model, scored_samples
+from fraudstream.dashboard.views.charts import FEWEST
 from fraudstream.runtime.processes import wait_until
 from pages import SCHEMES, WORST_CONTRAST, live
 
@@ -81,10 +82,10 @@ def test_every_chart_is_drawn_with_its_figure(page: Page, dashboard: RunningDash
     for key, text in (
         ("payments", "400 payments in this time"),
         ("alerts", "4 alerts in this time"),
-        ("scores", "of 100 sampled payments score 0.5 or more"),
-        ("amounts", "400 at risk in this time, 100 of it caught"),
-        ("latency", "the median of the newest minute to the store"),
-        ("precision", "33.3 % confirmed: 1 of 3 decided; 1 undecided or unsure"),
+        ("scores", "4 of ≈ 400 payments are alerts (counted)"),
+        ("amounts", "400.00 at risk in this time, 100.00 of it caught"),
+        ("latency", "the median to the store, by minute with alerts"),
+        ("precision", "33.3 % confirmed (6.1 % to 79.2 %, 95 %): 1 of 3 decided; 1 undecided or unsure"),
     ):
         expect(figure(page, key)).to_contain_text(text)
         expect(chart(page, key).locator(".nothing")).to_be_hidden()
@@ -132,27 +133,50 @@ def test_a_chart_is_read_by_keys_and_says_what_it_reads(page: Page, dashboard: R
     page.keyboard.press("Tab")
     while not scores.evaluate("plot => plot === document.activeElement"):
         page.keyboard.press("Tab")
-    expect(readout).to_contain_text("score 0.95 to 1.00: sampled payments")
+    expect(readout).to_contain_text("score 0.999925 to 1: alerts 0")
     page.keyboard.press("Home")
-    expect(readout).to_contain_text("score 0.00 to 0.05: sampled payments")
+    expect(readout).to_contain_text("score 0 to 0.0000748: alerts 0")
     text = readout.inner_text()
     expect(scores).to_have_attribute("aria-valuetext", text)
     assert int(text.rpartition(" ")[2]) > 20
     page.keyboard.press("ArrowRight")
-    expect(readout).to_contain_text("score 0.05 to 0.10")
+    expect(readout).to_contain_text("score 0.0000748 to 0.000123")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    expect(readout).to_contain_text("score 0.00 to 0.05")
+    expect(readout).to_contain_text("score 0 to 0.0000748")
     page.keyboard.press("PageUp")
-    expect(readout).to_contain_text("score 0.50 to 0.55")
+    expect(readout).to_contain_text("score 0.00669 to 0.011")
     page.keyboard.press("End")
-    expect(scores).to_have_attribute("aria-valuenow", "19")
+    expect(scores).to_have_attribute("aria-valuenow", "39")
     page.keyboard.press("Escape")
     expect(readout).to_have_text("\u00a0")
     expect(scores).to_be_focused()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Tab")
+    expect(chart(page, "scores").get_by_role("link", name="Show the alerts")).to_be_focused()
+    page.keyboard.press("Tab")
     expect(readout).to_have_text("\u00a0")
+
+
+def test_a_bar_opens_its_alerts_and_a_range_zooms_in(page: Page, dashboard: RunningDashboard) -> None:
+    fill(dashboard)
+    page.goto(f"{dashboard.url}/charts")
+    live(page)
+    alerts = plot(page, "alerts")
+    alerts.press("End")
+    picked = chart(page, "alerts").locator(".picked")
+    expect(picked.get_by_role("link", name="Zoom in")).to_be_hidden()
+    alerts.press("Shift+ArrowLeft")
+    expect(chart(page, "alerts").locator(".readout")).to_have_text(re.compile(r"^\d\d:\d\d to \d\d:\d\d$"))
+    picked.get_by_role("link", name="Zoom in").click()
+    expect(page.get_by_role("link", name="Selection")).to_have_attribute("aria-current", "true")
+    assert "minutes=2&until=" in page.url
+    box = plot(page, "alerts").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] - 40, box["y"] + 60)
+    chart(page, "alerts").get_by_role("link", name="Show the alerts").click()
+    page.wait_for_url("**/queue?**since=**until=**")
+    expect(page.locator("#list tbody.alert")).to_have_count(4)
 
 
 def test_what_a_finger_touches_stays_to_be_read(dashboard: RunningDashboard, browser: Browser) -> None:
@@ -181,7 +205,7 @@ def test_each_table_opens_by_key_with_every_value_and_does_not_move_under_the_re
         chart(page, key).locator("summary").focus()
         page.keyboard.press("Enter")
         rows = chart(page, key).locator("tbody tr")
-        expect(rows).to_have_count(20 if key == "scores" else 60)
+        expect(rows).to_have_count(40 if key == "scores" else FEWEST)
     table = chart(page, "alerts").locator("table")
     cells = table.locator("tbody tr td:nth-child(2)")
     assert sum(int(text) for text in cells.all_inner_texts()) == 4
@@ -215,11 +239,8 @@ def test_the_span_is_a_link_and_back_leads_back(
         assert page.url.endswith(f"minutes={minutes}")
         expect(spans.get_by_role("link", name=name)).to_have_attribute("aria-current", "true")
         chart(page, "alerts").locator("summary").click()
-        expect(chart(page, "alerts").locator("tbody tr")).to_have_count(minutes)
+        expect(chart(page, "alerts").locator("tbody tr")).to_have_count(FEWEST)
     expect(figure(page, "alerts")).to_contain_text("4 alerts")
-    # More minutes than fit into the plot: a stretch of them is read at a time.
-    plot(page, "alerts").press("End")
-    expect(chart(page, "alerts").locator(".readout")).to_contain_text("a minute: alerts")
     page.go_back()
     expect(spans.get_by_role("link", name="6 hours")).to_have_attribute("aria-current", "true")
     assert page_errors == []

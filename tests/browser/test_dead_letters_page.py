@@ -29,7 +29,7 @@ def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirm
     dashboard: RunningDashboard, page: Page, page_errors: list[str]
 ) -> None:
     dashboard.post("/api/dead-letters", [dead_letter(1, b"[1, 2]", key="a key"), dead_letter(2, b"\xff\x00\x01")])
-    page.goto(f"{dashboard.url}/dead-letters")
+    page.goto(f"{dashboard.url}/rejected")
     page.evaluate("window.notReloaded = true")
     page.locator("#letter-1 summary").press("Enter")
     for text in ("[1, 2]", "a key", "id-1"):
@@ -38,9 +38,10 @@ def test_a_record_is_looked_at_selected_and_replayed_and_again_only_when_confirm
     expect(page.locator("#letter-0 pre")).to_have_text("ff 0001")
     expect(page.get_by_role("button", name="Replay selected")).to_be_disabled()
     page.get_by_role("checkbox", name=f"Select {INPUT}[0] 1").check()
-    page.get_by_label("Your name").fill("Ada")
     page.get_by_label("Why: what was fixed").fill("the feed")
     page.get_by_role("button", name="Replay 1 selected").press("Enter")
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator("#answer")).to_have_text("1 requested. The relay sends them.")
     replays = page.locator("#live-replays")
     expect(replays).to_contain_text("waiting")
@@ -66,11 +67,10 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
 ) -> None:
     dashboard.post("/api/dead-letters", [dead_letter(n, reason="empty" if n % 2 else "array") for n in range(130)])
     dashboard.post("/api/alerts", [alert(500, outcome="unscorable", score=None, reason="4 of 5 features missing")])
-    page.goto(f"{dashboard.url}/dead-letters")
+    page.goto(f"{dashboard.url}/rejected")
     expect(page.locator("#matching")).to_have_text("131")
     expect(page.locator(".letters > li")).to_have_count(50)
     page.get_by_label("Reason contains").fill("EMPTY")
-    page.get_by_label("Kind").select_option("dead letters")
     page.get_by_role("button", name="Filter").click()
     page.wait_for_url("**reason=EMPTY**")
     expect(page.locator("#matching")).to_have_text("65")
@@ -83,12 +83,13 @@ def test_the_filter_is_in_the_url_and_applies_to_download_and_replay(
     expect(page.locator(".letters > li")).to_have_count(15)
     page.get_by_label("Select all 15").check()
     expect(page.get_by_role("button", name="Replay 15 selected")).to_be_enabled()
-    page.get_by_label("Your name").fill("Ada")
     page.get_by_label("Why: what was fixed").fill("the feed")
     page.get_by_role("button", name="Replay all 65 matches").click()
+    page.get_by_label("Your name").fill("Ada")
+    page.get_by_role("button", name="Continue").click()
     expect(page.locator("#answer")).to_contain_text("65 requested")
     assert dashboard.get("/api/replays")["counts"]["requested"] == 65
-    page.goto(f"{dashboard.url}/dead-letters?kind=unscorable")
+    page.goto(f"{dashboard.url}/rejected?kind=unscorable")
     expect(page.locator(".letters > li")).to_contain_text("4 of 5 features missing")
 
 
@@ -97,7 +98,7 @@ def test_a_script_in_a_dead_letter_never_runs(dashboard: RunningDashboard, page:
     hostile = {"reason": SCRIPT, "key": SCRIPT, "headers": {SCRIPT: SCRIPT}, "event_id": SCRIPT, "topic": SCRIPT}
     dashboard.post("/api/dead-letters", [dead_letter(1, SCRIPT.encode(), **hostile)])
     dashboard.post("/api/replays", {"places": [f"{SCRIPT}/0/1"], "who": SCRIPT[:80], "why": SCRIPT})
-    page.goto(f"{dashboard.url}/dead-letters?reason={SCRIPT}")
+    page.goto(f"{dashboard.url}/rejected?reason={SCRIPT}")
     page.locator(".letters summary").click()
     expect(page.locator(".letters pre")).to_have_text(SCRIPT)
     conclude(dashboard, SCRIPT)
@@ -114,19 +115,20 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
     for width in (360, 900, 1360):
         context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
         page = context.new_page()
-        page.goto(f"{dashboard.url}/dead-letters")
+        page.goto(f"{dashboard.url}/rejected")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         dashboard.post(
             "/api/dead-letters",
             [dead_letter(1, b"x" * 9_000, headers={"h" * 90: "y" * 300}), dead_letter(2, b"\xff" * 99)],
         )
         dashboard.post("/api/replays", {"filter": "", "who": "Ada", "why": "w" * 300, "again": True})
-        page.goto(f"{dashboard.url}/dead-letters")
+        page.goto(f"{dashboard.url}/rejected")
         for summary in page.locator(".letters summary").all():
             summary.click()
-        page.get_by_label("Your name").fill("Ada")
         page.get_by_label("Why: what was fixed").fill("the feed")
         page.locator("#replay-all").click()
+        page.get_by_label("Your name").fill("Ada")
+        page.get_by_role("button", name="Continue").click()
         expect(page.locator("#again")).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(WORST_CONTRAST) >= 4.5

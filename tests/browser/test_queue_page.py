@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from dashboards import RunningDashboard, alert
-from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, live
+from pages import SIZES_AND_SCHEMES, WORST_CONTRAST, in_zurich, live
 
 pytestmark = pytest.mark.browser
 
@@ -25,7 +25,7 @@ def another(browser: Browser) -> Iterator[Callable[[], Page]]:
     contexts = []
 
     def open_page() -> Page:
-        contexts.append(browser.new_context(timezone_id="Europe/Zurich", locale="en-GB"))
+        contexts.append(in_zurich(browser))
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         return page

@@ -70,6 +70,18 @@ def test_the_page_has_reasons_as_bars_and_words_and_adds_up_to_the_score(
     assert "a payment with every column at its typical value" in page
 
 
+def test_all_but_the_largest_reasons_are_folded_on_page_and_panel(
+    client: FlaskClient, store: AlertStore, current: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fraudstream.dashboard.views.alert_page.TOP_REASONS", 2)
+    store.add_alerts([scored_alert(current, 1, {"card_id": "C1"}), scored_alert(current, 2, {"card_id": "C1"})])
+    for address in ("/alerts/id-1", "/panels/id-1"):
+        page = client.get(address).text
+        assert "3 more columns" in page
+        assert page.count('<table class="plain reasons-table">') == 2
+        assert "2 alerts" in page
+
+
 def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     client: FlaskClient, store: AlertStore, current: Path
 ) -> None:

@@ -273,7 +273,7 @@ def test_the_page_shows_each_kind_of_change_and_leads_to_its_alert(client: Flask
     page = client.get("/audit").text
     assert SCRIPT not in page
     assert '<a href="/alerts/id-1">' in page
-    assert "false alarm, Ann &lt;script&gt;" in page
+    assert "false alarm by Ann &lt;script&gt;" in page
     assert "and 1 more; the CSV lists all" in page
     assert "undone later" in page
     assert "7 rows, min_score=0.25" in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +14,8 @@ from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts, MinuteTally, minute_of
-from fraudstream.dashboard.views.charts import live_charts
-from fraudstream.store.minutes import BINS, MinuteLabel
+from fraudstream.dashboard.views.charts import FEWEST, live_charts, with_data
+from fraudstream.store.minutes import BINS, EDGES, MinuteLabel
 from fraudstream.store.store import AlertStore
 
 
@@ -53,18 +54,18 @@ def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore
     assert report["precision"]["label"] == {"column": "Class", "alerts": 3, "frauds": 2, "share": 0.666667}
 
 
-def test_minutes_older_than_a_day_are_forgotten(store: AlertStore, clock: Clock) -> None:
+def test_minutes_older_than_seven_days_are_forgotten(store: AlertStore, clock: Clock) -> None:
     tally = MinuteTally()
     minutes = charts(store, tally, clock)
     tally.score(clock(), 0.5)
     clock.forward(60)
     minutes.flush(minute_of(clock()))
     assert sum(minutes.report(2)["scores"]["samples"]) == 1
-    clock.forward(24 * 3600)
+    clock.forward(7 * 24 * 3600)
     tally.score(clock(), 0.5)
     clock.forward(60)
     minutes.flush(minute_of(clock()))
-    assert sum(minutes.report(1440)["scores"]["samples"]) == 1
+    assert sum(minutes.report(10_080)["scores"]["samples"]) == 1
 
 
 @pytest.fixture
@@ -74,23 +75,24 @@ def client(store: AlertStore) -> FlaskClient:
 
 def test_the_api_gives_the_minutes_asked_for(client: FlaskClient) -> None:
     assert len(json_of(client.get("/api/charts"))["minutes"]["at"]) == 60
-    assert len(json_of(client.get("/api/charts?minutes=1440"))["minutes"]["alerts"]) == 1440
-    assert client.get("/api/charts?minutes=1441").status_code == 400
+    assert len(json_of(client.get("/api/charts?minutes=10080"))["minutes"]["alerts"]) == 10_080
+    assert client.get("/api/charts?minutes=10081").status_code == 400
     assert client.get("/charts").status_code == 200
 
 
 def test_the_fragment_is_the_charts_of_the_page_without_their_tables(client: FlaskClient) -> None:
     fragment = client.get("/charts/fragment?minutes=360").text
-    assert fragment.count("<h2 ") == 6
+    assert fragment.count("<h2 id=") == 6
     assert "<tbody" not in fragment
     assert fragment.partition("data-as-at=")[0] in client.get("/charts?minutes=360").text
     assert client.get("/charts/fragment?minutes=0").status_code == 400
 
 
 def test_a_table_has_every_minute_the_newest_first(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1)])
     table = client.get("/charts/fragment?minutes=1440&table=latency").text
     times = [datetime.fromisoformat(time) for time in re.findall(r'datetime="([^"]+)" title', table)][1:]
-    assert len(times) == 1440
+    assert len(times) == FEWEST
     assert times == sorted(times, reverse=True)
     assert re.findall(r"<th scope=.col.>([^<]+)", table) == ["Minute", "99 % within", "Median", "To"]
     assert client.get("/charts/fragment?table=nothing").status_code == 404
@@ -120,7 +122,8 @@ def report(minutes: int, **changes: list[float | None]) -> dict[str, Any]:
     verdicts = dict.fromkeys(("confirmed_fraud", "false_alarm", "unsure", "undecided"), 0)
     return {
         "minutes": {name: each * minutes for name, each in (nothing | unmeasured).items()} | {"at": at} | changes,
-        "scores": {"edges": [edge / BINS for edge in range(BINS + 1)], "samples": [0] * BINS, "threshold": None},
+        "scores": {"edges": list(EDGES), "samples": [0] * BINS, "alerts": [0] * BINS, "threshold": None},
+        "marks": [],
         "amounts": {"at_risk": 0.0, "caught": 0.0},
         "precision": {
             "verdicts": verdicts
@@ -138,8 +141,8 @@ def test_each_minute_of_an_hour_is_a_place_to_read() -> None:
     assert alerts.headline == "7"
     points = alerts.figure.points.splitlines()
     assert len(points) == 60
-    assert points[0] == "0.0083|00:00: alerts 0|2026-11-29T00:00Z"
-    assert points[-1] == "0.9917|00:59: alerts 4|2026-11-29T00:59Z"
+    assert points[0] == "0.0083|00:00: alerts 0|since=2026-11-29T00:00Z until=2026-11-29T00:01Z"
+    assert points[-1] == "0.9917|00:59: alerts 4|since=2026-11-29T00:59Z until=2026-11-29T01:00Z"
 
 
 def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> None:
@@ -147,11 +150,49 @@ def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> N
     charts = live_charts(report(1440, alerts=[*[0] * 1422, *[9] * 18], p50_ms=p99, p99_ms=p99))
     points = charts["alerts"].figure.points.splitlines()
     assert len(points) == 80
-    assert points[-1].endswith("|23:42 to 23:59, a minute: alerts 9|2026-11-29T23:42Z 2026-11-29T23:59Z")
+    assert points[-1].endswith("|23:42 to 23:59, a minute: alerts 9|since=2026-11-29T23:42Z until=2026-11-30T00:00Z")
     assert "a minute: alerts 0|" in points[-2]
     latency = charts["latency"].figure.points.splitlines()
     assert "99 % within 500 ms, median 37.2 ms" in latency[-1]
     assert "99 % within –, median –" in latency[0]
+
+
+def test_alerts_at_the_threshold_are_counted_and_samples_only_fill_below() -> None:
+    samples, alerts = [0] * BINS, [0] * BINS
+    low, high = (bisect_right(EDGES, score) - 1 for score in (0.01, 0.9))
+    samples[low], samples[high], alerts[high] = 98, 2, 103
+    data = report(60, payments=[*[0] * 59, 1083])
+    data["scores"] |= {"samples": samples, "alerts": alerts, "threshold": 0.5}
+    chart = live_charts(data)["scores"]
+    assert chart.headline == "103"
+    assert chart.about.startswith("of ≈ 1,083 payments are alerts (counted)")
+    assert [series.values[high] for series in chart.series] == [103, 0.0]
+    assert [series.values[low] for series in chart.series] == [0, 980.0]
+    assert "min_score=0.880797078 max_score=0.92414182" in chart.figure.points
+
+
+def test_a_chart_spans_only_the_time_with_data() -> None:
+    data = with_data(report(1440, alerts=[*[0] * 1400, *[1] * 40]))
+    assert [len(data["minutes"][name]) for name in ("at", "alerts", "p50_ms")] == [40] * 3
+    assert len(data["precision"]["verdicts"]["share_by_minute"]) == 40
+    assert len(with_data(report(60))["minutes"]["at"]) == FEWEST
+
+
+def test_a_slow_start_does_not_stay_the_headline_of_the_latency() -> None:
+    p50: list[float | None] = [6400.0, *[None] * 10, 3.0, 4.0, 3.5]
+    assert live_charts(report(14, p50_ms=p50, p99_ms=p50))["latency"].headline == "3.8 ms"
+
+
+def test_changes_of_threshold_and_schema_are_marked(store: AlertStore, clock: Clock) -> None:
+    store.add_events([{"type": "model", "message": "revision 1: m-1, threshold 0.5"}])
+    clock.forward(540)
+    deployed = {"type": "model", "at": "soon", "message": "revision 2: m-1, threshold 0.7"}
+    store.add_events([deployed, {"type": "schema", "message": "new schema: column shop added"}])
+    marks = charts(store, MinuteTally(), clock).report(3)["marks"]
+    assert {(mark["kind"], mark["text"]) for mark in marks} == {
+        ("schema", "new schema: column shop added"),
+        ("model", "revision 2: m-1, threshold 0.7"),
+    }
 
 
 def test_a_line_breaks_where_a_value_is_missing_and_a_lone_value_is_a_stroke() -> None:

@@ -148,7 +148,7 @@ def test_an_unknown_alert_is_not_found(client: FlaskClient) -> None:
     assert (answer.status_code, json_of(answer)["status"]) == (404, 404)
 
 
-def test_a_stream_without_a_payment_for_half_a_minute_is_quiet(client: FlaskClient, clock: Clock) -> None:
+def test_a_stream_without_a_payment_for_a_minute_is_quiet(client: FlaskClient, clock: Clock) -> None:
     assert json_of(client.get("/api/stats"))["quiet_seconds"] is None
     client.post("/api/events", json=[position(clock, 60, 40)])
     clock.forward(600)

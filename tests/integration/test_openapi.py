@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from apps import create_app
+from columns import row
 from dashboards import alert
 from evaluated import deployed_evaluated_model, scored_alert, scored_samples
 from fraudstream.config import Settings
@@ -34,7 +36,7 @@ def open_client(directory: Path) -> Iterator[FlaskClient]:
     """A dashboard's client whose store has alerts, an event, a dead letter, a loss and a verdict."""
     store = AlertStore.open(f"sqlite:///{directory / 'alerts.db'}")
     client = create_app(Settings(model=directory / "models" / "current"), store).test_client()
-    client.post("/api/alerts", json=[alert(number) for number in range(3)])
+    client.post("/api/alerts", json=[alert(number, transaction=row(number, card_id="C1")) for number in range(3)])
     client.post("/api/events", json=[{"type": "schema", "event_id": "e-1", "at": "2026-01-02T03:04:05Z"}])
     client.post("/api/dead-letters", json=[{"topic": "t", "partition": 0, "offset": 7, "reason": "no JSON"}])
     client.post("/api/ledger", json=[loss(0, 3)])
@@ -73,7 +75,7 @@ def test_the_description_is_valid() -> None:
 
 def test_every_route_is_described_and_no_other(reader: FlaskClient) -> None:
     routes = {
-        (rule.rule.replace("<path:alert_id>", "{alert_id}"), method.lower())
+        (re.sub("<(?:path:)?(.*?)>", r"{\1}", rule.rule), method.lower())
         for rule in reader.application.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule.startswith("/api/") or rule.rule in ("/health", "/ready", "/metrics")
@@ -84,7 +86,7 @@ def test_every_route_is_described_and_no_other(reader: FlaskClient) -> None:
 
 @pytest.mark.parametrize("path", READ)
 def test_what_is_read_is_as_described(reader: FlaskClient, path: str) -> None:
-    answer = reader.get(path.replace("{alert_id}", "id-1"))
+    answer = reader.get(path.format(alert_id="id-1", column="card_id", value="C1"))
     check(path, "get", answer.status_code, answer.mimetype, answer.get_json(silent=True))
 
 
@@ -101,7 +103,7 @@ def test_what_is_read_is_as_described(reader: FlaskClient, path: str) -> None:
 def test_each_parameter_is_taken_and_an_unknown_choice_refused(
     reader: FlaskClient, path: str, parameter: dict[str, Any]
 ) -> None:
-    place = path.replace("{alert_id}", "id-1")
+    place = path.format(alert_id="id-1")
     value = parameter["example"]
     if parameter["name"] == "cursor":
         listed = reader.get(place.removesuffix("/scan"), query_string={"limit": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count
 
@@ -42,6 +43,8 @@ ROUTES = [
     ("GET", "/api/alerts.json", READERS, 200),
     ("GET", "/api/alerts/<path:alert_id>", READERS, 404),
     ("GET", "/api/alerts/<path:alert_id>/rescore", READERS, 404),
+    ("GET", "/api/entities", READERS, 200),
+    ("GET", "/api/entities/<column>/<path:value>", READERS, 404),
     ("GET", "/api/stream", READERS, 200),
     ("GET", "/api/stats", READERS, 200),
     ("GET", "/api/system", READERS, 200),
@@ -70,8 +73,6 @@ ROUTES = [
     ("POST", "/api/work/note", READERS, 400),
     ("POST", "/api/work/escalate", READERS, 400),
     ("POST", "/api/work/needs-information", READERS, 400),
-    ("GET", "/api/work/reason-codes", READERS, 200),
-    ("POST", "/api/work/reason-codes", READERS, 400),
     ("POST", "/api/work/undo", READERS, 400),
     ("POST", "/api/work/next", READERS, 400),
     ("POST", "/api/alerts", MACHINES, 400),
@@ -89,6 +90,8 @@ ROUTES = [
     ("GET", "/", PAGES, 200),
     ("GET", "/unscorable", PAGES, 308),
     ("GET", "/alerts/<path:alert_id>", PAGES, 404),
+    ("GET", "/panels/<path:alert_id>", PAGES, 404),
+    ("GET", "/entities/<column>/<path:value>", PAGES, 404),
     ("GET", "/alerts/<path:alert_id>/history", PAGES, 404),
     ("GET", "/reason-codes", PAGES, 200),
     ("POST", "/reason-codes", PAGES, 200),
@@ -143,7 +146,7 @@ def status(app: Flask, method: str, rule: str, credential: str) -> int:
     # An address of its own for each request: otherwise they are too many wrong tokens.
     number = next(_addresses)
     with client.open(
-        rule.replace("<path:alert_id>", "nothing").replace("<path:filename>", "nothing"),
+        re.sub("<.*?>", "nothing", rule),
         method=method,
         json={} if method == "POST" and rule.startswith("/api/") else None,
         headers=headers,

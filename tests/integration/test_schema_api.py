@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from apps import create_app
 from columns import MODEL_ID, TOPIC, model_with_contract, row, samples
-from dashboards import Clock, json_of
+from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.revisions import deployed_model
 from fraudstream.model.deployment.current import read_current
@@ -173,6 +173,17 @@ def test_the_page_and_the_banner_say_it_as_first_served(client: FlaskClient) -> 
     page = client.get("/schema").text
     assert "looks like the missing" in page
     assert page.index("<code>V3</code>") < page.index("<code>V1</code>")
+
+
+def test_a_column_that_only_an_alert_had_is_shown_as_added(client: FlaskClient) -> None:
+    send(client, *(row(n) for n in range(5)))
+    transaction = row(5, shop="Kiosk")
+    client.post("/api/alerts", json=[alert(5, transaction=transaction, schema_id=schema_id(transaction))])
+    columns = {each["name"]: each for each in json_of(client.get("/api/schemas"))["current"]["columns"]}
+    assert (columns["shop"]["came"], columns["shop"]["is_added"]) == ("text", True)
+    page = client.get("/schema").text
+    assert '<code>shop</code> <span class="badge added">added</span>' in page
+    assert "Column shop was added since the training: kept and shown, but not scored." in page
 
 
 def test_without_a_model_the_page_lists_what_was_seen(store: AlertStore, tmp_path: Path) -> None:

@@ -232,3 +232,46 @@ def test_who_may_read_may_work_and_nobody_else(store: AlertStore) -> None:
 def test_work_posted_as_a_form_is_refused(ann: FlaskClient) -> None:
     answer: TestResponse = ann.post("/api/work/claim", data='{"alert_ids":["id-1"]}', content_type="text/plain")
     assert answer.status_code == 415
+
+
+def test_a_verdict_may_have_a_reason_of_its_own_list_alone(ann: FlaskClient) -> None:
+    posted = {"alert_ids": ["id-1"], "status": "false_alarm", "reason_code": "travel"}
+    assert json_of(ann.post("/api/work/verdict", json=posted))["done"][0]["reason_code"] == "travel"
+    answer = ann.post("/api/work/verdict", json=posted | {"status": "confirmed_fraud"})
+    assert answer.status_code == 422
+    assert json_of(answer)["error"].startswith("reason_code of confirmed_fraud must be one of stolen_card, ")
+    assert "decided: false alarm (Travel)" in " ".join(ann.get("/alerts/id-1/history").text.split())
+
+
+def test_an_alert_is_escalated_to_a_name_and_waits_until_a_time(ann: FlaskClient, ben: FlaskClient) -> None:
+    posted = {"alert_ids": ["id-1"], "to": " Ben ", "note": "large", "versions": {"id-1": 0}}
+    (done,) = json_of(ann.post("/api/work/escalate", json=posted))["done"]
+    assert (done["status"], done["assignee"], done["escalated_by"]) == ("escalated", "Ben", "Ann")
+    assert ann.post("/api/work/escalate", json=posted).status_code == 409, "the version is an earlier one"
+    assert ann.post("/api/work/escalate", json=posted | {"to": "4111 1111 1111 1111"}).status_code == 422
+    posted = {"alert_ids": ["id-1"], "due_at": "2026-01-03T03:04:05+01:00"}
+    (done,) = json_of(ben.post("/api/work/needs-information", json=posted))["done"]
+    assert (done["status"], done["due_at"]) == ("needs_information", "2026-01-03T02:04:05+00:00")
+    (alert,) = json_of(ben.get("/api/alerts?due_before=2026-01-04T00:00:00Z&sort=due"))["alerts"]
+    assert alert["work"]["due_at"] == done["due_at"]
+    for assignee, expected in (("Ben", ["id-1"]), ("Ann", [])):
+        alerts = json_of(ben.get(f"/api/alerts?assignee={assignee}&status=needs_information"))["alerts"]
+        assert [each["alert_id"] for each in alerts] == expected
+
+
+def test_a_team_edits_its_reasons_in_a_form(ann: FlaskClient, app: Flask) -> None:
+    assert "Stolen card\nAccount takeover" in ann.get("/reason-codes").text
+    form = {"confirmed_fraud": "SIM swap\n\nStolen card\n", "false_alarm": "", "unsure": "Waiting"}
+    page = ann.post("/reason-codes", data=form | {"unsure": "Waiting\n?"}).text
+    assert "Unsure: &#39;?&#39; has no letter or digit" in page
+    assert "Waiting\n?</textarea>" in page, "what was written is there to be corrected"
+    assert "Confirmed fraud, reason 2: must have at most 60 characters" in (
+        ann.post("/reason-codes", data=form | {"confirmed_fraud": f"a\n{'x' * 61}"}).text
+    )
+    assert "give your name" in app.test_client().post("/reason-codes", data=form).text
+    assert "Customer not reached" in ann.get("/reason-codes").text
+    assert "Saved." in ann.post("/reason-codes", data=form).text
+    codes = {"confirmed_fraud": ["SIM swap", "Stolen card"], "false_alarm": [], "unsure": ["Waiting"]}
+    (change,) = json_of(ann.get("/api/audit?action=reason_codes"))["changes"]
+    assert (change["actor"], change["after"]) == ("Ann", codes)
+    assert "Waiting</textarea>" in ann.get("/reason-codes").text

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from scipy.stats import binomtest
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
@@ -90,27 +92,68 @@ def test_the_test_period_comes_from_the_model_s_own_table(client: FlaskClient, e
     assert estimate["now"]["false_alarms"] == pytest.approx(now.false_alarms)
 
 
-def test_live_traffic_is_estimated_from_samples_that_stand_for_the_rows_between(client: FlaskClient) -> None:
-    assert "No sample" in sources(client.get("/api/what-if"))["live"]["lacking"]
-    events = [scored(n, 0.01 if n % 10 else 0.8) for n in range(1, 721)]
-    client.post("/api/events", json=events)
-    estimate = sources(client.get("/api/what-if?threshold=0.9"))["live"]
-    # The first sample stands for itself, 719 for ten rows each; every tenth has 0.8.
-    assert estimate["kind"] == "estimate"
-    assert estimate["now"]["alerts"] == pytest.approx(720, rel=0.001)
-    assert estimate["now"]["alerts_per_day"] == pytest.approx(720 * 86_400 / 719, rel=0.01)
-    assert estimate["now"]["error"] > 0
-    assert estimate["now"]["frauds_caught"] == pytest.approx(720 * 0.8, rel=0.001)
-    assert estimate["now"]["frauds_missed"] == pytest.approx(6471 * 0.01, rel=0.001)
-    assert estimate["then"]["alerts"] == 0
-    assert "720 samples" in estimate["period"]
+def live(client: FlaskClient, query: str = "") -> dict[str, Any]:
+    return sources(client.get(f"/api/what-if{query}"))["live"]
+
+
+def stored(client: FlaskClient, *scores: float) -> None:
+    at = (NOW + timedelta(minutes=2)).isoformat()
+    model_id = json_of(client.get("/api/what-if"))["in_force"]["model_id"]
+    client.post(
+        "/api/alerts", json=[alert(n, score=s, model_id=model_id, produced_at=at) for n, s in enumerate(scores)]
+    )
+
+
+def test_alerts_from_the_active_threshold_on_are_counted_not_estimated(client: FlaskClient) -> None:
+    assert "No sample" in live(client)["lacking"]
+    client.post("/api/events", json=[scored(n, 0.01) for n in range(1, 721)])
+    stored(client, *[0.6] * 60, *[0.95] * 43)
+    now, then = live(client)["now"], live(client, "?threshold=0.9")["then"]
+    assert (now["alerts"], now["low"], now["high"]) == (103, None, None)
+    assert (then["alerts"], then["low"]) == (43, None)
+    assert now["frauds_caught"] == pytest.approx(60 * 0.6 + 43 * 0.95)
+    assert now["frauds_missed"] == pytest.approx(7191 * 0.01, rel=0.01)
+    assert "720 samples), 103 alerts" in live(client)["period"]
+    page = client.get("/what-if").text
+    assert "<td>103</td>" in page
+    assert "≈ 0</td>" not in page
+
+
+def test_a_rate_per_day_needs_a_day_of_traffic(client: FlaskClient) -> None:
+    client.post("/api/events", json=[scored(n, 0.01) for n in range(1, 721)])
+    assert live(client)["now"]["alerts_per_day"] is None
+
+
+def test_below_the_threshold_no_sample_bounds_the_alerts_by_three_in_n(client: FlaskClient) -> None:
+    client.post("/api/events", json=[scored(n, 0.01) for n in range(1000)])
+    stored(client, *[0.6] * 5)
+    then = live(client, "?threshold=0.3")["then"]
+    assert then["alerts"] == 5
+    assert then["low"] == 5
+    assert then["high"] == pytest.approx(5 + 3 / 1000 * 9_996, rel=0.01)
+    assert (
+        "5 to 36 alerts in this period at 0.3 (95 %, from 1,000 samples)" in client.get("/what-if?threshold=0.3").text
+    )
+
+
+def test_below_the_threshold_samples_have_wilson_s_interval(client: FlaskClient) -> None:
+    client.post("/api/events", json=[scored(n, 0.01 if n % 10 else 0.4) for n in range(1, 1001)])
+    then = live(client, "?threshold=0.3")["then"]
+    assert then["alerts"] == pytest.approx(1000, rel=0.01)
+    low, high = proportion_interval(100, 1000)
+    assert (then["low"], then["high"]) == (pytest.approx(low * 9991, rel=0.01), pytest.approx(high * 9991, rel=0.01))
+
+
+def proportion_interval(count: int, of: int) -> tuple[float, float]:
+    interval = binomtest(count, of).proportion_ci(method="wilson")
+    return interval.low, interval.high
 
 
 def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client: FlaskClient) -> None:
-    client.post("/api/events", json=[scored(n, 0.9) for n in range(100)])
-    client.post("/api/events", json=[scored(n, 0.9) for n in range(100)])
+    client.post("/api/events", json=[scored(n, 0.1) for n in range(100)])
+    client.post("/api/events", json=[scored(n, 0.1) for n in range(100)])
     client.post("/api/events", json=[scored(100, 0.9) | {"outcome": "unscorable", "score": None}])
-    assert sources(client.get("/api/what-if"))["live"]["now"]["alerts"] == pytest.approx(991)
+    assert "about 991 payments (100 samples)" in live(client)["period"]
     client.post("/api/events", json=[scored(200 + n, 0.9, model_id="m-2") for n in range(5)])
     assert sources(client.get("/api/what-if"))["live"]["lacking"]
 
@@ -118,27 +161,31 @@ def test_samples_of_another_model_or_read_again_or_unscored_count_nothing(client
 def test_the_distribution_survives_a_restart_and_a_broken_file(tmp_path: Path) -> None:
     clock, file = Clock(NOW), tmp_path / "scores.json"
     scores = LiveScores(file, clock)
-    live = weighed(scored(n, 0.7) for n in range(51))
-    scores.observe(live[:50])
+    weighted = weighed(scored(n, 0.7) for n in range(51))
+    scores.observe(weighted[:50])
     clock.forward(31)
-    scores.observe(live[50:])
-    again = LiveScores(file, clock).above("gbt-0123456789ab", 0.5)
-    assert again == scores.above("gbt-0123456789ab", 0.5)
+    scores.observe(weighted[50:])
+    before, again = (each.traffic("gbt-0123456789ab") for each in (scores, LiveScores(file, clock)))
+    assert before is not None
     assert again is not None
-    assert again.alerts == pytest.approx(501)
+    assert again.between(0.5, 1.0) == before.between(0.5, 1.0)
+    assert again.between(0.5, 1.0) == pytest.approx((501, 501 * 0.7))
+    assert (again.since_us, again.threshold) == (before.since_us, before.threshold)
     clock.forward(25 * 3600)
-    assert LiveScores(file, clock).above("gbt-0123456789ab", 0.5) is None
+    assert LiveScores(file, clock).traffic("gbt-0123456789ab") is None
     for odd in (b"{", b"[]", b'{"format": 1, "model_id": "m", "hours": {"9999999": {}}}'):
         file.write_bytes(odd)
-        assert LiveScores(file, clock).above("m", 0.5) is None
+        assert LiveScores(file, clock).traffic("m") is None
 
 
 def test_an_estimate_is_right_to_a_bin_at_both_ends_of_the_scores() -> None:
-    live = LiveScores(None, Clock(NOW))
+    watch = LiveScores(None, Clock(NOW))
     scores = [0.0, 1e-9, 1e-5, 0.0005, 0.5, 0.9, 0.9995, 1.0]
-    live.observe(weighed(scored(n, score) for n, score in enumerate(scores)))
-    shares = [live.above("gbt-0123456789ab", at) for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
-    assert [round(each.alerts) for each in shares if each is not None] == [71, 60, 40, 30, 20, 0]
+    watch.observe(weighed(scored(n, score) for n, score in enumerate(scores)))
+    traffic = watch.traffic("gbt-0123456789ab")
+    assert traffic is not None
+    numbers = [traffic.between(at, 1.0)[0] for at in (0.0, 5e-6, 0.001, 0.7, 0.999, 1.0)]
+    assert [round(each) for each in numbers] == [71, 60, 40, 30, 20, 0]
     assert len(EDGES) == 321
 
 

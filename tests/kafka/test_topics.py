@@ -19,8 +19,8 @@ from offsets import end_offsets
 pytestmark = pytest.mark.kafka
 
 
-def test_a_new_broker_has_the_six_topics(broker: RunningBroker) -> None:
-    assert set(broker.topics) == {Topic.TRANSACTIONS, *RELAYED_TOPICS}
+def test_a_new_broker_has_every_topic(broker: RunningBroker) -> None:
+    assert set(broker.topics) == {*Topic}
     assert broker.topics[Topic.TRANSACTIONS] == 2
     assert all(broker.topics[topic] == 1 for topic in RELAYED_TOPICS)
 

@@ -86,6 +86,7 @@ def test_a_trained_model_is_deployed_and_evaluated_on_later_rows(linear: Trainin
     assert resolve(result.artifact.path.parent / "current") == (result.artifact, result.deployment)
     assert [feature.name for feature in manifest.features] == ["V1", "V2"]
     assert "Time" in manifest.excluded
+    assert manifest.entities == ()
     assert (manifest.unseen_from_row, manifest.missing_limit) == (None, 1)
     assert manifest.split.test is not None
     assert manifest.split.test.start == "480"

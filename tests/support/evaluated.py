@@ -14,14 +14,17 @@ from fraudstream.model.artifact import load_artifact, write_artifact
 from fraudstream.model.deployment.current import deploy
 from fraudstream.model.evaluation.record import evaluation_to_json
 from fraudstream.model.explanation.explainer import Explainer
+from fraudstream.model.manifest import Manifest
 from saved_models import COEFFICIENTS, LINEAR_ID, linear_manifest, save_linear
 
 THRESHOLD = 0.5
 
 
-def deployed_evaluated_model(models: Path, coefficients: Sequence[float] = COEFFICIENTS) -> Path:
+def deployed_evaluated_model(
+    models: Path, coefficients: Sequence[float] = COEFFICIENTS, manifest: Manifest | None = None
+) -> Path:
     """The model of `saved_models`, with an evaluation beside it; returns its `current` file."""
-    manifest = linear_manifest()
+    manifest = manifest or linear_manifest()
 
     def save(scaler: Path, classifier: Path) -> None:
         save_linear(manifest.features, coefficients, scaler, classifier)

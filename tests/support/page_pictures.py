@@ -5,10 +5,12 @@ A real dashboard on made-up payments, a real Chromium. To look at: each page in 
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -18,11 +20,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from dashboards import RunningDashboard, running_dashboard
 from evaluated import deployed_evaluated_model, scored_alert, scored_samples
+from pages import in_zurich
+from saved_models import linear_manifest
 
 IMAGES: Final = Path(__file__).parents[2] / "docs" / "images"
 MERCHANTS: Final = ("Kiosk am See", "Juwelier Roth", "Online-Reisen AG", "Tankstelle Nord", "Elektro Blum")
-COEFFICIENTS: Final = (1.4, -0.35, 0.12, 0.05, 0.012)
+COEFFICIENTS: Final = (1.4, -0.35, 0.12, 0.05, 0.004)
 """No column alone decides."""
+AMOUNTS: Final = (0.5, 1.0, 5.5, 9.9, 22.9, 48.0, 89.0, 190.0, 480.0, 1_900.0)
+"""What amounts are in training."""
 
 CLAIMED: Final = range(40, 44)
 DECIDED: Final = {"confirmed_fraud": range(20, 28), "false_alarm": range(28, 34), "unsure": range(34, 36)}
@@ -42,31 +48,50 @@ class Picture(NamedTuple):
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
-    "alerts.png": Picture("/", 1360, 940, click="tbody.alert:nth-of-type(3) .toggle"),
+    "alerts.png": Picture("/", 1360, 940, click="tbody.alert >> nth=1 >> .toggle"),
     "alert.png": Picture(ONE, 1280, 900),
     "what-if.png": Picture("/what-if?threshold=0.35", 1280, 830),
     "charts.png": Picture("/charts", 1280, 900, dark=True),
     "phone.png": Picture("/queue", 390, 800),
 }
-LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/audit")
+LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit")
 
 
 def fill(running: RunningDashboard) -> None:
     """An hour's last minutes: payments, samples, alerts of which some are claimed and decided."""
-    models = running.directory / "models"
+    models, rng = running.directory / "models", random.Random(3)
     running.post("/api/events", scored_samples(400))
     scored: list[dict[str, Any]] = []
-    for number in range(400):
-        values = {"merchant": MERCHANTS[number % 5], "Amount": 17.0 + number % 37 * 3.45, "V1": 0.4 + number % 7 / 5}
+    for number in range(600):
+        is_burst = number % 48 == 5
+        values = {
+            "V1": rng.gauss(1.9, 0.2) if is_burst else rng.gauss(0, 0.7),
+            "Amount": round(rng.lognormvariate(5.2 if is_burst else 3.3, 1.0), 2),
+            "CARD_ID": f"C{rng.randrange(300):06}",
+            "TERMINAL_ID": "T000512" if is_burst else f"T{rng.randrange(120):06}",
+            "merchant": MERCHANTS[1 if is_burst else number % 5],
+        }
         scored.append(scored_alert(models, number, values))
     alerts = [one | {"alert_id": f"id-{n}"} for n, one in enumerate(one for one in scored if one["score"] >= 0.5)]
-    for one in alerts:
-        now = datetime.now(UTC).isoformat(timespec="microseconds")
-        running.post("/api/alerts", [one | {"produced_at": now, "detected_at": now}])
+    for number, one in enumerate(alerts):
+        at = STARTED - timedelta(seconds=20 * (len(alerts) - number))
+        times = (at.isoformat(timespec="microseconds"), (at + timedelta(milliseconds=8)).isoformat())
+        running.post("/api/alerts", [one | dict(zip(("produced_at", "detected_at"), times, strict=True))])
     work(running, "Ben", "claim", {"alert_ids": [f"id-{number}" for number in CLAIMED]})
     for status, numbers in DECIDED.items():
         ids = [f"id-{number}" for number in numbers]
         work(running, "Ann", "verdict", {"alert_ids": ids, "status": status, "note": "called the holder"})
+
+
+def model_of_amounts(models: Path) -> Path:
+    """A model with amounts that are positive."""
+    manifest = linear_manifest()
+    features = [
+        replace(each, median=AMOUNTS[4], minimum=AMOUNTS[0], maximum=AMOUNTS[-1], p01=AMOUNTS[1], p99=AMOUNTS[-2],
+                quantiles=AMOUNTS) if each.name == "Amount" else each
+        for each in manifest.features
+    ]  # fmt: skip
+    return deployed_evaluated_model(models, COEFFICIENTS, replace(manifest, features=tuple(features)))
 
 
 def report(running: RunningDashboard) -> None:
@@ -91,11 +116,10 @@ def work(running: RunningDashboard, who: str, what: str, body: Mapping[str, Any]
 
 def take(browser: Browser, running: RunningDashboard, picture: Picture, to: Path, *, whole: bool = False) -> None:
     """One page as a file."""
-    context = browser.new_context(
+    context = in_zurich(
+        browser,
         color_scheme="dark" if picture.dark else "light",
         viewport={"width": picture.width, "height": picture.height},
-        timezone_id="Europe/Zurich",
-        locale="en-GB",
     )
     page = context.new_page()
     report(running)
@@ -122,15 +146,16 @@ def main() -> None:
     look = Path(sys.argv[2]) if sys.argv[1:2] == ["--look"] else None
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         folder = Path(directory)
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        with running_dashboard(folder, deployed_evaluated_model(folder / "models", COEFFICIENTS)) as running:
+        program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        with running_dashboard(folder, model_of_amounts(folder / "models")) as running:
             fill(running)
             if look is None:
                 for name, picture in PICTURES.items():
                     take(browser, running, picture, IMAGES / name)
             else:
                 look.mkdir(parents=True, exist_ok=True)
-                for path, dark, width in product(LOOKED_AT, (False, True), (1280, 360)):
+                for path, dark, width in product(LOOKED_AT, (False, True), (1280, 390)):
                     name = f"{path.strip('/').replace('/', '-') or 'live'}-{'dark' if dark else 'light'}-{width}.png"
                     take(browser, running, Picture(path, width, 800, dark), look / name, whole=True)
         browser.close()

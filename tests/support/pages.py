@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 SCHEMES: Final = tuple(pytest.param(scheme, marks=pytest.mark.nightly) for scheme in ("light", "dark"))
 SIZES_AND_SCHEMES: Final = tuple(
@@ -17,6 +17,14 @@ SIZES_AND_SCHEMES: Final = tuple(
 
 LIVE: Final = "/?view=live"
 """The view of the review page in which new alerts are added at the top."""
+
+
+def in_zurich(browser: Browser, **options: Any) -> BrowserContext:
+    """A context in this zone that has been here before: the very first page of a browser is loaded twice."""
+    context = browser.new_context(timezone_id="Europe/Zurich", locale="en-GB", **options)
+    zone = {"name": "fraudstream_zone", "value": "browser%3AEurope%2FZurich", "domain": "127.0.0.1", "path": "/"}
+    context.add_cookies([zone])  # type: ignore[list-item]
+    return context
 
 
 def live(page: Page) -> None:

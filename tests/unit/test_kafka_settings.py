@@ -68,6 +68,7 @@ VALUES: dict[str, str | int | bool] = {
     "topic_dead_letters": "broken",
     "topic_events": "events",
     "topic_ledger": "ledger",
+    "topic_verdicts": "verdicts",
     "group_relay": "relays",
     "create_topics": False,
     "replication_factor": 3,

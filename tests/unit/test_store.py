@@ -13,6 +13,7 @@ import pytest
 from dashboards import Clock, alert
 from fraudstream.errors import StoreError
 from fraudstream.store import rows
+from fraudstream.store.dead_letters import DeadLetterFilter, DeadLetterReader
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.positions import TopicPartition
 from fraudstream.store.reading import StoredAlert, Total
@@ -191,7 +192,7 @@ def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
     assert store.add_dead_letters(dead_letters[200:]).accepted == 2
     assert store.add_dead_letters(dead_letters[:5]).duplicates == 5
     assert store.totals()[Total.DEAD_LETTERS] == 303
-    newest = store.dead_letters(limit=20_000)
+    newest, _ = DeadLetterReader(store.database).page(DeadLetterFilter(), after=None, limit=20_000)
     assert len(newest) == 300
     assert newest[0].document["id"] == "t/1/302"
     assert store.positions()[TopicPartition("t", 1)].position == 303
@@ -199,7 +200,7 @@ def test_dead_letters_count_once_and_only_the_newest_keep_their_payload(
 
 def test_a_huge_payload_is_cut_and_says_so(store: AlertStore) -> None:
     store.add_dead_letters([{"topic": "t", "partition": 0, "offset": 0, "payload_base64": "A" * 200_000}])
-    dead_letter = store.dead_letters()[0].document
+    dead_letter = DeadLetterReader(store.database).page(DeadLetterFilter(), after=None, limit=1)[0][0].document
     assert dead_letter["payload_truncated"] is True
     assert len(dead_letter["payload_base64"]) == 65_536
 

@@ -11,13 +11,15 @@ import pytest
 
 from dashboards import Clock, alert, file_of, open_store
 from fraudstream.errors import RequestError
+from fraudstream.messages.verdicts import DEFAULT_REASON_CODES, ReasonCodes, UnpublishedVerdicts
 from fraudstream.store.change_reading import ChangeQuery, ChangeReader
-from fraudstream.store.changes import Actor
-from fraudstream.store.filters import AlertFilter, Op, Where
+from fraudstream.store.changes import Actor, ChangeLog
+from fraudstream.store.filters import AlertFilter, Op, Sort, Where
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import Order, TriageService
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.store.triage_writing import TriageResult
+from fraudstream.times import microseconds
 from fraudstream.transactions.wire import Outcome
 
 ANN, BEN = Actor("Ann"), Actor("Ben")
@@ -149,6 +151,122 @@ def test_what_was_changed_since_one_looked_is_refused(triage: TriageService) -> 
     assert triage.verdict(BEN, ["id-1"], FRAUD, versions={"id-1": 2}).done
 
 
+def test_an_escalated_alert_is_somebody_else_s_who_may_claim_or_release_it(triage: TriageService) -> None:
+    triage.claim(ANN, ["id-1"])
+    done = triage.escalate(ANN, ["id-1"], "Ben", note="a large one")
+    assert stands(triage, "id-1") == ("escalated", "Ben", 2)
+    (state, (change, _)) = triage.state("id-1") or (None, [])
+    assert state is not None
+    assert (state.escalated_by, change.action, change.why) == ("Ann", "escalate", "a large one")
+    (refusal,) = triage.verdict(ANN, ["id-1"], FRAUD).refused
+    assert refusal.reason == "Ann escalated it to Ben at 2026-01-02 03:04:05 UTC; take it over to decide it"
+    assert triage.claim(BEN, ["id-1"]).done[0].state.escalated_by is None
+    assert triage.undo(ANN, str(done.change_id)).refused
+    assert (
+        triage.escalate(BEN, ["id-1"], "ben").refused[0].reason.startswith("you cannot escalate an alert to yourself")
+    )
+    triage.escalate(BEN, ["id-2"], "Ann")
+    assert triage.release(ANN, ["id-2"]).done[0].state.status == "new"
+
+
+def test_what_needs_information_stays_to_do_until_a_due_time_in_the_future(
+    triage: TriageService, clock: Clock, store: AlertStore
+) -> None:
+    now_us = microseconds(clock())
+    later = {f"id-{number}": now_us + number * 3_600_000_000 for number in (3, 2, 1)}
+    for alert_id, due_us in later.items():
+        triage.need_information(ANN, [alert_id], due_us)
+    (refusal,) = triage.need_information(ANN, ["id-4"], now_us).refused
+    assert refusal.reason == "the due time has passed; choose a later one"
+    assert triage.verdict(BEN, ["id-1"], FRAUD).refused[0].reason.startswith("Ann asked for information on it at")
+    assert stands(triage, "id-1") == ("needs_information", "Ann", 1)
+    assert [each.document()["alert_id"] for each in store.search.page(AlertFilter(), sort=Sort.DUE).alerts] == [
+        *("id-1", "id-2", "id-3")
+    ]
+    soon = store.search.page(AlertFilter(due_before_us=later["id-2"]), sort=Sort.NEWEST).alerts
+    assert [each.document()["work"]["due_at"] for each in soon] == ["2026-01-02T04:04:05+00:00"]
+    first = store.search.page(AlertFilter(), sort=Sort.DUE, limit=1)
+    second = store.search.page(AlertFilter(), sort=Sort.DUE, limit=1, after=first.following)
+    assert second.alerts[0].document()["alert_id"] == "id-2"
+    assert triage.verdict(ANN, ["id-1"], FRAUD).done[0].state.due_us is None
+
+
+def test_an_own_verdict_keeps_its_reason_until_another_is_given(triage: TriageService) -> None:
+    def code() -> str | None:
+        state = triage.state("id-1")
+        return None if state is None else state[0].reason_code
+
+    triage.verdict(ANN, ["id-1"], FRAUD, code="stolen_card")
+    assert triage.verdict(ANN, ["id-1"], FRAUD).change_id is None
+    triage.verdict(ANN, ["id-1"], FRAUD, note="called the holder")
+    assert code() == "stolen_card"
+    triage.verdict(ANN, ["id-1"], FRAUD, code="scam")
+    assert code() == "scam"
+    triage.verdict(ANN, ["id-1"], FALSE_ALARM)
+    assert code() is None
+
+
+def test_a_verdict_is_undone_after_the_reason_that_was_added_to_it(triage: TriageService) -> None:
+    verdict = triage.verdict(ANN, ["id-1"], FRAUD)
+    reason = triage.verdict(ANN, ["id-1"], FRAUD, code="scam")
+    assert triage.undo(ANN, str(verdict.change_id)).refused[0].reason.startswith("it has changed since")
+    assert triage.undo(ANN, str(reason.change_id)).done[0].state.reason_code is None
+    assert triage.undo(ANN, str(verdict.change_id)).done[0].state.status == "new"
+
+
+def test_verdicts_and_their_withdrawals_are_published_in_their_order(triage: TriageService, store: AlertStore) -> None:
+    triage.claim(ANN, ["id-1"])
+    triage.verdict(ANN, ["id-1", "id-2"], FRAUD, code="scam")
+    second = triage.verdict(BEN, ["id-3"], FALSE_ALARM)
+    triage.note(BEN, "id-3", "checked")
+    triage.undo(BEN, str(second.change_id))
+    triage.claim(BEN, ["id-1"], take_over=True)
+    reader = ChangeReader(store.database)
+    first = reader.unpublished_verdicts(0)
+    assert [(each.alert_id, each.verdict, each.former_verdict, each.by, each.action) for each in first.verdicts] == [
+        ("id-1", "confirmed_fraud", None, "Ann", "verdict"),
+        ("id-2", "confirmed_fraud", None, "Ann", "verdict"),
+        ("id-3", "false_alarm", None, "Ben", "verdict"),
+        ("id-3", None, "false_alarm", "Ben", "undo"),
+        ("id-1", None, "confirmed_fraud", "Ben", "claim"),
+    ]
+    assert first.verdicts[2].event_id == f"verdict/{second.change_id}/id-3"
+    assert [each.reason_code for each in first.verdicts] == ["scam", "scam", None, None, None]
+    assert reader.unpublished_verdicts(0) == first, "nothing is skipped before it was published"
+    assert reader.unpublished_verdicts(first.until) == UnpublishedVerdicts([], first.until)
+    triage.verdict(ANN, ["id-4"], FRAUD)
+    assert [each.alert_id for each in reader.unpublished_verdicts(0).verdicts] == ["id-4"]
+
+
+def test_the_reason_codes_are_those_of_the_newest_change(store: AlertStore) -> None:
+    log = ChangeLog(store.database)
+    assert log.reason_codes() == DEFAULT_REASON_CODES
+    codes = ReasonCodes(confirmed_fraud=["SIM swap"], false_alarm=[], unsure=["Überweisung?"])
+    assert log.change_reason_codes(ANN, codes)
+    assert log.change_reason_codes(BEN, codes) is None
+    assert log.reason_codes() == codes
+    assert (codes.of("confirmed_fraud"), codes.of("unsure")) == (
+        {"sim_swap": "SIM swap"},
+        {"überweisung": "Überweisung?"},
+    )
+    assert (codes.label("sim_swap"), codes.label("stolen_card")) == ("SIM swap", "Stolen card")
+    assert recorded(store) == [("Ann", "reason_codes", "reason codes")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "error"),
+    [
+        (["Travel", "travel "], "'travel' and 'Travel' are the same reason"),
+        (["?"], "'\\?' has no letter or digit"),
+        (["x" * 61], "at most 60 characters"),
+        ([f"reason {number}" for number in range(31)], "at most 30 items"),
+    ],
+)
+def test_reason_codes_differ_and_are_short(labels: list[str], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        ReasonCodes(confirmed_fraud=labels, false_alarm=[], unsure=[])
+
+
 def test_a_note_leaves_the_alert_to_who_has_it(triage: TriageService) -> None:
     triage.claim(ANN, ["id-1"])
     result = triage.note(BEN, "id-1", "the same card as id-2")
@@ -192,7 +310,7 @@ def test_undo_leaves_alone_what_was_changed_since(triage: TriageService) -> None
     triage.verdict(BEN, ["id-2"], FALSE_ALARM, take_over=True)
     undone = triage.undo(ANN, str(decided.change_id))
     assert [each.alert_id for each in undone.done] == ["id-1"]
-    assert undone.refused[0].reason.startswith("it has changed since: Ben decided it (a false alarm)")
+    assert undone.refused[0].reason.startswith("it has changed since: Ben decided it (false alarm)")
     assert stands(triage, "id-2") == ("false_alarm", "Ben", 2)
 
 

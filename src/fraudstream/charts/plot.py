@@ -14,7 +14,7 @@ from markupsafe import Markup
 from fraudstream.charts import svg
 
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
-_MINUTE_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480)
+_MINUTE_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880)
 _ODDS_TICKS: Final = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _FEW_ODDS_TICKS: Final = (0.001, 0.1, 0.5, 0.9, 0.999)
 
@@ -61,7 +61,7 @@ class Minutes(Linear):
 
     def ticks(self) -> Sequence[float]:
         """Return whole minutes, quarters of an hour or hours."""
-        step = next((each for each in _MINUTE_STEPS if (self.high - self.low) / each <= self.most), 480)
+        step = next((each for each in _MINUTE_STEPS if (self.high - self.low) / each <= self.most), 2880)
         return range(math.ceil(self.low / step) * step, math.floor(self.high) + 1, step)
 
 
@@ -148,7 +148,7 @@ class Key:
 class Figure:
     """A chart in both sizes, with the caption, headings and rows (the first cell is the row's header) of its table.
 
-    `points` has a line for each position along the x axis: share of the axis' length, text, times in it.
+    `points` has a line for each position along the x axis: share of the axis' length, text, search for its alerts.
     """
 
     wide: Markup

@@ -29,6 +29,7 @@ class Axis:
         scale: Builds the scale from its two ends in the drawing and the approximate number of ticks.
         label: Formats a value for a tooltip or a table; `tick` for a tick.
         time: Formats a minute in ISO 8601, if values are per minute; neighbours may then be combined.
+        query: Returns the two ends of neighbours as parameters of the search for their alerts.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Axis:
     tick: Label
     label: Label
     time: Label | None = None
+    query: Callable[[float, float], str] = lambda _first, _last: ""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,8 @@ def series_chart(
 
     keys = [Key(one.name, one.class_, one.is_bars) for one in series]
     shares = (x.scale(0.0, 1.0, 1).at(middle) for middle in middles)
-    times = ("" if x.time is None else " ".join(map(x.time, _ends(at[part]))) for part in parts)
-    points = (f"{share:.4f}|{text}|{time}" for share, text, time in zip(shares, texts, times, strict=True))
+    queries = (x.query(at[part][0], at[part][-1]) for part in parts)
+    points = (f"{share:.4f}|{text}|{query}" for share, text, query in zip(shares, texts, queries, strict=True))
     return in_both_sizes(draw, about, caption, headings, rows, keys, sizes, "\n".join(points))
 
 
@@ -137,6 +139,7 @@ def _draw_series(series: Series, xs: Sequence[float], area: Area, up: Scale, *, 
 def _pointer(area: Area) -> Iterator[Markup]:
     """Draw the cursor line that the page's script moves, and the area in which it tracks the pointer."""
     yield svg.rectangle((area.left, area.top), area.width, area.height, "area")
+    yield svg.rectangle((area.left, area.top), 0, area.height, "brush")
     yield svg.line((area.left, area.top), (area.left, area.bottom), "pointer")
 
 

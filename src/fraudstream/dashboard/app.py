@@ -41,6 +41,7 @@ from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.errors import FraudstreamError, SettingsError, StoreError
 from fraudstream.model.explanation.explainer import ExplainerLibrary
+from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.sessions import Sessions
 from fraudstream.store.store import AlertStore
@@ -109,7 +110,7 @@ class Dashboard:
         with a `dashboard.html` that replaces the page of alerts.
         """
         app = Flask("fraudstream.dashboard")
-        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+        app.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES, "CURRENCY": self.settings.currency}
         app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
         if templates is not None:
             validate_templates(templates)
@@ -130,10 +131,11 @@ class Dashboard:
         app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
         app.jinja_env.globals |= {
             "reason_codes": self.changes.reason_codes,
+            "people": ChangeReader(self.store.database).people,
             "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
         }
         app.jinja_env.filters |= {
-            "money": partial(formats.money, currency=self.settings.currency),
+            "money": formats.money,
             "percent": formats.percent,
             "when": formats.when,
             "form_time": formats.form_time,
@@ -153,7 +155,7 @@ class Dashboard:
         worker, entity_columns = self.reason_worker, explainers.entity_columns
         posted = RecordViews(store, mask, self.instances, statistics, self.health, state, worker, entity_columns)
         self.instances.handlers["events"] = posted.receive_events
-        of_entities = EntityViews(store, statistics, reasons, actors)
+        of_entities = EntityViews(store, statistics, reasons)
         active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
         review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
         triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)

@@ -141,28 +141,23 @@ class Claim(Release):
     """Claim alerts."""
 
     take_over: bool = Field(False, description="also alerts that somebody else has claimed or decided")
-
-
-class Noted(Claim):
-    """An action with a note."""
-
     note: Note | Literal[""] | None = None
 
 
-class Decide(Noted):
+class Decide(Claim):
     """Set the verdict of alerts, if wanted with a reason code of that verdict."""
 
     status: Verdict
     reason_code: Annotated[str, Field(max_length=100)] | None = None
 
 
-class Escalate(Noted):
+class Escalate(Claim):
     """Give alerts to somebody else."""
 
     to: str = Field(description="the name of that person")
 
 
-class NeedInformation(Noted):
+class NeedInformation(Claim):
     """Keep alerts until the information that they need is due."""
 
     due_at: Instant

@@ -6,13 +6,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from fraudstream.messages.base import Message, Written
-from fraudstream.messages.requests import Command, Verdict
+from fraudstream.messages.base import Message
+from fraudstream.messages.requests import Verdict
+from fraudstream.transactions.cards import masked_text
 
 MOST_CODES: Final = 30
 """Reasons of one verdict; the first nine have a key."""
 
-Label = Annotated[Written, AfterValidator(lambda text: " ".join(text.split())), Field(max_length=60)]
+Label = Annotated[str, Field(max_length=60), AfterValidator(lambda text: " ".join(masked_text(text).split()))]
 
 
 def code_of(label: str) -> str:
@@ -58,21 +59,11 @@ class ReasonCodes(Message):
 VERDICT_NAMES: Final = tuple(ReasonCodes.model_fields)
 
 DEFAULT_REASON_CODES: Final = ReasonCodes(
-    confirmed_fraud=[
-        *("Stolen card", "Account takeover", "Card not present", "Merchant fraud", "Identity theft", "Scam"),
-        "Friendly fraud",
-    ],
-    false_alarm=[
-        *("Customer confirmed", "Known customer", "Travel", "Unusual but plausible", "Recurring payment"),
-        *("Wrong amount", "Test payment"),
-    ],
+    confirmed_fraud=["Stolen card", "Account takeover", "Card not present", "Merchant fraud", "Scam", "Friendly fraud"],
+    false_alarm=["Customer confirmed", "Known customer", "Travel", "Unusual but plausible", "Wrong amount", "Test"],
     unsure=["Customer not reached", "Too little information", "Conflicting information"],
 )
 """The reasons until a team changes them."""
-
-
-class NewReasonCodes(Command, ReasonCodes):
-    """Replace the reasons of all verdicts."""
 
 
 class VerdictMessage(Message):

@@ -124,6 +124,11 @@ class ChangeReader(Repository):
         messages = (_verdict(row) for row in rows if row.seq <= until)
         return UnpublishedVerdicts([each for each in messages if each is not None], until)
 
+    def people(self) -> list[str]:
+        """Return who made the newest changes, in alphabetical order."""
+        newest = select(_CHANGE.actor).order_by(_CHANGE.seq.desc()).limit(PAGE_SIZE)
+        return sorted({str(typed(name)) for (name,) in self._database.rows(newest) if name})
+
     def count(self, changes: ChangeQuery) -> int:
         """Count the changes that match."""
         query = select(func.count()).select_from(tables.changes).where(*changes.conditions())

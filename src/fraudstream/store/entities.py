@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
+from fraudstream.messages.base import instant
 from fraudstream.store import tables
 from fraudstream.store.database import Repository, insert
 from fraudstream.store.filters import AlertFilter, is_entity
@@ -23,8 +24,8 @@ ColumnsOf = Callable[[str | None], EntityColumns]
 MOST_COUNTED: Final = 1_000
 """Alerts of an entity that are counted for a row of a page."""
 
-MOST_GROUPED: Final = 200_000
-"""The newest alerts among which entities are ranked: 0.5 s."""
+MOST_GROUPED: Final = 100_000
+"""The newest alerts among which entities are ranked, which takes at most 0.5 s."""
 
 BARS: Final = 40
 """The parts of a timeline; those without alerts are left out."""
@@ -129,7 +130,7 @@ class EntityReader(Repository):
         return sorted(names, key=lambda name: (entity_order(name), name))
 
     def top(self, column: str, query: AlertFilter, limit: int) -> list[EntityTotals]:
-        """Return the entities in a column with the most alerts that match, among the newest 200,000 alerts."""
+        """Return the entities in a column with the most alerts that match, among the newest 100,000 alerts."""
         newest = select(func.max(_ALERT.seq)).scalar_subquery()
         where = (_ENTITY.column == column, _ENTITY.alert > newest - MOST_GROUPED, *query.conditions())
         return self._totals(*where, limit=limit)
@@ -146,22 +147,16 @@ class EntityReader(Repository):
     def undecided(self, entity: Entity, limit: int) -> dict[str, int]:
         """Return the newest alerts of an entity without a verdict: their versions by id."""
         query = _of_alerts(_ALERT.alert_id, _ALERT.version).where(is_entity(entity), _ALERT.status.in_(OPEN))
-        return {id_: version for id_, version in self._database.rows(query.order_by(_ALERT.seq.desc()).limit(limit))}
+        return {id_: version for id_, version in self._database.rows(query.order_by(_ENTITY.alert.desc()).limit(limit))}
 
-    def timeline(self, entity: Entity) -> list[Bar]:
+    def timeline(self, totals: EntityTotals) -> list[Bar]:
         """Return the number of alerts of an entity in each part of the time from its first to its last alert."""
-        ends = self._database.rows(_of_alerts(func.min(_AT), func.max(_AT)).where(is_entity(entity)))
-        first_us, last_us = ends[0]
-        width_us = max(-(-(last_us - first_us + 1) // BARS), 1)
+        entity = Entity(totals.column, totals.value)
+        first_us, last_us = instant(totals.first_at), instant(totals.last_at)
+        width_us = -(-(last_us - first_us + 1) // BARS)
         number = ((_AT - first_us) // width_us).label("number")
         query = _of_alerts(number, func.count()).where(is_entity(entity)).group_by(number).order_by(number)
         return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
-
-    def sharing(self, seq: int, entities: Sequence[Entity], limit: int) -> list[tuple[int, str]]:
-        """Return the newest alerts, other than `seq`, that have one of some entities: `seq` and column of each."""
-        query = select(_ENTITY.alert, _ENTITY.column).where(or_(*map(is_entity, entities)), _ENTITY.alert != seq)
-        newest = query.order_by(_ENTITY.alert.desc(), _ENTITY.column).limit(limit)
-        return [(alert, column) for alert, column in self._database.rows(newest)]
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
         count, last = func.count(), func.max(_ENTITY.alert)

@@ -1,22 +1,24 @@
-"""Stores statistics per minute for one day, and computes those of the alerts."""
+"""Stores statistics per minute for seven days, and computes those of the alerts."""
 
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import ColumnElement, cast, delete, func, literal_column, select, types
+from sqlalchemy import ColumnElement, case, cast, delete, func, literal_column, select, text, types
 
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
-KEPT_MINUTES: Final = 24 * 60
-BINS: Final = 20
-"""Histogram bins for scores from 0 to 1; a score of 1 is in the last."""
+KEPT_MINUTES: Final = 7 * 24 * 60
+BINS: Final = 40
+EDGES: Final = (0.0, *(1 / (1 + math.exp(10 - step / 2)) for step in range(1, BINS)), 1.0)
+"""The edges of the histogram of scores: even steps of the log odds, because most scores are near 0."""
 
 MINUTE_US: Final = 60_000_000
 
@@ -79,11 +81,12 @@ class MinuteStore(Repository):
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
-        query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
-        return [_minute(row._asdict()) for row in self._database.rows(query)]
+        columns = [_MINUTES[name] for name in Minute.__slots__]
+        query = select(*columns).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
+        return [_minute(dict(zip(Minute.__slots__, row, strict=True))) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
-        """Add parts of minutes to the stored ones, and delete those older than a day."""
+        """Add parts of minutes to the stored ones, and delete those older than seven days."""
         parts = list(parts)
         if not parts:
             return
@@ -146,6 +149,17 @@ class MinuteStore(Repository):
                 minutes[minute] = replace(before, labelled=before.labelled + number, label_frauds=frauds)
         return list(minutes.values())
 
+    def alert_scores(self, after: int, until: int) -> list[int]:
+        """Count the alerts between two `seq` (the second included) in each bin of the scores."""
+        number = case(*((_ALERTS.score < edge, each) for each, edge in enumerate(EDGES[1:-1])), else_=BINS - 1).label(
+            "bin"
+        )
+        alerts = (_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
+        # By its name: PostgreSQL takes the same expression with other parameters for another one.
+        query = select(number, func.count()).where(*alerts, _ALERTS.score.is_not(None)).group_by(text("bin"))
+        counts: dict[int, int] = {each: count for each, count in self._database.rows(query)}
+        return [counts.get(each, 0) for each in range(BINS)]
+
     def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
         query = (
@@ -177,7 +191,9 @@ class MinuteStore(Repository):
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:
-    return Minute(**(dict(row) | {"scores": tuple(orjson.loads(row["scores"]))}))
+    scores = tuple(orjson.loads(row["scores"]))
+    # Minutes of an earlier release have other bins.
+    return Minute(**(dict(row) | {"scores": scores if len(scores) == BINS else (0,) * BINS}))
 
 
 def _is(value: Any, fraud: str) -> bool:

@@ -210,12 +210,6 @@ class AlertReader:
         where = (column.outcome == Outcome.ALERT.value, column.status.in_(undecided))
         return self.scalar(select(func.count()).select_from(tables.alerts).where(*where)) or 0
 
-    def dead_letters(self, *, limit: int = 100) -> list[Row]:
-        """Return the dead letters whose body is still stored, newest first."""
-        table = tables.dead_letters
-        rows = self._newest(table, limit, table.c.body.is_not(None))
-        return [Row(row.seq, orjson.loads(row.body)) for row in rows]
-
     def rejected(self, *, limit: int = 100) -> list[Row]:
         """Return rejected records, newest first."""
         return [

@@ -88,6 +88,8 @@ class AlertSearch:
         position = after or SearchPosition()
         if sort is Sort.DUE or query.due_before_us is not None:
             # No others have a due time, and of the new ones there may be millions.
+            if query.statuses and AlertStatus.NEEDS_INFORMATION not in query.statuses:
+                return SearchPage([], None)
             query = replace(query, statuses=(AlertStatus.NEEDS_INFORMATION,))
         with self._reader.database.read() as connection:
             if query.where:
@@ -171,13 +173,13 @@ def _first(connection: Connection, query: AlertFilter, sort: Sort, position: Sea
     statuses = [str(each) for each in query.statuses or AlertStatus]
     conditions = replace(query, outcome=None, statuses=()).conditions()
     text_matches, of_time = _text_matches(connection, query), _of_time(query)
-    of_entity = select(tables.alert_entities.c.alert).where(is_entity(query.entities[0])) if query.entities else None
+    of_entities = (select(tables.alert_entities.c.alert).where(is_entity(each)) for each in query.entities)
     of_assignee, few = None, FEW
     if connection.dialect.name == "postgresql":
         # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
         few = NARROW
         of_assignee = None if query.assignee is None else select(_ALERT.seq).where(_ALERT.assignee == query.assignee)
-    for matches in (text_matches, of_entity, of_time, of_assignee):
+    for matches in (text_matches, *of_entities, of_time, of_assignee):
         if matches is not None and (is_one := _is_one_of(connection, matches, few)) is not None:
             # An expression, which keeps SQLite from using an index instead.
             conditions += [is_one, (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]

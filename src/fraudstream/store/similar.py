@@ -1,12 +1,11 @@
-"""Finds alerts similar to one: with the same card, customer, merchant or terminal, else nearest by its reasons' values.
+"""Finds the alerts nearest to one by the values of its reasons.
 
-Values are compared with the alerts stored around it, in chunks and within a time limit: the cost does not grow with
-the store.
+Only the alerts stored around it are compared, in chunks and within a time limit: the cost does not grow with the store.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -14,16 +13,11 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from fraudstream.store import tables
-from fraudstream.store.entities import EntityReader
 from fraudstream.store.reading import AlertReader, StoredAlert
-from fraudstream.transactions.entities import Entity, entities_of
 from fraudstream.transactions.wire import AlertField, Outcome
 
 SHOWN: Final = 8
-MOST_SHARING: Final = 500
-"""The newest alerts with the same entity that are compared by how many entities they share."""
-
-AROUND_BY_VALUES: Final = 5_000
+AROUND: Final = 5_000
 CHUNK: Final = 500
 SECONDS: Final = 0.12
 """The time limit of the scan, so that the page takes at most 200 ms whatever the size of the alerts."""
@@ -34,10 +28,7 @@ _COLUMNS: Final = tuple(_ALERT[name] for name in ("seq", "alert_id", "score", "a
 
 @dataclass(frozen=True, slots=True)
 class SimilarAlert:
-    """An alert similar to another: the columns with equal values (`shared`), or else the distance of its values.
-
-    The distance is in standard deviations of the alerts compared.
-    """
+    """An alert similar to another, with the distance of its values in standard deviations of the alerts compared."""
 
     alert_id: str
     seq: int
@@ -45,37 +36,26 @@ class SimilarAlert:
     score: float | None
     amount: float | None
     status: str
-    shared: tuple[str, ...] = ()
-    distance: float | None = None
+    distance: float
 
 
 @dataclass(frozen=True, slots=True)
 class Similarity:
-    """The similar alerts, and the criterion: "entities", "values" or "nothing"."""
+    """The similar alerts by the values of some columns, among so many that were compared."""
 
-    by: str
     columns: tuple[str, ...]
     compared: int
     alerts: tuple[SimilarAlert, ...]
 
 
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
-    """Return the alerts that share an entity; if there are none, the nearest ones by values.
-
-    `values` are the columns of its transaction to compare, with their values: those of its reasons.
-    """
-    document = alert.document()
-    stored = [Entity(each["column"], each["value"]) for each in document.get("entities") or ()]
-    if entities := stored or entities_of(document[AlertField.TRANSACTION]):
-        alerts = _with_shared_entity(store, alert.seq, entities)
-        if alerts or not values:
-            return Similarity("entities", tuple(each.column for each in entities), 0, tuple(alerts))
-    model_id = document.get(AlertField.MODEL_ID)
+    """Return the alerts of the same model that are nearest by the values of some columns, those of its reasons."""
+    model_id = alert.document().get(AlertField.MODEL_ID)
     if not values or not isinstance(model_id, str):
-        return Similarity("nothing", (), 0, ())
+        return Similarity((), 0, ())
     with store.database.read() as connection:
         compared, alerts = _nearest(connection, alert.seq, model_id, values)
-    return Similarity("values", tuple(values), compared, tuple(alerts))
+    return Similarity(tuple(values), compared, tuple(alerts))
 
 
 def _chunks(
@@ -103,22 +83,13 @@ def _chunks(
         yield end - start + 1, connection.execute(query.where(_ALERT.seq.between(start, end))).all()
 
 
-def _with_shared_entity(store: AlertReader, seq: int, entities: Sequence[Entity]) -> list[SimilarAlert]:
-    shared: dict[int, list[str]] = {}
-    for other, column in EntityReader(store.database).sharing(seq, entities, MOST_SHARING):
-        shared.setdefault(other, []).append(column)
-    first = sorted(shared, key=lambda other: (-len(shared[other]), abs(other - seq)))[:SHOWN]
-    rows = {row.seq: row for row in store.rows(select(*_COLUMNS).where(_ALERT.seq.in_(first)))}
-    return [_similar(rows[each], orjson.loads(rows[each].body), tuple(shared[each])) for each in first]
-
-
 def _nearest(
     connection: Connection, seq: int, model_id: str, values: Mapping[str, float]
 ) -> tuple[int, list[SimilarAlert]]:
     names = list(values)
     rows: list[Any] = []
     table: list[list[float]] = []
-    for _, chunk in _chunks(connection, seq, AROUND_BY_VALUES, _ALERT.model_id == model_id):
+    for _, chunk in _chunks(connection, seq, AROUND, _ALERT.model_id == model_id):
         for row in chunk:
             transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
             rows.append(row)
@@ -133,14 +104,13 @@ def _nearest(
         # A missing value counts as one standard deviation away.
         distance = np.sqrt(np.mean(np.where(np.isfinite(apart), apart, 1.0) ** 2, axis=1))
     nearest = np.argsort(distance, kind="stable")[:SHOWN]
-    return len(rows), [
-        replace(_similar(rows[at], orjson.loads(rows[at].body), ()), distance=float(distance[at])) for at in nearest
-    ]
+    return len(rows), [_similar(rows[at], float(distance[at])) for at in nearest]
 
 
-def _similar(row: Any, document: Mapping[str, Any], shared: tuple[str, ...]) -> SimilarAlert:
+def _similar(row: Any, distance: float) -> SimilarAlert:
+    document = orjson.loads(row.body)
     at = document.get(AlertField.PRODUCED_AT) or document.get("received_at") or ""
-    return SimilarAlert(row.alert_id, row.seq, at, row.score, row.amount, row.status, shared)
+    return SimilarAlert(row.alert_id, row.seq, at, row.score, row.amount, row.status, distance)
 
 
 def _number(value: object) -> float:

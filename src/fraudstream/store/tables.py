@@ -84,10 +84,8 @@ alerts = _numbered(
     Column("status", String(32).with_variant(String(16), "sqlite"), nullable=False, server_default="new"),
     Column("assignee", Text),
     Column("version", Integer, nullable=False, server_default="0"),
-    *_columns(BigInteger, "decided_us", "since_us"),
-    Column("reason_code", Text),
-    Column("due_us", BigInteger),
-    Column("escalated_by", Text),
+    *_columns(BigInteger, "decided_us", "since_us", "due_us"),
+    *_columns(Text, "reason_code", "escalated_by"),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
     _in_order("alerts_by_commit", "seq"),
@@ -110,6 +108,7 @@ alert_entities = Table(
     Column("column", Text, primary_key=True),
     Column("value", Text, nullable=False),
     Index("alerts_of_entity", "column", "value", "alert"),
+    sqlite_with_rowid=False,
 )
 """The entities of each alert (its card, terminal or merchant), by the column that identifies them; values are short."""
 
@@ -195,10 +194,8 @@ positions = Table(
     metadata,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
-    Column("begin_offset", BigInteger, nullable=False),
-    Column("end_offset", BigInteger),
-    Column("position", BigInteger, nullable=False),
-    Column("at_us", BigInteger),
+    *_filled(BigInteger, "begin_offset", "position"),
+    *_columns(BigInteger, "end_offset", "at_us"),
 )
 """The end offset of each partition (as last read by the relay) and its scored position."""
 
@@ -245,13 +242,11 @@ replays = _numbered(
     Column("origin", Text, nullable=False),
     Column("state", String(16), nullable=False),
     *_columns(Text, "place", "reason"),
-    *_filled(Text, "who", "why"),
+    *_filled(Text, "who", "why", "letter"),
     *_filled(BigInteger, "requested_us", "changed_us"),
     Column("sender", String(64)),
     Column("claimed_us", BigInteger),
-    Column("ends", Text),
-    Column("letter", Text, nullable=False),
-    Column("payload", Text),
+    *_columns(Text, "ends", "payload"),
     Index("replays_by_origin", "origin"),
     Index("replays_by_state", "state", "seq"),
     Index("replays_by_batch", "batch", "seq"),
@@ -316,14 +311,11 @@ minutes = Table(
     metadata,
     Column("minute", BigInteger, primary_key=True, autoincrement=False),
     Column("payments", BigInteger),
-    Column("alerts", BigInteger, nullable=False),
+    *_filled(BigInteger, "alerts", "labelled", "label_frauds", "latencies", "last_seq"),
     Column("at_risk", Float(53), nullable=False),
-    *_filled(BigInteger, "labelled", "label_frauds"),
     Column("scores", Text, nullable=False),
-    Column("latencies", BigInteger, nullable=False),
     Column("latency_to", String(8)),
     *_columns(Float(53), "p50_ms", "p99_ms"),
-    Column("last_seq", BigInteger, nullable=False),
 )
 """Statistics of each minute (since 1970) of the last day. `payments` is null if unknown, `scores` is a histogram of
 samples, `latencies` the number of measurements, `last_seq` the newest alert counted."""

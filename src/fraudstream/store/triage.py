@@ -15,7 +15,14 @@ from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus, TriageState
-from fraudstream.store.triage_writing import TriageRequest, TriageResult, apply_request, apply_undo, triaged_alerts
+from fraudstream.store.triage_writing import (
+    TriageRequest,
+    TriageResult,
+    apply_request,
+    apply_undo,
+    check_version,
+    triaged_alerts,
+)
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 
@@ -76,41 +83,33 @@ class TriageService:
 
     def claim(self, actor: Actor, alert_ids: Sequence[str], **options: Unpack[Options]) -> TriageResult:
         """Assign alerts to the actor; `take_over` is needed for those that somebody else has claimed or decided."""
-        return self._apply(actor, Action.CLAIM, alert_ids, triage_writing.claim, **options)
+        return self._do(actor, Action.CLAIM, alert_ids, triage_writing.claim, **options)
 
-    def release(self, actor: Actor, alert_ids: Sequence[str], *, versions: Versions | None = None) -> TriageResult:
+    def release(self, actor: Actor, alert_ids: Sequence[str], **options: Unpack[Options]) -> TriageResult:
         """Return alerts that the actor has claimed to the queue."""
-        rule = partial(triage_writing.release, actor=actor.name)
-        return self._do(actor, Action.RELEASE, alert_ids, rule, versions=versions)
+        return self._do(actor, Action.RELEASE, alert_ids, triage_writing.release, **options)
 
     def verdict(
-        self,
-        actor: Actor,
-        alert_ids: Sequence[str],
-        status: AlertStatus,
-        *,
-        reason_code: str | None = None,
-        **options: Unpack[Options],
+        self, actor: Actor, alert_ids: Sequence[str], status: AlertStatus, code: str = "", **options: Unpack[Options]
     ) -> TriageResult:
-        """Set the verdict; `take_over` is needed for alerts that somebody else has claimed or decided."""
-        is_noted = bool(options.get("note"))
-        rule = partial(triage_writing.decide, status=status, repeat=is_noted, reason_code=reason_code)
-        return self._apply(actor, Action.VERDICT, alert_ids, rule, **options)
+        """Set the verdict, for a reason; `take_over` is needed for those that somebody else has claimed or decided."""
+        rule = partial(triage_writing.decide, status=status, code=code, repeat=bool(options.get("note")))
+        return self._do(actor, Action.VERDICT, alert_ids, rule, **options)
 
     def escalate(self, actor: Actor, alert_ids: Sequence[str], to: str, **options: Unpack[Options]) -> TriageResult:
         """Give alerts to somebody else, who is then their assignee."""
-        return self._apply(actor, Action.ESCALATE, alert_ids, partial(triage_writing.escalate, to=to), **options)
+        return self._do(actor, Action.ESCALATE, alert_ids, partial(triage_writing.escalate, to=to), **options)
 
     def need_information(
         self, actor: Actor, alert_ids: Sequence[str], due_us: int, **options: Unpack[Options]
     ) -> TriageResult:
         """Keep alerts until a time at which the information that they need is due."""
         rule = partial(triage_writing.need_information, due_us=due_us)
-        return self._apply(actor, Action.NEEDS_INFORMATION, alert_ids, rule, **options)
+        return self._do(actor, Action.NEEDS_INFORMATION, alert_ids, rule, **options)
 
     def note(self, actor: Actor, alert_id: str, text: str) -> TriageResult:
         """Add a note to an alert, whoever it is assigned to; its state does not change."""
-        return self._do(actor, Action.NOTE, [alert_id], lambda state, now_us: state, why=text)
+        return self._do(actor, Action.NOTE, [alert_id], lambda state, *_: state, note=text)
 
     def undo(self, actor: Actor, change_id: str, *, take_over: bool = False) -> TriageResult:
         """Undo a change of the actor, on the alerts that have not changed since; this is recorded as a change.
@@ -128,11 +127,10 @@ class TriageService:
 
         The search runs before the transaction, so that it delays no insert; the first to commit gets the alert.
         """
-        rule = partial(triage_writing.claim_new, actor=actor.name)
         for _ in range(_ROUNDS):
             alert_ids = candidates(self._store.search, query, order, skip)
             for alert_id in alert_ids:
-                result = self._do(actor, Action.CLAIM, [alert_id], rule)
+                result = self._do(actor, Action.CLAIM, [alert_id], triage_writing.claim_new)
                 if result.done:
                     return result
             if not alert_ids:
@@ -145,7 +143,7 @@ class TriageService:
             alert = triaged_alerts(connection, [alert_id]).get(alert_id)
         return None if alert is None else (alert.state, self._changes.history(alert.seq))
 
-    def _apply(
+    def _do(
         self,
         actor: Actor,
         action: Action,
@@ -153,28 +151,18 @@ class TriageService:
         rule: Callable[..., TriageState],
         **options: Unpack[Options],
     ) -> TriageResult:
-        rule = partial(rule, actor=actor.name, take_over=options.get("take_over", False))
-        why, versions = options.get("note", ""), options.get("versions")
-        return self._do(actor, action, alert_ids, rule, why=why, versions=versions)
-
-    def _do(
-        self,
-        actor: Actor,
-        action: Action,
-        alert_ids: Sequence[str],
-        rule: Callable[..., TriageState],
-        *,
-        why: str = "",
-        versions: Versions | None = None,
-    ) -> TriageResult:
-        expected = versions or {}
+        versions = options.get("versions", {})
+        more = {"take_over": True} if options.get("take_over") else {}
         with self._store.database.write() as connection:
             now = self._store.database.now()
-            timed = partial(rule, now_us=microseconds(now))
-            rules: dict[str, triage_writing.Rule] = dict.fromkeys(alert_ids, timed)
-            for each in expected.keys() & rules.keys():
-                rules[each] = partial(triage_writing.check_version, rule=timed, version=expected[each])
-            result = apply_request(connection, TriageRequest(actor, action, rules, why), now)
+
+            def apply(state: TriageState, version: int | None = None) -> TriageState:
+                check_version(state, version)
+                return rule(state, actor.name, microseconds(now), **more)
+
+            rules = {each: partial(apply, version=versions.get(each)) for each in alert_ids}
+            request = TriageRequest(actor, action, rules, options.get("note", ""))
+            result = apply_request(connection, request, now)
         return self._notify(result)
 
     def _notify(self, result: TriageResult) -> TriageResult:

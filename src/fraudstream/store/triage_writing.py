@@ -18,24 +18,18 @@ from fraudstream.times import iso_time, microseconds
 
 Rule = Callable[[TriageState], TriageState]
 
-VERDICT_LABELS = {
-    AlertStatus.CONFIRMED_FRAUD: "confirmed fraud",
-    AlertStatus.FALSE_ALARM: "a false alarm",
-    AlertStatus.UNSURE: "unsure",
-}
-
 
 class TriageRefused(Exception):
     """Raised if a rule refuses the request; its text is the reason shown to the person."""
 
 
-def claim(state: TriageState, actor: str, now_us: int, *, take_over: bool) -> TriageState:
+def claim(state: TriageState, actor: str, now_us: int, take_over: bool = False) -> TriageState:
     """Claim an alert; `take_over` is needed if somebody else has claimed it or it is decided."""
     if state.status == AlertStatus.CLAIMED and is_same_person(state.assignee, actor):
         return state
-    is_own = state.status not in VERDICTS and is_same_person(state.assignee, actor)
-    if state.status != AlertStatus.NEW and not is_own and not take_over:
+    if state.status in VERDICTS and not take_over:
         raise TriageRefused(f"{_held(state)}; take it over to claim it")
+    _require_own(state, actor, "claim", take_over)
     return _next(state, AlertStatus.CLAIMED, actor, now_us)
 
 
@@ -58,44 +52,39 @@ def release(state: TriageState, actor: str, now_us: int) -> TriageState:
 
 
 def decide(
-    state: TriageState,
-    actor: str,
-    now_us: int,
-    *,
-    status: AlertStatus,
-    take_over: bool,
-    repeat: bool,
-    reason_code: str | None = None,
+    state: TriageState, actor: str, now_us: int, take_over: bool = False, *, status: str, code: str, repeat: bool
 ) -> TriageState:
     """Set a verdict; `take_over` is needed for another's alert, `repeat` (a note) to set the same verdict again.
 
     One's own verdict keeps its reason code unless another one is given.
     """
-    _require_own(state, actor, "decide", take_over=take_over)
+    _require_own(state, actor, "decide", take_over)
     is_same = state.status == status and is_same_person(state.assignee, actor)
-    if is_same and not repeat and reason_code in (None, state.reason_code):
+    if is_same and not repeat and code in ("", state.reason_code):
         return state
-    code = reason_code or (state.reason_code if is_same else None)
-    return _next(state, status, actor, now_us)._replace(reason_code=code)
+    reason_code = code or (state.reason_code if is_same else None)
+    return _next(state, status, actor, now_us)._replace(reason_code=reason_code)
 
 
-def escalate(state: TriageState, actor: str, now_us: int, *, to: str, take_over: bool) -> TriageState:
+def escalate(state: TriageState, actor: str, now_us: int, take_over: bool = False, *, to: str) -> TriageState:
     """Give an alert to somebody else, who is then its assignee."""
     if is_same_person(to, actor):
         raise TriageRefused("you cannot escalate an alert to yourself; name somebody else")
-    _require_own(state, actor, "escalate", take_over=take_over)
+    _require_own(state, actor, "escalate", take_over)
     return _next(state, AlertStatus.ESCALATED, to, now_us)._replace(escalated_by=actor)
 
 
-def need_information(state: TriageState, actor: str, now_us: int, *, due_us: int, take_over: bool) -> TriageState:
+def need_information(
+    state: TriageState, actor: str, now_us: int, take_over: bool = False, *, due_us: int
+) -> TriageState:
     """Keep an alert until the information that it needs is there, or due."""
     if due_us <= now_us:
         raise TriageRefused("the due time has passed; choose a later one")
-    _require_own(state, actor, "keep", take_over=take_over)
+    _require_own(state, actor, "keep", take_over)
     return _next(state, AlertStatus.NEEDS_INFORMATION, actor, now_us)._replace(due_us=due_us)
 
 
-def _require_own(state: TriageState, actor: str, action: str, *, take_over: bool) -> None:
+def _require_own(state: TriageState, actor: str, action: str, take_over: bool) -> None:
     if state.status != AlertStatus.NEW and not is_same_person(state.assignee, actor) and not take_over:
         raise TriageRefused(f"{_held(state)}; take it over to {action} it")
 
@@ -110,11 +99,10 @@ def restore(state: TriageState, before: TriageState, after: TriageState, now_us:
     return before._replace(version=state.version + 1, since_us=now_us)
 
 
-def check_version(state: TriageState, rule: Rule, version: int) -> TriageState:
-    """Apply a rule if the alert still has the version on which the person acts; else refuse."""
-    if state.version != version:
+def check_version(state: TriageState, version: int | None) -> None:
+    """Refuse if the alert has no longer the version on which the person acts."""
+    if version not in (None, state.version):
         raise TriageRefused(f"it has changed since you opened it: {_held(state)}")
-    return rule(state)
 
 
 _COLUMN: Final = tables.alerts.c
@@ -283,19 +271,18 @@ def _undo_rule(item: Item, now_us: int) -> Rule:
     return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 
-def _next(state: TriageState, status: AlertStatus, assignee: str | None, now_us: int) -> TriageState:
+def _next(state: TriageState, status: str, assignee: str | None, now_us: int) -> TriageState:
     decided_us = now_us if status in VERDICTS else None
-    return TriageState(status.value, assignee, state.version + 1, decided_us, now_us)
+    return TriageState(str(status), assignee, state.version + 1, decided_us, now_us)
 
 
 def _held(state: TriageState) -> str:
     since = str(state.document()["since"])[:19].replace("T", " ")
     if state.status == AlertStatus.NEW:
         return f"it has been new again since {since} UTC" if state.since_us is not None else "it is new"
-    if state.status == AlertStatus.CLAIMED:
-        return f"{state.assignee} claimed it at {since} UTC"
-    if state.status == AlertStatus.ESCALATED:
-        return f"{state.escalated_by} escalated it to {state.assignee} at {since} UTC"
-    if state.status == AlertStatus.NEEDS_INFORMATION:
-        return f"{state.assignee} needs information on it since {since} UTC"
-    return f"{state.assignee} decided it ({VERDICT_LABELS[AlertStatus(state.status)]}) at {since} UTC"
+    by = {
+        AlertStatus.CLAIMED.value: f"{state.assignee} claimed it",
+        AlertStatus.ESCALATED.value: f"{state.escalated_by} escalated it to {state.assignee}",
+        AlertStatus.NEEDS_INFORMATION.value: f"{state.assignee} asked for information on it",
+    }.get(state.status, f"{state.assignee} decided it ({state.status.replace('_', ' ')})")
+    return f"{by} at {since} UTC"

@@ -75,13 +75,18 @@ def entities_of(transaction: Mapping[str, object], columns: EntityColumns = UNKN
     A column that its model has never read, as it is new, is recognised by its name. Values that are empty, long,
     fractions or completely masked identify nobody.
     """
-    names = [
+    names = _entity_names(tuple(transaction), columns)
+    return [Entity(name, value) for name in names if (value := _text(transaction[name]))]
+
+
+@lru_cache(maxsize=256)
+def _entity_names(names: tuple[str, ...], columns: EntityColumns) -> list[str]:
+    entities = [
         name
-        for name in transaction
+        for name in names
         if name in columns.entities or (name not in columns.others and entity_kind(name) is not None)
     ]
-    entities = [Entity(name, value) for name in names if (value := _text(transaction[name]))]
-    return sorted(entities, key=lambda entity: entity_order(entity.column))
+    return sorted(entities, key=entity_order)
 
 
 def _text(value: object) -> str:

@@ -2,9 +2,11 @@
 
 import math
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 import structlog
@@ -13,10 +15,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
-from fraudstream.store.minutes import BINS, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
+from fraudstream.store.minutes import BINS, EDGES, KEPT_MINUTES, MINUTE_US, Minute, MinuteLabel, MinuteStore
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import OPEN, AlertStatus
-from fraudstream.times import microseconds
+from fraudstream.times import microseconds, parse_time
+from fraudstream.transactions.wire import EventType
 
 _MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MAX_LATENCIES: Final = 2_000
@@ -91,7 +94,7 @@ class MinuteTally:
     def score(self, at: datetime, score: float) -> None:
         """Count a sampled score."""
         with self._lock:
-            self._count(minute_of(at)).scores[min(max(int(score * BINS), 0), BINS - 1)] += 1
+            self._count(minute_of(at)).scores[bisect_right(EDGES, score, 1, BINS) - 1] += 1
 
     def latencies(self, at: datetime, to: str, seconds: Iterable[float]) -> None:
         """Record the latencies of alerts to the store or to a page."""
@@ -136,6 +139,8 @@ log = structlog.get_logger(__name__)
 
 AFTER_THE_MINUTE_SECONDS: Final = 2.0
 CACHE_SECONDS: Final = 2.0
+MARKS: Final = 10
+"""The newest deployments and the newest schemas that charts mark."""
 
 
 class Charts(BackgroundService):
@@ -165,7 +170,7 @@ class Charts(BackgroundService):
         self._led = leads()
         self._clock = clock
         self._lock = threading.Lock()
-        self._rendered: dict[tuple[str, int], tuple[datetime, bytes]] = {}
+        self._rendered: dict[tuple[str, int, int | None], tuple[datetime, bytes]] = {}
         self._rendering = threading.Lock()
 
     def close(self) -> None:
@@ -188,26 +193,30 @@ class Charts(BackgroundService):
                 self._tally.give_back(parts)
                 raise
 
-    def rendered(self, kind: str, minutes: int, render: Callable[[Object], bytes]) -> bytes:
+    def rendered(
+        self, kind: str, minutes: int, render: Callable[[Object], bytes], until_us: int | None = None
+    ) -> bytes:
         """Return the rendered report, at most two seconds old and rendered once for all viewers."""
         with self._rendering:
             now = self._clock()
             ages = {key: (now - at).total_seconds() for key, (at, _) in self._rendered.items()}
             self._rendered = {key: self._rendered[key] for key, age in ages.items() if 0 <= age < CACHE_SECONDS}
-            if (kind, minutes) not in self._rendered:
-                self._rendered[kind, minutes] = (now, render(self.report(minutes)))
-            return self._rendered[kind, minutes][1]
+            key = kind, minutes, until_us
+            if key not in self._rendered:
+                self._rendered[key] = (now, render(self.report(minutes, until_us)))
+            return self._rendered[key][1]
 
-    def report(self, minutes: int) -> Object:
-        """Return the series of the last `minutes`, including the current one, with totals and verdicts."""
+    def report(self, minutes: int, until_us: int | None = None) -> Object:
+        """Return the series of the last `minutes` up to a time or with the current one, with totals and verdicts."""
         now = self._clock()
-        last = minute_of(now)
+        last = minute_of(now) if until_us is None else min((until_us - 1) // MINUTE_US, minute_of(now))
         first = last - minutes + 1
         with self._lock:
             self._drop_stored()
             joined = _joined(self._minutes.since(first), self._tally.minutes(), self._unwritten(first))
         series = [joined.get(number, Minute(number)) for number in range(first, last + 1)]
-        caught = self._minutes.confirmed_amounts(self._minutes.before(first))
+        before, end = self._minutes.before(first), self._minutes.before(last + 1)
+        caught = {at: amount for at, amount in self._minutes.confirmed_amounts(before).items() if at <= last}
         scores = [sum(each) for each in zip(*(minute.scores for minute in series), strict=True)]
         return {
             "at": now.isoformat(),
@@ -218,8 +227,9 @@ class Charts(BackgroundService):
                 "caught": [round(caught.get(minute.minute, 0.0), 2) for minute in series],
             },
             "scores": {
-                "edges": [edge / BINS for edge in range(BINS + 1)],
+                "edges": list(EDGES),
                 "samples": scores,
+                "alerts": self._minutes.alert_scores(before, end),
                 "threshold": self._threshold(),
             },
             "amounts": {
@@ -227,7 +237,8 @@ class Charts(BackgroundService):
                 "caught": round(sum(caught.values()), 2),
             },
             "precision": {"verdicts": self._verdicts(first, last), "label": _of_labels(self._label(), series)},
-            "sampled": ["scores"],
+            "marks": self._marks(first, last),
+            "sampled": ["scores.samples"],
         }
 
     def _verdicts(self, first: int, last: int) -> Object:
@@ -253,6 +264,15 @@ class Charts(BackgroundService):
             "share_by_minute": share,
             "given_by_minute": verdicts,
         }
+
+    def _marks(self, first: int, last: int) -> list[Object]:
+        """Return the deployments and new schemas of a period, the oldest first."""
+        kinds = (EventType.MODEL.value, EventType.SCHEMA.value)
+        events = [each.document for kind in kinds for each in self._store.events(kind=kind, limit=MARKS)]
+        # Not the events' own `at`, which nobody has checked.
+        marks = [{"at": e["received_at"], "kind": e["type"], "text": e.get("message", "")} for e in events]
+        inside = (each for each in marks if first <= minute_of(parse_time(each["at"])) <= last)
+        return sorted(inside, key=itemgetter("at"))
 
     def _unwritten(self, first: int) -> list[Minute]:
         """Return the counts of alerts that are not in a stored minute yet."""

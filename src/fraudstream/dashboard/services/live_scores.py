@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import orjson
@@ -41,25 +41,34 @@ class _Hour:
     first_us: int
     last_us: int
     samples: int = 0
+    threshold: float = 0.0
     bins: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, BINS)))
 
 
-class Above(NamedTuple):
-    """Live traffic at or above a threshold, estimated from samples.
+@dataclass(frozen=True)
+class Traffic:
+    """The scored transactions of the last day, estimated from samples: their number and sum of scores, by score.
 
     Attributes:
-        rows: All scored transactions.
-        error: Half the width of the 95 % interval of `alerts`.
-        frauds: Among all of them, if the scores are calibrated probabilities; `frauds_caught` are above the threshold.
+        size: The number of unweighted samples that would say as much.
+        since_us: When the oldest was produced.
+        threshold: The highest active threshold meanwhile: at and above it the store has every transaction as an alert.
     """
 
-    rows: float
+    rows: NDArray[np.float64]
+    scores: NDArray[np.float64]
+    size: float
     samples: int
     days: float
-    alerts: float
-    error: float
-    frauds: float
-    frauds_caught: float
+    since_us: int
+    threshold: float
+
+    def between(self, low: float, high: float) -> tuple[float, float]:
+        """Estimate the transactions with a score from `low` to below `high`, and the sum of their scores."""
+        # Within a bin the transactions count as uniform.
+        inside = np.minimum(EDGES[1:], high) - np.maximum(EDGES[:-1], low)
+        shares = np.clip(inside / np.diff(EDGES), 0.0, 1.0)
+        return float(self.rows @ shares), float(self.scores @ shares)
 
 
 class LiveScores:
@@ -82,25 +91,21 @@ class LiveScores:
             if any([self._take(sample, weight) for sample, weight in samples]):
                 self._save()
 
-    def above(self, model_id: str, threshold: float) -> Above | None:
-        """Estimate the traffic above a threshold in the last day; None without a sample of this model."""
+    def traffic(self, model_id: str) -> Traffic | None:
+        """Return the traffic of the last day; None without a sample of this model."""
         with self._lock:
             if model_id != self._model_id or not self._hours:
                 return None
             hours = list(self._hours.values())
             rows, squares, scores = sum((hour.bins for hour in hours), np.zeros((3, BINS)))
-            samples = sum(hour.samples for hour in hours)
-            seconds = sum(max(hour.last_us - hour.first_us, 0) for hour in hours) / 1e6
-        # Within a bin the transactions count as uniform.
-        shares = np.clip((EDGES[1:] - threshold) / np.diff(EDGES), 0.0, 1.0)
-        return Above(
-            rows=float(rows.sum()),
-            samples=samples,
-            days=seconds / 86_400,
-            alerts=float(rows @ shares),
-            error=float(1.96 * np.sqrt(squares @ shares)),
-            frauds=float(scores.sum()),
-            frauds_caught=float(scores @ shares),
+        return Traffic(
+            rows=rows,
+            scores=scores,
+            size=float(rows.sum() ** 2 / squares.sum()),
+            samples=sum(hour.samples for hour in hours),
+            days=sum(max(hour.last_us - hour.first_us, 0) for hour in hours) / 86_400e6,
+            since_us=min(hour.first_us for hour in hours),
+            threshold=max(hour.threshold for hour in hours),
         )
 
     def _take(self, sample: Sample, rows: int) -> bool:
@@ -115,6 +120,7 @@ class LiveScores:
         index = min(max(int(np.searchsorted(EDGES, score, side="right")) - 1, 0), BINS - 1)
         hour.bins[:, index] += rows, rows**2, rows * score
         hour.samples += 1
+        hour.threshold = max(hour.threshold, sample.threshold or 0.0)
         hour.first_us, hour.last_us = min(hour.first_us, produced_us), max(hour.last_us, produced_us)
         newest = max(self._hours)
         for old in [each for each in self._hours if each <= newest - HOURS]:
@@ -147,14 +153,18 @@ class LiveScores:
             log.warning("cannot read the saved score distribution: starting a new one", file=str(file), reason=str(e))
 
 
+_HOUR_FIELDS: Final = ("first_us", "last_us", "samples", "threshold")
+
+
 def _hour_as_json(hour: _Hour) -> Object:
     """Return the non-empty bins only: most are empty."""
     bins = [[at, *hour.bins[:, at].tolist()] for at in np.flatnonzero(hour.bins[0]).tolist()]
-    return {"samples": hour.samples, "first_us": hour.first_us, "last_us": hour.last_us, "bins": bins}
+    return {name: getattr(hour, name) for name in _HOUR_FIELDS} | {"bins": bins}
 
 
 def _hour_from(saved: Object) -> _Hour:
-    hour = _Hour(int(saved["first_us"]), int(saved["last_us"]), int(saved["samples"]))
+    first_us, last_us, samples = (int(saved[name]) for name in _HOUR_FIELDS[:3])
+    hour = _Hour(first_us, last_us, samples, float(saved.get("threshold", 0.0)))
     for at, *figures in saved["bins"]:
         hour.bins[:, at] = figures
     return hour

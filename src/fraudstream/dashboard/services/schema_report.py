@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fraudstream.dashboard.services.columns import ColumnWatch, Shares, Suggestion
+from fraudstream.dashboard.services.columns import WINDOW_US, ColumnWatch, Shares, Suggestion
 from fraudstream.dashboard.services.schema_messages import UNSCORABLE, Sentence, iso, percent, sentences
 from fraudstream.messages.base import Object
 from fraudstream.store.reading import StoredSchema, Total
@@ -101,12 +101,16 @@ def report(
     store: AlertStore, watch: ColumnWatch, contract: Contract | None, *, changeable: bool, limit: int = LISTED_SCHEMAS
 ) -> Schemas:
     """Return the whole report."""
-    refusals = store.refusals()
+    refusals, shares, schemas = store.refusals(), watch.shares(), store.schemas(limit=limit)
+    since_us = (shares.newest.observation.produced_us or 0) - WINDOW_US if shares.newest else 0
+    # Alerts show columns that no sample happened to have.
+    recent = {name: kind for each in schemas if (each.last_us or 0) >= since_us for name, kind in each.columns.items()}
+    shares = shares._replace(columns=recent | shares.columns)
     suggestions = watch.suggestions(contract, {(refusal.new, refusal.old) for refusal in refusals})
     return Schemas(
         contract=None if contract is None else _contract(contract, changeable=changeable),
-        current=Current(**vars(summary(store, watch, contract)), columns=_columns(watch.shares(), contract)),
-        schemas=[_schema(stored, contract) for stored in store.schemas(limit=limit)],
+        current=Current(**vars(summary(store, watch, contract)), columns=_columns(shares, contract)),
+        schemas=[_schema(stored, contract) for stored in schemas],
         kept=store.schema_count(),
         forgotten=store.totals()[Total.SCHEMAS_FORGOTTEN],
         suggestions=[_suggestion(each) for each in suggestions],

@@ -33,7 +33,7 @@ from fraudstream.transactions.wire import AlertField, Outcome
 LATENCY_SAMPLES: Final = 1000
 LATENCY_SECONDS: Final = 60.0
 RATE_SECONDS: Final = 10.0
-QUIET_SECONDS: Final = 30.0
+QUIET_SECONDS: Final = 60.0
 """Without a payment for this long the stream is quiet: nothing new is to be expected on a page."""
 
 CACHE_SECONDS: Final = 0.9

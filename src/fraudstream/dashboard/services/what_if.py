@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,7 @@ from fraudstream.dashboard.services.what_if_sources import (
     WhatIfSource,
     live_source,
     mean_fraud,
+    read_alert_scores,
     read_verdicts,
     test_source,
     verdict_source,
@@ -94,7 +95,9 @@ class WhatIfService:
         own = None if evaluation is None else evaluation.threshold
         cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
         rows = () if evaluation is None else evaluation.thresholds
-        above = partial(self.scores.above, deployment.model_id)
+        traffic = self.scores.traffic(deployment.model_id)
+        since_us = 2**62 if traffic is None else traffic.since_us
+        alerts = read_alert_scores(self.store, deployment.model_id, since_us)
         verdicts = read_verdicts(self.store, deployment.model_id)
         return WhatIfResult(
             # `who` and `why` are free text.
@@ -105,7 +108,7 @@ class WhatIfService:
             cheapest=cheapest(rows, cost).threshold if rows else None,
             sources=(
                 test_source(evaluation, cost),
-                live_source(above, mean_fraud(evaluation), cost),
+                live_source(traffic, alerts, deployment.threshold, mean_fraud(evaluation), cost),
                 verdict_source(verdicts, deployment.threshold, cost),
             ),
             why_not=_why_not(self.model),

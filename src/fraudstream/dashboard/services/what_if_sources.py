@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import select
 
-from fraudstream.dashboard.services.live_scores import Above
+from fraudstream.dashboard.services.live_scores import Traffic
+from fraudstream.model.evaluation.intervals import most_if_none, wilson
 from fraudstream.model.evaluation.record import Evaluation, Operating
 from fraudstream.model.evaluation.thresholds import row_at
 from fraudstream.store import tables
@@ -64,15 +65,24 @@ def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
     )
 
 
-MIN_DAYS: Final = 1 / 1440
-"""Less than a minute of traffic is too little to extrapolate to a day."""
+def read_alert_scores(store: AlertReader, model_id: str, since_us: int) -> NDArray[np.float64]:
+    """Read the scores of a model's alerts on payments that were produced since a time."""
+    column = tables.alerts.c
+    query = select(column.score).where(
+        column.outcome == Outcome.ALERT.value, column.model_id == model_id, column.produced_us >= since_us
+    )
+    return np.array([row.score for row in store.rows(query) if row.score is not None], dtype=np.float64)
+
+
+MIN_DAYS: Final = 1.0
+"""Less than a day says nothing of the alerts a day: nights differ from mornings."""
 
 
 class PeriodFigures(NamedTuple):
     """The effect of a threshold over a source's period; None for what the source does not know.
 
-    `error` is half the width of the 95 % interval of an estimated `alerts_per_day`, `saved` the amounts of the frauds
-    caught less the reviews of the false alarms.
+    `low` and `high` are the 95 % interval of estimated `alerts` (None if they are counted), `error` is half its width a
+    day, `saved` the amounts of the frauds caught less the reviews of the false alarms.
     """
 
     alerts: float
@@ -82,6 +92,8 @@ class PeriodFigures(NamedTuple):
     frauds_missed: float
     false_alarms: float
     saved: float | None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,7 @@ class WhatIfSource:
         lacking: Why there are no figures; empty if there are.
         period: Its extent: days, payments, frauds.
         known_from: The lowest threshold that it covers; 0 for all.
+        samples: The number of samples of an estimate.
     """
 
     key: str
@@ -104,6 +117,7 @@ class WhatIfSource:
     period: str = ""
     known_from: float = 0.0
     at: Callable[[float], PeriodFigures] | None = None
+    samples: int = 0
 
 
 def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSource:
@@ -152,37 +166,53 @@ def mean_fraud(evaluation: Evaluation | None) -> float | None:
     return (point.amount_caught + point.amount_missed) / point.frauds if point.frauds else None
 
 
-def live_source(above: Callable[[float], Above | None], mean_amount: float | None, review_cost: float) -> WhatIfSource:
-    """Return live traffic, from samples of its scores."""
+def live_source(
+    traffic: Traffic | None, alerts: NDArray[np.float64], active: float, mean_amount: float | None, review_cost: float
+) -> WhatIfSource:
+    """Return live traffic: alerts as the store has them by their scores, and what is below them from samples."""
     title = "Live traffic"
+    known = active if traffic is None else max(traffic.threshold, active)
     about = (
-        "An estimate from samples of at most the last 24 hours. Which payments were frauds is not known yet: their "
-        "number is the sum of the scores, which is correct if the model is well calibrated."
+        f"Alerts at {known:.4g} or more are counted; below, an estimate from samples of at most the last 24 hours. "
+        "Which payments were frauds is not known yet: their number is the sum of the scores, which is correct if the "
+        "model is well calibrated."
     )
-    whole = above(0.0)
-    if whole is None:
+    if traffic is None:
         lacking = "No sample of this model has arrived yet. Figures appear as soon as payments are scored."
         return WhatIfSource("live", title, "estimate", about, lacking)
-    days = whole.days if whole.days >= MIN_DAYS else None
+    days = traffic.days if traffic.days >= MIN_DAYS else None
+    stored = alerts[alerts >= known]
+    payments = traffic.between(0.0, known)[0] + len(stored)
+    frauds = traffic.between(0.0, known)[1] + float(stored.sum())
 
     def at(threshold: float) -> PeriodFigures:
-        traffic = above(threshold) or whole
-        false_alarms = max(traffic.alerts - traffic.frauds_caught, 0.0)
-        amount = None if mean_amount is None else traffic.frauds_caught * mean_amount
+        counted = stored[stored >= threshold]
+        number, caught = float(len(counted)), float(counted.sum())
+        low = high = error = None
+        if threshold < known:
+            more, more_caught = traffic.between(threshold, known)
+            share = more / payments if payments else 0.0
+            ends = wilson(share, traffic.size) if more else (0.0, most_if_none(traffic.size))
+            low, high = (number + end * payments for end in ends)
+            error = None if days is None else (high - low) / 2 / days
+            number, caught = number + more, caught + more_caught
+        false_alarms = max(number - caught, 0.0)
         return PeriodFigures(
-            traffic.alerts,
-            None if days is None else traffic.alerts / days,
-            None if days is None else traffic.error / days,
-            traffic.frauds_caught,
-            max(traffic.frauds - traffic.frauds_caught, 0.0),
+            number,
+            None if days is None else number / days,
+            error,
+            caught,
+            max(frauds - caught, 0.0),
             false_alarms,
-            None if amount is None else amount - review_cost * false_alarms,
+            None if mean_amount is None else caught * mean_amount - review_cost * false_alarms,
+            low,
+            high,
         )
 
-    span = f"{whole.days * 24:,.1f} hours" if whole.days * 24 >= 1 else f"{whole.days * 1440:,.1f} minutes"
+    span = f"{traffic.days * 24:,.1f} hours" if traffic.days * 24 >= 1 else f"{traffic.days * 1440:,.1f} minutes"
     money = "" if mean_amount is None else f"; a fraud counted as {mean_amount:,.2f}, the mean of the test period"
-    period = f"{span}, about {whole.rows:,.0f} payments ({whole.samples:,} samples){money}"
-    return WhatIfSource("live", title, "estimate", about, period=period, at=at)
+    period = f"{span}, about {payments:,.0f} payments ({traffic.samples:,} samples), {len(stored):,} alerts{money}"
+    return WhatIfSource("live", title, "estimate", about, period=period, at=at, samples=traffic.samples)
 
 
 def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> WhatIfSource:

@@ -157,9 +157,5 @@ def _timeline(document: Mapping[str, Any], explained_us: int | None) -> list[Mom
 
 
 def _apart(between_us: int) -> str:
-    """Format the time between two steps: milliseconds up to a minute, then minutes or hours."""
-    sign, size = "−" if between_us < 0 else "+", abs(between_us) / 1000
-    if size < 60_000:
-        return f"{sign}{size:,.1f} ms"
-    hours = size / 3_600_000
-    return f"{sign}{hours * 60:,.1f} min" if hours < 1 else f"{sign}{hours:,.1f} h"
+    """Format the time between two steps."""
+    return f"{'−' if between_us < 0 else '+'}{presentation.duration(abs(between_us) / 1e6)}"

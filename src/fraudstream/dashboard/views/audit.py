@@ -10,13 +10,14 @@ from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.dashboard.web.export import Exports, csv_text
-from fraudstream.dashboard.web.formats import zoned
+from fraudstream.dashboard.web.formats import when, zoned
+from fraudstream.dashboard.web.presentation import triage_label
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import ListedChange, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import PublishedVerdicts
-from fraudstream.messages.verdicts import UnpublishedVerdicts
+from fraudstream.messages.verdicts import UnpublishedVerdicts, label_of
 from fraudstream.store.change_reading import NO_NAME, ChangeQuery, ChangeReader
 from fraudstream.store.changes import Action, Head, broken_links, head, holds, stored_heads
 from fraudstream.store.database import Database
@@ -38,8 +39,10 @@ def summary(state: Object | None) -> str:
     if state is None:
         return ""
     if "status" in state and "version" in state:
-        status = str(state["status"]).replace("_", " ")
-        return f"{status}, {state['assignee']}" if state["assignee"] else status
+        label = triage_label(state)
+        return (label.by or label.text) + (f", due {when(label.due).full}" if label.due else "")
+    if "false_alarm" in state and isinstance(state["false_alarm"], list):
+        return "; ".join(f"{label_of(verdict)}: {', '.join(labels)}" for verdict, labels in state.items())
     if "model_id" in state:
         aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
         text = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"

@@ -8,12 +8,11 @@ from flask import render_template
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.queries import EntityList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Text, answer, many
-from fraudstream.messages.base import Object
+from fraudstream.messages.base import Object, instant
 from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
@@ -32,7 +31,6 @@ class EntityViews:
     store: AlertStore
     statistics: Statistics
     reasons: ReasonStore
-    actors: Actors
 
     @api.operation(
         "GET", "/api/entities", answer("Entities", columns=list[str], column=Text, entities=many(EntityTotals))
@@ -40,7 +38,7 @@ class EntityViews:
     def list_entities(self, query: EntityList) -> object:
         """The entities in a column with the most alerts that match.
 
-        Of the newest 200,000 alerts; `columns` are all that identify entities.
+        Of the newest 100,000 alerts; `columns` are all that identify entities.
         """
         columns = self.store.entities.columns()
         column = query.column or next(iter(columns), None)
@@ -53,29 +51,32 @@ class EntityViews:
     )  # fmt: skip
     def one_entity(self, column: str, value: str) -> Object:
         """An entity: the sums of its alerts, their number by status, and when they came."""
-        entity = Entity(column, value)
-        totals = self.store.entities.totals(entity)
-        if totals is None:
-            raise RequestError("there is no alert of this entity", status=404)
-        return {
-            "totals": asdict(totals),
-            "statuses": self.store.entities.statuses(entity),
-            "timeline": list(map(asdict, self.store.entities.timeline(entity))),
-        }
+        totals = self._totals(column, value)
+        timeline = list(map(asdict, self.store.entities.timeline(totals)))
+        statuses = self.store.entities.statuses(Entity(column, value))
+        return {"totals": asdict(totals), "statuses": statuses, "timeline": timeline}
 
     def render(self, column: str, value: str) -> str:
         """Render the page of an entity."""
-        entity, stats = Entity(column, value), self.statistics.current()
-        details = self.one_entity(column, value)
+        entity, totals = Entity(column, value), self._totals(column, value)
+        stats = self.statistics.current()
         page = self.store.search.page(AlertFilter(entities=(entity,)), limit=ROWS)
         alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
-        documents = [alert.document() for alert in alerts]
+        rows = [presentation.row(alert.document(), stats) for alert in alerts]
         return render_template(
             "entity.html",
-            **details,
+            totals=totals,
+            statuses=self.store.entities.statuses(entity),
+            timeline=self.store.entities.timeline(totals),
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            rows=[presentation.row(each, stats) for each in documents],
-            name=self.actors.current().name,
+            within=presentation.duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),
+            rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
+
+    def _totals(self, column: str, value: str) -> EntityTotals:
+        totals = self.store.entities.totals(Entity(column, value))
+        if totals is None:
+            raise RequestError("there is no alert of this entity", status=404)
+        return totals

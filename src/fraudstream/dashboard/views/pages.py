@@ -120,14 +120,14 @@ class PageViews:
 
     def charts_page(self) -> str:
         """Render the charts of payments, alerts, scores, amounts, latency and precision, by minute."""
-        minutes = ChartQuery.read(request.args).minutes
-        charts = charts_html(self.charts, minutes).decode()
-        return render_template("charts.html", spans=SPANS, minutes=minutes, charts=charts)
+        query = ChartQuery.read(request.args)
+        charts = charts_html(self.charts, query).decode()
+        return render_template("charts.html", spans=SPANS, query=query, charts=charts)
 
     def charts_fragment(self) -> Response:
         """Render only the charts, or the table of one (`table`), for the page to update itself."""
-        minutes, table = ChartQuery.read(request.args).minutes, request.args.get("table")
-        return Response(charts_html(self.charts, minutes) if table is None else table_html(self.charts, minutes, table))
+        query, table = ChartQuery.read(request.args), request.args.get("table")
+        return Response(charts_html(self.charts, query) if table is None else table_html(self.charts, query, table))
 
     def schema(self) -> str:
         """Render the stream's schemas compared with the model's contract, and their changes."""

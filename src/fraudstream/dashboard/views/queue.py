@@ -1,7 +1,7 @@
 """Renders the review page, its rows one by one, and suggestions for its search."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -135,7 +135,10 @@ class QueueViews:
         return Response(render_template("_suggestions.html", options=options[:SUGGESTED]))
 
     def frames(self, alerts: Sequence[Published]) -> bytes:
-        """Render the newest of some alerts as events of the live stream; a last one counts all of them."""
+        """Render the newest of some alerts as events of the live stream; a first one counts the others.
+
+        Their entities, which take longer than all the rest, come with their reasons, when a page asks for these.
+        """
         newest, zone = alerts[-ROWS:], str(formats.zone())
         missing = [alert for alert in newest if zone not in alert.rows]
         for alert, row in zip(missing, self._render([alert.document() for alert in missing]), strict=True):
@@ -166,13 +169,13 @@ class QueueViews:
         return Vocabulary(self.store.columns(), self.store.entities.columns(), formats.zone(), datetime.now(UTC))
 
     def _rows(self, alerts: Sequence[StoredAlert]) -> list[AlertRow]:
-        return self._render([alert.document() for alert in self.reasons.with_reasons(alerts)])
+        return self._render(
+            [each.document() for each in self.store.entities.with_entities(self.reasons.with_reasons(alerts))]
+        )
 
     def _render(self, documents: Sequence[Mapping[str, Any]]) -> list[AlertRow]:
         context = self.statistics.row_context()
-        entities = self.store.entities.counts([document["seq"] for document in documents])
-        of = {seq: [asdict(each) for each in entities_of] for seq, entities_of in entities.items()}
-        return [presentation.row({**each, "entities": of.get(each["seq"], [])}, context) for each in documents]
+        return [presentation.row(document, context) for document in documents]
 
     def _one(self, alert_id: str) -> AlertRow:
         match = self.store.alert(alert_id)

@@ -59,7 +59,7 @@ class SystemViews:
     @api.operation("GET", "/api/charts", answer("Charts", minutes=Object, scores=object, precision=object))
     def charts(self, query: ChartQuery) -> Response:
         """Payments, alerts, scores, amounts, latency and precision of each of the last minutes."""
-        return json_response(self.chart_data.rendered("json", query.minutes, orjson.dumps))
+        return json_response(self.chart_data.rendered("json", query.minutes, orjson.dumps, query.until))
 
     @api.operation("GET", "/health", answer("Health", status=str, checks=dict[str, str]), same=(503,))
     def health(self) -> Response:

@@ -23,11 +23,10 @@ from fraudstream.messages.requests import (
     Decide,
     Escalate,
     NeedInformation,
-    Noted,
     Release,
     Undo,
 )  # fmt: skip
-from fraudstream.messages.verdicts import VERDICT_NAMES, NewReasonCodes, ReasonCodes, label_of
+from fraudstream.messages.verdicts import VERDICT_NAMES, ReasonCodes, label_of
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import Options, TriageService
@@ -63,7 +62,7 @@ class TriageViews:
         if (code := body.reason_code) and code not in (codes := self.changes.reason_codes().of(body.status)):
             raise RequestError(f"reason_code of {body.status} must be one of {', '.join(codes)}", status=422)
         who, status, options = self.actors.require(body.who), AlertStatus(body.status), _options(body)
-        return _answer(self.triage.verdict(who, body.alert_ids, status, reason_code=code or None, **options))
+        return _answer(self.triage.verdict(who, body.alert_ids, status, code or "", **options))
 
     @api.operation("POST", "/api/work/escalate", Triaged, 422, same=(409,))
     def escalate(self, body: Escalate) -> Response:
@@ -77,17 +76,6 @@ class TriageViews:
         """Keep alerts until the information that they need is due."""
         who, options = self.actors.require(body.who), _options(body)
         return _answer(self.triage.need_information(who, body.alert_ids, body.due_at, **options))
-
-    @api.operation("GET", "/api/work/reason-codes", ReasonCodes)
-    def reason_codes(self) -> object:
-        """The team's reasons for its verdicts."""
-        return self.changes.reason_codes()
-
-    @api.operation("POST", "/api/work/reason-codes", ReasonCodes)
-    def change_reason_codes(self, body: NewReasonCodes) -> object:
-        """Replace the reasons of all verdicts; recorded in the audit trail."""
-        self.changes.change_reason_codes(self.actors.require(body.who), body)
-        return self.changes.reason_codes()
 
     @api.operation("POST", "/api/work/note", Triaged, same=(409,))
     def note(self, body: AddNote) -> Response:
@@ -124,12 +112,13 @@ class TriageViews:
         if request.method == "POST":
             texts = {verdict: request.form.get(verdict, "") for verdict in VERDICT_NAMES}
             try:
-                codes = ReasonCodes.model_validate({name: text.strip().splitlines() for name, text in texts.items()})
+                lines = {name: list(filter(str.strip, text.splitlines())) for name, text in texts.items()}
+                codes = ReasonCodes.model_validate(lines)
                 self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes)
                 is_saved = True
             except ValidationError as e:
                 verdict, *line = e.errors()[0]["loc"]
-                where = ", line ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
+                where = ", reason ".join([label_of(str(verdict)), *(str(int(each) + 1) for each in line)])
                 problem = f"{where}: {reason(e).partition(' ')[2]}"
             except RequestError as e:
                 problem = e.what
@@ -144,8 +133,7 @@ class TriageViews:
 
 
 def _options(body: Claim) -> Options:
-    note = body.note or "" if isinstance(body, Noted) else ""
-    return Options(take_over=body.take_over, versions=body.versions or {}, note=note)
+    return Options(take_over=body.take_over, versions=body.versions or {}, note=body.note or "")
 
 
 def publish_triage(hub: Hub, instances: Instances, done: TriageResult) -> None:

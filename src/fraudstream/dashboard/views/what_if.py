@@ -147,18 +147,18 @@ def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
     if source.at is None:
         return Card(source, [], "")
     now, then = source.at(deployment), source.at(max(threshold, source.known_from))
-    about = "≈ " if source.kind == "estimate" else ""
     lines = [
-        _line("Alerts a day", now, then, "alerts_per_day", about, None, "Each has to be reviewed."),
-        _line("Alerts", now, then, "alerts", about, None, "Over the whole period."),
-        _line("Frauds caught", now, then, "frauds_caught", about, True, "Frauds at or above the threshold."),
-        _line("Frauds missed", now, then, "frauds_missed", about, False, "Frauds below it."),
-        _line("False alarms", now, then, "false_alarms", about, False, "Legitimate payments at or above it."),
-        _line("Money saved", now, then, "saved", about, True, "Amounts of the frauds caught, minus reviews."),
+        _line("Alerts", now, then, "alerts", source, None, "Over the whole period."),
+        _line("Alerts a day", now, then, "alerts_per_day", source, None, "Each has to be reviewed; from a day on."),
+        _line("Frauds caught", now, then, "frauds_caught", source, True, "Frauds at or above the threshold."),
+        _line("Frauds missed", now, then, "frauds_missed", source, False, "Frauds below it."),
+        _line("False alarms", now, then, "false_alarms", source, False, "Legitimate payments at or above it."),
+        _line("Money saved", now, then, "saved", source, True, "Amounts of the frauds caught, minus reviews."),
     ]
     notes = []
-    if source.kind == "estimate" and then.error is not None:
-        notes.append(f"Alerts a day within ± {_format(then.error)} (95 %).")
+    if then.low is not None and then.high is not None:
+        ends = f"{math.floor(then.low):,} to {math.ceil(then.high):,}"
+        notes.append(f"{ends} alerts in this period at {score(threshold)} (95 %, from {source.samples:,} samples).")
     if threshold < source.known_from:
         notes.append(
             f"Payments below {source.known_from:.4g} were no alerts, so none has a verdict: these are the figures at "
@@ -168,16 +168,35 @@ def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
 
 
 def _line(
-    name: str, now: PeriodFigures, then: PeriodFigures, field: str, about: str, more_is_better: bool | None, help_: str
+    name: str,
+    now: PeriodFigures,
+    then: PeriodFigures,
+    field: str,
+    source: WhatIfSource,
+    is_good: bool | None,
+    help_: str,
 ) -> FigureLine:
     old, new = getattr(now, field), getattr(then, field)
     if old is None or new is None:
         return FigureLine(name, "n/a", "n/a", "", "", help_)
     difference = new - old
     is_none = abs(difference) < 0.005
-    sense = "" if more_is_better is None or is_none else "better" if (difference > 0) == more_is_better else "worse"
+    sense = "" if is_good is None or is_none else "better" if (difference > 0) == is_good else "worse"
     change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_format(abs(difference))}"
-    return FigureLine(name, about + _format(old), about + _format(new), change, sense, help_)
+    return FigureLine(
+        name,
+        _about(source, now, field) + _format(old),
+        _about(source, then, field) + _format(new),
+        change,
+        sense,
+        help_,
+    )
+
+
+def _about(source: WhatIfSource, figures: PeriodFigures, field: str) -> str:
+    """Mark an estimate; alerts that the store has are counted."""
+    is_counted = field in ("alerts", "alerts_per_day") and figures.low is None
+    return "≈ " if source.kind == "estimate" and not is_counted else ""
 
 
 def _format(value: float) -> str:
@@ -198,7 +217,7 @@ def _summary(cards: list[Card], threshold: float, deployment: float) -> str:
 
 
 def _alerts(card: Card) -> str:
-    return f"{card.lines[0].change} a day" if card.lines[0].change else card.lines[1].change
+    return f"{card.lines[1].change} a day" if card.lines[1].change else card.lines[0].change
 
 
 def _share(name: str, low: float) -> Axis:

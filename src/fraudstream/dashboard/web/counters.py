@@ -8,7 +8,7 @@ from fraudstream.dashboard.web.presentation import milliseconds, rate, short_id
 from fraudstream.messages.base import Object
 
 MOST_IN_FULL: Final = 9_999
-"""A badge has room for four digits."""
+"""A badge holds four digits."""
 
 
 class Tile(NamedTuple):

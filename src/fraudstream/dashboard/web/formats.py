@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
-from flask import has_request_context, request
+from flask import current_app, has_app_context, has_request_context, request
 from werkzeug.datastructures import MultiDict
 
 from fraudstream.errors import RequestError
@@ -35,9 +35,11 @@ class When(NamedTuple):
 
 
 def money(value: float | None, currency: str | None = None) -> str:
-    """Format an amount with the currency of the settings, if there is one: `1,234.50 EUR`."""
+    """Format an amount with a currency, by default that of the settings, if there is one: `1,234.50 EUR`."""
     if value is None:
         return NOTHING
+    if currency is None and has_app_context():
+        currency = current_app.config.get("CURRENCY")
     return f"{value:,.2f}" if currency is None else f"{value:,.2f}\u00a0{currency}"
 
 
@@ -110,11 +112,6 @@ def duration(seconds: float) -> str:
         each for each in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")) if seconds >= each[0] * (each[0] > 1)
     )
     return f"{seconds // size:.0f} {unit}"
-
-
-def minute(at: datetime) -> str:
-    """Format a minute of the day in the zone of this request, for the axis of a chart."""
-    return f"{at.astimezone(zone()):%H:%M}"
 
 
 def form_time(at: str | None) -> str:

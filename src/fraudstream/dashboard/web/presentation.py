@@ -64,6 +64,13 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
 
 
+def duration(seconds: float) -> str:
+    """Format a time span in its largest unit: 4.4 s or 1.5 h."""
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (0.001, "ms"))
+    return f"{seconds / size:,.1f} {unit}"
+
+
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value of a transaction is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)
@@ -176,7 +183,7 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         model=short_id(model_id),
         model_id=model_id,
         reasons=reason_bars(alert.get("reasons") or ()),
-        work=triage_label(alert.get("work") or {}, stats.get("at", "")),
+        work=triage_label(alert.get("work") or {}, stats["at"]),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
         loss=expected_loss(alert),
         age=age_level(at, stats["at"]),
@@ -207,12 +214,12 @@ def expected_loss(alert: Mapping[str, Any]) -> str:
 def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
     """Return the entities of an alert, those with the most alerts first."""
     return [
-        EntityChip(each["column"], each["value"], each["alerts"], alerts_text(each["alerts"]), entity_page(**each))
+        EntityChip(**each, text=alerts_text(each["alerts"]), page=entity_page(each["column"], each["value"]))
         for each in sorted(entities, key=lambda each: -each["alerts"])
     ]
 
 
-def entity_page(column: str, value: str, **_: object) -> str:
+def entity_page(column: str, value: str) -> str:
     """Return the address of the page of an entity."""
     return f"/entities/{quote(column, safe='')}/{quote(value, safe='')}"
 
@@ -227,13 +234,12 @@ def triage_label(state: Mapping[str, Any], now: str = "") -> TriageLabel:
     status = AlertStatus(state.get("status", AlertStatus.NEW))
     assignee, code, due = (state.get(name) or "" for name in ("assignee", "reason_code", "due_at"))
     text = status.value.replace("_", " ")
-    if status in (AlertStatus.CLAIMED, AlertStatus.ESCALATED):
+    reason = f" ({label_of(code).lower()})" if code else ""
+    by = f"{text}{reason} by {assignee}" if assignee else ""
+    if status is AlertStatus.CLAIMED:
         text = by = f"claimed by {assignee or 'somebody'}"
-        if status is AlertStatus.ESCALATED:
-            text = by = f"escalated to {assignee} by {state.get('escalated_by')}"
-    else:
-        reason = f" ({label_of(code).lower()})" if code else ""
-        by = f"{text}{reason} by {assignee}" if assignee else ""
+    elif status is AlertStatus.ESCALATED:
+        text = by = f"escalated to {assignee} by {state.get('escalated_by')}"
     return TriageLabel(status.value, assignee, state.get("version", 0), text, by, code, due, bool(due) and due < now)
 
 

@@ -212,6 +212,7 @@ class ChartQuery(Query):
     """The range of the charts."""
 
     minutes: Whole = parameter(60, 60, "how many of the last minutes", ge=1, le=KEPT_MINUTES)
+    until: Time | None = parameter(None, LATER, "the minutes before this time; by default up to now")
 
 
 class WhatIfQuery(Query):

@@ -19,6 +19,7 @@ ORDERS: Final = {
     "amount": "amount",
     "newest": "newest first",
     "oldest": "oldest first",
+    "due": "due first",
 }
 OPERATORS: Final = {
     "eq": "is",

@@ -104,9 +104,11 @@ AUDIT_HEAD: Final = "audit.chain_head"
 """Readable with the ingest token as well: the relay publishes it, and it contains nothing about payments."""
 
 READER_BLUEPRINTS: Final = frozenset({"actor", "system", "views", "work"})
-READER_FORMS: Final = frozenset({"pages.save_reason_codes"})
 """Whoever may read alerts may triage them, save views and acknowledge losses: people post there with the session of
 the read token, not a machine's token."""
+
+READER_FORMS: Final = frozenset({"pages.save_reason_codes"})
+"""What they post there by forms of pages."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 HEADERS: Final = {

@@ -115,6 +115,7 @@ new Keys(sheet, {
     }),
 });
 
+showControls(controls, { ...article.dataset, reason_code: article.dataset.reason });
 history();
 if (article.dataset.explained === "no") {
   window.setTimeout(() => article.dataset.explained === "no" && loadReasons(), REASONS_LATE_MS);

@@ -1,6 +1,7 @@
 // The page of dead letters: selects records, requests replays and shows their progress.
 
 import { localTimes } from "./format.js";
+import { who } from "./who.js";
 
 const REFRESH_MS = 1000;
 
@@ -58,13 +59,13 @@ async function follow() {
 }
 
 async function requestReplay(selection) {
-  if (!form.reportValidity()) return;
+  if (!form.reportValidity() || !(await who.known())) return;
   lastRequest = selection;
   again.hidden = true;
   const headers = { "Content-Type": "application/json" };
   const token = document.getElementById("token")?.value.trim();
   if (token) headers.Authorization = `Bearer ${token}`;
-  const body = JSON.stringify({ ...selection, who: form.who.value, why: form.why.value });
+  const body = JSON.stringify({ ...selection, why: form.why.value });
   try {
     const response = await fetch("/api/replays", { method: "POST", headers, body });
     const result = await response.json();
@@ -109,4 +110,4 @@ if (form !== null) {
   for (const box of boxes()) if (box.checked) selected.add(box.value);
   showSelected();
 }
-if (Number(document.getElementById("live-replays").dataset.open) > 0) follow();
+if (Number(document.getElementById("live-replays")?.dataset.open) > 0) follow();

@@ -1,24 +1,28 @@
-// The page of an entity: all of its undecided alerts are decided at once.
+// The page of an entity: all of its undecided alerts are decided at once, and the page follows what is decided.
 
 import "./copy.js";
+import { localTimes } from "./format.js";
+import { fetchPage } from "./queue_list.js";
 import { Toast } from "./toast.js";
 import { Triage } from "./triage.js";
-import { showTriage } from "./triage_state.js";
 import { who } from "./who.js";
 
-const bar = document.querySelector(".decide-all");
-const triage = new Triage(who, new Toast(document.getElementById("toast")), changed);
-const versions = new Map(Object.entries(JSON.parse(bar?.dataset.undecided ?? "{}")));
+const main = document.getElementById("main");
+const triage = new Triage(who, new Toast(document.getElementById("toast")), update);
 
-function changed(changes) {
-  for (const change of changes) {
-    if (versions.has(change.alert_id)) versions.set(change.alert_id, change.version);
-    const body = [...document.querySelectorAll("tbody.alert")].find((each) => each.dataset.id === change.alert_id);
-    if (body) showTriage(body, change);
+async function update() {
+  const page = await fetchPage(window.location.href);
+  for (const name of ["entity", "alerts-of-entity"]) {
+    const part = page?.getElementById(name);
+    if (!part) return;
+    localTimes(part);
+    document.getElementById(name).replaceWith(part);
   }
 }
 
-bar?.addEventListener("click", ({ target }) => {
-  const action = target.closest("[data-do]")?.dataset.do;
-  if (action) triage.enqueue(() => triage.act(action, [...versions].map(([id, version]) => ({ id, version }))));
+main.addEventListener("click", ({ target }) => {
+  const action = target.closest(".decide-all [data-do]")?.dataset.do;
+  if (!action) return;
+  const versions = JSON.parse(target.closest(".decide-all").dataset.undecided);
+  triage.enqueue(() => triage.act(action, Object.entries(versions).map(([id, version]) => ({ id, version }))));
 });

@@ -7,7 +7,7 @@ import { fetchPage } from "./queue_list.js";
 import { VERDICTS } from "./triage_state.js";
 
 const AT_ONCE = 100;
-const SOON_MS = 30; // changes of a moment are fetched together
+const SOON_MS = 60; // changes of a moment are fetched together
 const UNEXPLAINED_MS = 5000; // sent while the stream was interrupted, or before the row was drawn
 const EVERY_MS = 60_000; // ages have limits, and whatever was missed comes
 

@@ -1,5 +1,7 @@
 // The triage state of an alert as text and in its row; presentation.py formats rows alike.
 
+import { localTimes } from "./format.js";
+
 export const STATUSES = {
   new: "new",
   claimed: "claimed",
@@ -33,5 +35,13 @@ export function showTriage(body, triage) {
   element.textContent = label(triage);
   element.title = title(triage);
   element.className = `status ${triage.status}`;
+  const due = body.querySelector(".due");
+  if (due) {
+    const at = triage.due_at ?? "";
+    due.hidden = at === "";
+    due.classList.toggle("late", Date.parse(at) < Date.now());
+    due.querySelector("time").dateTime = at;
+    localTimes(due);
+  }
   return true;
 }

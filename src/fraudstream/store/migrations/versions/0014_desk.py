@@ -23,9 +23,10 @@ def upgrade() -> None:
         sa.Column("alert", seq, sa.ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
         sa.Column("column", sa.Text, primary_key=True),
         sa.Column("value", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
     )
+    insert_missing(op.get_bind())  # before the index, which is faster
     op.create_index("alerts_of_entity", "alert_entities", ["column", "value", "alert"])
-    insert_missing(op.get_bind())
     op.create_table(
         "saved_views",
         sa.Column("name", sa.Text, primary_key=True),

@@ -1,0 +1,79 @@
+"""The page of an entity and the routes of entities, on a real store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+
+from apps import create_app
+from columns import row
+from dashboards import Clock, alert, json_of
+from fraudstream.config import Settings
+from fraudstream.store.store import AlertStore
+
+WHO = {"X-Fraudstream-Actor": "Ann"}
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def client(store: AlertStore, tmp_path: Path) -> FlaskClient:
+    client = create_app(Settings(model=tmp_path / "models"), store, clock=Clock()).test_client()
+    posted = [
+        alert(
+            number,
+            transaction=row(number, card_id=f"C{number}", terminal_id="T/7" if number < 3 else "T8", Amount=100.0),
+            produced_at=f"2026-01-02T03:04:0{number}.000+00:00",
+        )
+        for number in range(4)
+    ]
+    client.post("/api/alerts", json=posted)
+    return client
+
+
+def test_the_entities_with_the_most_alerts_are_listed_by_column(client: FlaskClient) -> None:
+    listed = json_of(client.get("/api/entities?column=terminal_id&min_amount=50"))
+    assert listed["columns"] == ["card_id", "terminal_id"]
+    assert [(each["value"], each["alerts"], each["amount"]) for each in listed["entities"]] == [
+        ("T/7", 3, 300.0),
+        ("T8", 1, 100.0),
+    ]
+    assert json_of(client.get("/api/entities"))["column"] == "card_id"
+
+
+def test_the_list_is_filtered_by_entity(client: FlaskClient) -> None:
+    alerts = json_of(client.get("/api/alerts?entity=terminal_id:T/7&entity=card_id:C1"))["alerts"]
+    assert [each["alert_id"] for each in alerts] == ["id-1"]
+    assert alerts[0]["entities"][1] == {"column": "terminal_id", "value": "T/7", "alerts": 3}
+    assert client.get("/api/alerts?entity=terminal_id").status_code == 400
+
+
+def test_one_entity_has_sums_verdicts_and_times(client: FlaskClient) -> None:
+    client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "confirmed_fraud"}, headers=WHO)
+    one = json_of(client.get("/api/entities/terminal_id/T/7"))
+    assert one["totals"]["undecided"] == 2
+    assert one["statuses"] == {"new": 2, "confirmed_fraud": 1}
+    assert [each["alerts"] for each in one["timeline"]] == [1, 1, 1]
+    assert client.get("/api/entities/terminal_id/T9").status_code == 404
+
+
+def test_the_page_offers_to_decide_what_is_undecided(client: FlaskClient) -> None:
+    page = client.get("/entities/terminal_id/T%2F7").text
+    assert "Decide all 3" in page
+    assert "2.0 s" in page
+    assert page.count('<tbody class="alert') == 3
+    assert "?entity=terminal_id%3AT%2F7" in page
+    ids = [f"id-{number}" for number in range(3)]
+    client.post("/api/work/verdict", json={"alert_ids": ids, "status": "false_alarm"}, headers=WHO)
+    page = client.get("/entities/terminal_id/T%2F7").text
+    assert "Decide all" not in page
+    assert "3 false alarm" in page
+
+
+def test_a_script_in_an_entity_is_text(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(9, transaction=row(9, card_id=SCRIPT))])
+    page = client.get(f"/entities/card_id/{SCRIPT}").text
+    assert SCRIPT not in page
+    assert "&lt;script&gt;" in page
+    assert client.get(f"/entities/card_id/{SCRIPT}x").status_code == 404
