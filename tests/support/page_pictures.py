@@ -48,7 +48,7 @@ PICTURES: Final[Mapping[str, Picture]] = {
     "charts.png": Picture("/charts", 1280, 900, dark=True),
     "phone.png": Picture("/queue", 390, 800),
 }
-LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/audit")
+LOOKED_AT: Final = ("/", "/queue", ONE, "/entities/merchant/Juwelier%20Roth", "/what-if", "/charts", "/audit")
 
 
 def fill(running: RunningDashboard) -> None:
