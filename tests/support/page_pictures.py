@@ -54,7 +54,10 @@ PICTURES: Final[Mapping[str, Picture]] = {
     "charts.png": Picture("/charts", 1280, 900, dark=True),
     "phone.png": Picture("/queue", 390, 800),
 }
-LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit")
+ENTITY: Final = "/entities/merchant/Juwelier%20Roth"
+LOOKED_AT: Final = (
+    *("/", "/?view=live", ONE, ENTITY, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit"),
+)
 
 
 def fill(running: RunningDashboard) -> None:
