@@ -28,6 +28,7 @@ PATHS = (
     "/ledger",
     "/activity",
     "/audit",
+    "/reason-codes",
     "/login",
 )
 """Whoever adds a page adds its path."""
