@@ -43,13 +43,25 @@ class Picture(NamedTuple):
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
-    "alerts.png": Picture("/", 1360, 940, click="tbody.alert:nth-of-type(3) .toggle"),
+    "alerts.png": Picture("/", 1360, 940, click="#list tbody.alert:nth-of-type(3) .toggle"),
     "alert.png": Picture(ONE, 1280, 900),
     "what-if.png": Picture("/what-if?threshold=0.35", 1280, 830),
     "charts.png": Picture("/charts", 1280, 900, dark=True),
-    "phone.png": Picture("/queue", 390, 800),
+    "phone.png": Picture("/", 390, 800),
 }
-LOOKED_AT: Final = ("/", "/queue", ONE, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit")
+LOOKED_AT: Final = (
+    "/",
+    "/?view=live",
+    "/?group=merchant",
+    ONE,
+    "/what-if",
+    "/charts",
+    "/rejected",
+    "/schema",
+    "/ledger",
+    "/activity",
+    "/audit",
+)
 
 
 def fill(running: RunningDashboard) -> None:
