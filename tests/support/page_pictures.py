@@ -54,6 +54,7 @@ LOOKED_AT: Final = (
     "/?view=live",
     "/?group=merchant",
     ONE,
+    "/entities/merchant/Juwelier%20Roth",
     "/what-if",
     "/charts",
     "/rejected",
@@ -143,7 +144,7 @@ def main() -> None:
             else:
                 look.mkdir(parents=True, exist_ok=True)
                 for path, dark, width in product(LOOKED_AT, (False, True), (1280, 390)):
-                    name = f"{path.strip('/').replace('/', '-') or 'live'}-{'dark' if dark else 'light'}-{width}.png"
+                    name = f"{path.strip('/?').replace('/', '-') or 'queue'}-{'dark' if dark else 'light'}-{width}.png"
                     take(browser, running, Picture(path, width, 800, dark), look / name, whole=True)
         browser.close()
 
