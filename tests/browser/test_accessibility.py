@@ -30,6 +30,7 @@ PATHS = (
     "/ledger",
     "/activity",
     "/audit",
+    "/reason-codes",
     "/login",
 )
 """Whoever adds a page adds its path."""
