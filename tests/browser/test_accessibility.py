@@ -178,5 +178,5 @@ def test_without_javascript_times_are_dates_in_the_zone_that_was_saved(
     page.get_by_role("button", name="Save").click()
     expect(page.locator("html")).to_have_attribute("data-zone", "Asia/Tokyo")
     for text in page.locator("td time").all_inner_texts():
-        assert re.fullmatch(r"\d+ \w{3} \d\d:\d\d", text)
+        assert re.fullmatch(r"(\d+ \w{3} )?\d\d:\d\d", text)
     context.close()

@@ -99,7 +99,7 @@ def test_who_acts_is_asked_once_and_a_verdict_takes_one_key(
     live(page)
     expect(page.locator("#who")).to_contain_text("Mia Ömer")
     assert listed(page) == ["id-1"]
-    page.get_by_role("button", name="Menu: name").click()
+    page.get_by_role("button", name="Menu").click()
     page.locator("#who").get_by_role("button", name="Change").click()
     page.get_by_label("Your name").fill("Ben")
     page.get_by_role("button", name="Continue").click()

@@ -28,10 +28,12 @@ export function number(value) {
   return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
 }
 
-// In the zone of the page, for the few times that no server has rendered.
+// In the zone of the page, for the few times that no server has rendered; with the date unless it is today.
 export function time(iso) {
   const at = new Date(iso);
-  return Number.isNaN(at.getTime()) ? iso || NOTHING : clock.format(at).replace(",", "");
+  if (Number.isNaN(at.getTime())) return iso || NOTHING;
+  const [[day, text], [today]] = [at, new Date()].map((each) => clock.format(each).split(", "));
+  return day === today ? text : `${day} ${text}`;
 }
 
 // How long ago a time was, or how far ahead it is; null beyond a week, where the date says more.
