@@ -27,8 +27,8 @@ the next paint (those below 16 ms are not reported and not included); {over} too
 SHIFT = """\
 ## A shift of {alerts} alerts
 
-`benchmarks/shift.py`: {alerts} alerts are read and decided in Chromium, on a screen of {width} by {height} pixels. An interaction is a
-key, a click or a turn of the wheel; an alert counts as read once its reasons are within the screen."""
+`benchmarks/shift.py`: {alerts} alerts are read and decided in Chromium, on a screen of {width} by {height} pixels. An
+interaction is a key, a click or a turn of the wheel; an alert is read once its reasons are within the screen."""
 
 STREAMS = """\
 ## Many viewers
