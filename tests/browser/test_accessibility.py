@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 PATHS = (
     "/",
-    "/queue",
+    "/?view=live",
     "/what-if",
     "/alerts/id-1",
     "/entities/card_id/C1",
@@ -30,6 +30,7 @@ PATHS = (
     "/ledger",
     "/activity",
     "/audit",
+    "/reason-codes",
     "/login",
 )
 """Whoever adds a page adds its path."""
@@ -44,7 +45,7 @@ RUN = """async (tags) => {
 }"""
 SETTLED = "() => (document.querySelector('#connection')?.dataset.state ?? 'live') === 'live'"
 NAVIGATION = {
-    "Review": {"Queue": "/queue", "Live": "/"},
+    "Review": {"Queue": "/"},
     "Model": {"What if": "/what-if", "Charts": "/charts"},
     "Stream": {
         "Rejected records": "/rejected",
@@ -177,5 +178,5 @@ def test_without_javascript_times_are_dates_in_the_zone_that_was_saved(
     page.get_by_role("button", name="Save").click()
     expect(page.locator("html")).to_have_attribute("data-zone", "Asia/Tokyo")
     for text in page.locator("td time").all_inner_texts():
-        assert re.fullmatch(r"\d+ \w{3} \d\d:\d\d", text)
+        assert re.fullmatch(r"(\d+ \w{3} )?\d\d:\d\d", text)
     context.close()

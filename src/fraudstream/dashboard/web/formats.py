@@ -93,7 +93,7 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def when(at: str | datetime | None, *, exact: bool = False) -> When:
-    """Format a time in ISO 8601 in the zone of this request: `30 Nov 11:07`, or with seconds if `exact`."""
+    """Format a time in ISO 8601 in the zone of this request: `30 Nov 11:07`, with seconds if `exact`; `11:07` today."""
     if not at:
         return When(NOTHING, "")
     try:
@@ -102,8 +102,10 @@ def when(at: str | datetime | None, *, exact: bool = False) -> When:
         return When(str(at), str(at))
     name = local.tzname() or ""
     full = f"{local:%a} {local.day} {local:%b %Y, %H:%M:%S} {name if name.isalpha() else f'UTC{name}'}"
-    year = "" if local.year == datetime.now(local.tzinfo).year else f" {local.year}"
-    return When(f"{local.day} {local:%b}{year} {local:{'%H:%M:%S' if exact else '%H:%M'}}", full)
+    now = datetime.now(local.tzinfo)
+    day = "" if local.date() == now.date() else f"{local.day} {local:%b} "
+    year = "" if local.year == now.year else f"{local.year} "
+    return When(f"{day}{year}{local:{'%H:%M:%S' if exact else '%H:%M'}}", full)
 
 
 def duration(seconds: float) -> str:

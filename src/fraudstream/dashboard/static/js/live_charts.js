@@ -131,7 +131,7 @@ async function refresh(failures) {
     failure = error.message;
   }
   connection.dataset.state = failure ? "waiting" : fresh.quiet ? "quiet" : "live";
-  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : fresh.quiet || `As of ${time(fresh.asAt).slice(-8)}`;
+  connection.querySelector("[data-text]").textContent = failure ? "Retrying" : fresh.quiet || `As of ${time(fresh.asAt)}`;
   failed.hidden = !failure || failures + 1 < MOST_FAILURES;
   failed.textContent = `Cannot update the charts (${failure}). The figures are out of date; the page keeps trying.`;
   window.setTimeout(refresh, EVERY_MS, failure ? failures + 1 : 0);
