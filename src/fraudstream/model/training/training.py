@@ -99,7 +99,8 @@ def train(
             raise DeploymentRefused(
                 f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
                 where=str(artifact.path),
-                remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; --force deploys it",
+                remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; "
+                "--force deploys it",
             )
     why = f"trained on {manifest.training_data.name}"
     deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
