@@ -47,7 +47,7 @@ WATCH = (
     channel.port2.postMessage(0);
   });
   document.addEventListener("click", (event) => {
-    const kind = event.target.closest("#alerts") ? "row" : "control";
+    const kind = event.target.closest("#list") ? "row" : "control";
     drawn(() => seen.clicks.push([kind, performance.now() - event.timeStamp]));
   }, true);
 """
@@ -129,7 +129,7 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
     turn = 0
     began = time.monotonic()
     hint = page.locator("[data-tile=rate] .hint")
-    row = page.locator("#alerts tbody.alert .toggle")
+    row = page.locator("#list tbody.alert .toggle")
     hint.hover()
     while poster.is_alive():
         turn += 1
@@ -155,7 +155,7 @@ def use(page: Page, poster: Poster) -> dict[str, Any]:
         "between_frames_ms": quantiles(gaps),
         "banner_after_seconds": banner_after,
         "banner": page.locator("#storm [data-sentence]").inner_text(),
-        "rows_in_the_table": page.locator("#alerts tbody.alert").count(),
+        "rows_in_the_table": page.locator("#list tbody.alert").count(),
     }
 
 
@@ -165,7 +165,7 @@ def run(folder: Path, rate: float, seconds: float, peak_seconds: float) -> dict[
         browser = open_browser(playwright)
         warm = Poster(url, 0, rate, 5)
         page = browser.new_page(viewport={"width": 1360, "height": 900})
-        page.goto(url)
+        page.goto(f"{url}/?view=live")
         page.wait_for_selector("#connection[data-state=live]")
         warm.start()
         warm.join()
@@ -178,7 +178,7 @@ def run(folder: Path, rate: float, seconds: float, peak_seconds: float) -> dict[
         used = use(page, poster)
         check(warm, poster)
         after = heap(session) | {"dashboard_mib": resident_mib(worker)}
-        newest = f"#alerts tbody[data-id='storm-{poster.posted - 1}']"
+        newest = f"#list tbody[data-id='storm-{poster.posted - 1}']"
         page.wait_for_selector(newest, timeout=10_000)
         chromium = browser.version
         browser.close()

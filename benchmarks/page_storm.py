@@ -129,15 +129,15 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
             held.append({"at_seconds": round(now, 1)} | memory(session))
         turn += 1
         if turn % 3 == 1:
-            press(page, page.locator("#alerts tbody.alert .toggle").nth(2))
+            press(page, page.locator("#list tbody.alert .toggle").nth(2))
             page.wait_for_timeout(chance.uniform(400, 900))
             for opened in page.locator(".toggle[aria-expanded=true]").all()[:1]:
                 press(page, opened)
         elif turn % 3 == 2:
-            press(page, page.locator("[data-pause]"))
+            press(page, page.locator("#pause"))
             page.wait_for_timeout(chance.uniform(400, 900))
-            press(page, page.locator("[data-fresh]"))
-            press(page, page.locator("[data-pause]"))
+            press(page, page.locator("#fresh"))
+            press(page, page.locator("#pause"))
         page.wait_for_timeout(chance.uniform(300, 900))
         samples = page.evaluate(TAKE)
         events += samples[0]
@@ -157,7 +157,7 @@ def use(page: Page, session: CDPSession, seconds: float) -> dict[str, Any]:
         "frames_over_50_ms": sum(gap > 50 for gap in gaps),
         "frames_per_second": round(len(gaps) / seconds, 1),
         "memory": held,
-        "rows_in_the_table": page.locator("#alerts tbody.alert").count(),
+        "rows_in_the_table": page.locator("#list tbody.alert").count(),
     }
 
 
@@ -176,7 +176,7 @@ def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any
         page = browser.new_page(viewport={"width": 1360, "height": 900})
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
-        page.goto(url)
+        page.goto(f"{url}/?view=live")
         page.wait_for_selector("#connection[data-state=live]")
         feed = Feed(url, stored, rate)
         feed.start()
@@ -185,7 +185,7 @@ def run(folder: Path, stored: int, rate: float, seconds: float) -> dict[str, Any
         server = resident_mib(worker)
         used = use(page, session, seconds)
         feed.end()
-        page.wait_for_selector(f"#alerts tbody[data-id='storm-{feed.posted - 1}']", timeout=10_000)
+        page.wait_for_selector(f"#list tbody[data-id='storm-{feed.posted - 1}']", timeout=10_000)
         result = {
             "chromium": browser.version,
             "posted": feed.posted - stored,

@@ -24,6 +24,12 @@ PAGE_STORM = """\
 Chromium: rows opened and closed, the page paused and resumed. The browser times each interaction from the input to
 the next paint (those below 16 ms are not reported and not included); {over} took longer than 100 ms."""
 
+SHIFT = """\
+## A shift of {alerts} alerts
+
+`benchmarks/shift.py`: {alerts} alerts are read and decided in Chromium, on a screen of {width} by {height} pixels. An
+interaction is a key, a click or a turn of the wheel; an alert is read once its reasons are within the screen."""
+
 STREAMS = """\
 ## Many viewers
 
@@ -48,7 +54,7 @@ def dashboard_figures() -> Iterator[str]:
     """Generate paragraphs and tables."""
     yield from _storm()
     yield from _page_storm()
-    for name, section in (("streams", _streams), ("alert_search", _search)):
+    for name, section in (("shift", _shift), ("streams", _streams), ("alert_search", _search)):
         if (RESULTS / f"{name}.json").exists():
             yield from section(result(name))
 
@@ -110,6 +116,22 @@ def _page_storm() -> Iterator[str]:
             ["the page's JavaScript heap", *(f"{memory['heap_mib']:g} MiB" for memory in (first, most, last))],
             ["the page's DOM nodes", *(f"{memory['dom_nodes']:,}" for memory in (first, most, last))],
             ["the dashboard's process", f"{server['start']:g} MiB", "", f"{server['end']:g} MiB"],
+        ],
+    )
+
+
+def _shift(data: Mapping[str, Any]) -> Iterator[str]:
+    yield SHIFT.format(**data, **data["screen"])
+    yield table(
+        ["", "rows on the first screen", "interactions per alert by key", "by mouse"],
+        [
+            [
+                name,
+                f"{data[when]['rows_on_the_first_screen']}",
+                *(f"{data[when][way]['interactions_per_alert']:.2f}" for way in ("by_key", "by_mouse")),
+            ]
+            for name, when in (("the former queue", "before"), ("the review page", "now"))
+            if when in data
         ],
     )
 

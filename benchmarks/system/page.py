@@ -30,11 +30,11 @@ WATCH: Final = """() => {
     const ids = changes.flatMap((change) => [...change.addedNodes])
       .filter((node) => node.matches && node.matches("tbody.alert")).map((node) => node.dataset.id);
     if (ids.length) note(ids);
-  }).observe(document.querySelector("#alerts"), { childList: true });
+  }).observe(document.querySelector("#list"), { childList: true });
 }"""
 """Notes when a row stands in the table, and when that frame is drawn, in milliseconds of the same clock.
 
-The page inserts rows in an animation frame's callback (`rows.js`): a message posted then is handled once the frame is
+The page inserts rows in an animation frame's callback (`live.js`): a message posted then is handled once the frame is
 drawn. In a storm, or while the page is hidden, it inserts them from a timer, and is drawn at most 17 ms later.
 """
 
@@ -82,7 +82,7 @@ class PageWatcher(Watcher):
             self.version = chromium.version
             try:
                 page = chromium.new_page()
-                page.goto(self._url)
+                page.goto(f"{self._url}/?view=live")
                 page.wait_for_selector('#connection[data-state="live"]', timeout=30_000)
                 page.evaluate(WATCH)
                 self.watching.set()

@@ -24,7 +24,7 @@ FLAGS = [
 
 
 # A busy machine is slow and that is no defect.
-expect.set_options(timeout=5_000)
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

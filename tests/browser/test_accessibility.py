@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 PATHS = (
     "/",
-    "/queue",
+    "/?view=live",
     "/what-if",
     "/alerts/id-1",
     "/entities/card_id/C1",
@@ -45,7 +45,7 @@ RUN = """async (tags) => {
 }"""
 SETTLED = "() => (document.querySelector('#connection')?.dataset.state ?? 'live') === 'live'"
 NAVIGATION = {
-    "Review": {"Queue": "/queue", "Live": "/"},
+    "Review": {"Queue": "/"},
     "Model": {"What if": "/what-if", "Charts": "/charts"},
     "Stream": {
         "Rejected records": "/rejected",

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 PATHS = (
     "/",
-    "/queue",
+    "/?view=live",
     "/what-if",
     "/alerts/id-2",
     "/charts",

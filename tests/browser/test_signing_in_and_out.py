@@ -25,7 +25,7 @@ def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDashb
 
 
 def test_a_person_signs_in_reads_and_signs_out(dashboard: RunningDashboard, page: Page) -> None:
-    page.goto(dashboard.url + "/queue")
+    page.goto(dashboard.url + "/")
     page.get_by_label("Read token").fill("wrong")
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("alert")).to_have_text("Wrong read token. Check for spaces at the start or end.")
@@ -33,7 +33,7 @@ def test_a_person_signs_in_reads_and_signs_out(dashboard: RunningDashboard, page
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(dashboard.url + "/")
     expect(page.locator("#connection")).to_contain_text("Live")
-    page.get_by_role("link", name="Audit log").click()
+    page.get_by_role("link", name="Audit log", exact=True).click()
     page.get_by_role("button", name="Menu").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page).to_have_url(dashboard.url + "/login")

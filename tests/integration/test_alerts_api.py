@@ -128,7 +128,7 @@ def test_a_search_whose_time_is_over_says_how_far_it_came_and_goes_on(
     assert times == [[49, 41, 33], [25, 17], [9, 1]]
     assert [page["complete"] for page in pages] == [False, False, True]
     assert [page["back_to"] for page in pages] == [at(30), at(10), None]
-    queue_page = client.get("/queue?where=V1:has:.125").text
+    queue_page = client.get("/?where=V1:has:.125").text
     assert "Searched back to <time" in queue_page
     link = re.search('<a href="([^"]+)" id="continue">', queue_page)
     assert link is not None
@@ -185,13 +185,13 @@ def test_the_csv_has_the_verdict_with_its_reason_and_who_decided_when(client: Fl
 
 def test_the_next_page_of_the_queue_goes_on_where_the_first_ended(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[row(number) for number in range(60)])
-    first = client.get("/queue").text
+    first = client.get("/").text
     link = re.search('href="([^"]*cursor=[^"]+)"', first)
     assert link is not None
     second = client.get(html.unescape(link[1])).text
     ids = [set(re.findall(r'data-id="(id-[0-9]+)"', page)) for page in (first, second)]
     assert (len(ids[0]), len(ids[1]), ids[0] & ids[1]) == (50, 10, set())
-    assert client.get("/queue?cursor=12").status_code == 400
+    assert client.get("/?cursor=12").status_code == 400
 
 
 def test_a_filter_may_come_as_json() -> None:

@@ -27,7 +27,7 @@ def client(tmp_path: Path) -> Iterator[FlaskClient]:
 
 def test_the_page_shows_the_newest_fifty_and_where_the_stream_goes_on(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(number) for number in range(150)])
-    page = client.get("/").text
+    page = client.get("/?view=live").text
     assert page.count('data-id="id-') == 50
     assert 'data-id="id-149"' in page
     assert 'data-latest="150"' in page
@@ -35,7 +35,7 @@ def test_the_page_shows_the_newest_fifty_and_where_the_stream_goes_on(client: Fl
 
 def test_the_page_has_the_button_the_notice_and_the_line_of_the_training_data(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(999), alert(1000)])
-    page = client.get("/").text
+    page = client.get("/?view=live").text
     assert "Download Fraudulent Transactions CSV</button>" in page
     assert "Simulated data" in page
     assert "From row <strong data-row>1,000</strong>" in page

@@ -48,15 +48,25 @@ class Picture(NamedTuple):
 
 
 PICTURES: Final[Mapping[str, Picture]] = {
-    "alerts.png": Picture("/", 1360, 940, click="tbody.alert >> nth=1 >> .toggle"),
+    "alerts.png": Picture("/", 1360, 940, click="#list tbody.alert >> nth=1 >> .toggle"),
     "alert.png": Picture(ONE, 1280, 900),
     "what-if.png": Picture("/what-if?threshold=0.35", 1280, 830),
     "charts.png": Picture("/charts", 1280, 900, dark=True),
-    "phone.png": Picture("/queue", 390, 800),
+    "phone.png": Picture("/", 390, 800),
 }
-ENTITY: Final = "/entities/merchant/Juwelier%20Roth"
 LOOKED_AT: Final = (
-    *("/", "/?view=live", ONE, ENTITY, "/what-if", "/charts", "/rejected", "/schema", "/ledger", "/activity", "/audit"),
+    "/",
+    "/?view=live",
+    "/?group=merchant",
+    ONE,
+    "/entities/merchant/Juwelier%20Roth",
+    "/what-if",
+    "/charts",
+    "/rejected",
+    "/schema",
+    "/ledger",
+    "/activity",
+    "/audit",
 )
 
 
@@ -159,7 +169,7 @@ def main() -> None:
             else:
                 look.mkdir(parents=True, exist_ok=True)
                 for path, dark, width in product(LOOKED_AT, (False, True), (1280, 390)):
-                    name = f"{path.strip('/').replace('/', '-') or 'live'}-{'dark' if dark else 'light'}-{width}.png"
+                    name = f"{path.strip('/?').replace('/', '-') or 'queue'}-{'dark' if dark else 'light'}-{width}.png"
                     take(browser, running, Picture(path, width, 800, dark), look / name, whole=True)
         browser.close()
 

@@ -83,7 +83,7 @@ class QueueViews:
             [OWN_PAGE, "queue.html"],
             latest=latest,
             stats=stats,
-            tiles=tiles(stats) if query.is_live else (),
+            tiles=tiles(stats),
             query=query,
             outcome=query.one("outcome"),
             name=name,

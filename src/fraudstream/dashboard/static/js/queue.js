@@ -119,24 +119,11 @@ function newMatches() {
   return { alert: () => matches.arrived() };
 }
 
-// The live view has counters and banners, and gets rows from the stream unless they are filtered.
+// The live view gets its rows from the stream unless they are filtered.
 function liveView() {
   const live = new Live(rows, { paused: () => showConnection(), arrived });
-  const parts = [
-    [Tiles, "tiles"],
-    [Drift, "drift", "announce-drift", "columns"],
-    [Storm, "storm", "announce-storm", "storm"],
-    [Trouble, "trouble", "announce", "problems"],
-  ].map(([Part, id, status, member]) => [new Part(document.getElementById(id), document.getElementById(status)), member]);
-  return {
-    live,
-    ...(table.dataset.live === "rendered" ? { row: (html, seq) => live.row(html, seq), skipped: (number) => live.add([], number) } : {}),
-    alert: () => live.arrived(),
-    stats(current) {
-      for (const [part, member] of parts) part.show(member ? current[member] : current);
-      showWaiting(current);
-    },
-  };
+  const rendered = { row: (html, seq) => live.row(html, seq), skipped: (number) => live.add([], number) };
+  return { live, ...(table.dataset.live === "rendered" ? rendered : {}), alert: () => live.arrived() };
 }
 
 function arrived(number) {
@@ -230,9 +217,20 @@ window.setInterval(() => {
 }, ANNOUNCE_MS);
 const opened = new URLSearchParams(window.location.search).get("alert");
 if (opened && rows.of(opened)) rows.open(rows.of(opened));
+const parts = [
+  [Tiles, "tiles"],
+  [Drift, "drift", "announce-drift", "columns"],
+  [Storm, "storm", "announce-storm", "storm"],
+  [Trouble, "trouble", "announce", "problems"],
+].filter(([, id]) => document.getElementById(id))
+  .map(([Part, id, status, member]) => [new Part(document.getElementById(id), document.getElementById(status)), member]);
 const view = isLive ? liveView() : newMatches();
 new Connection(query.get("outcome") ?? "alert", Number(table.dataset.latest), {
   ...view,
+  stats(current) {
+    for (const [part, member] of parts) part.show(member ? current[member] : current);
+    showWaiting(current);
+  },
   reasons(events) {
     rows.reasons(events);
     view.live?.change(events.map(({ seq }) => seq));
