@@ -138,7 +138,7 @@ class QueueQuery:
         try:
             AlertList.read(MultiDict([(name, value)]))
         except RequestError as e:
-            message = e.what.replace(name, SINGLE.get(name, name), 1)
+            message = e.what.replace(f"{name}.0", name).replace(name, SINGLE.get(name, name), 1)
             self.errors.append(f"{message[0].upper()}{message[1:]} ({value[:LONGEST_VALUE]})")
             return False
         return True
