@@ -51,6 +51,53 @@ def test_an_empty_page_says_what_to_do_next(client: FlaskClient) -> None:
     assert "fraudstream demo" in client.get("/").text
 
 
+def test_the_stream_sends_at_most_fifty_rows_at_once_as_the_page_renders_them(client: FlaskClient) -> None:
+    odd = {"V1": 1.0, "note": "two\nlines\r<b>"}
+    client.post("/api/alerts", json=[alert(number, transaction=odd) for number in range(1, 61)])
+    answer = client.get("/api/stream?rows=1&last_event_id=0")
+    pieces = answer.iter_encoded()
+    events = next(piece for piece in pieces if b"event: row" in piece).decode().split("\n\n")
+    answer.close()
+    assert events[0] == "event: skipped\ndata: 10"
+    rows = ["\n".join(line[6:] for line in event.split("\n") if line.startswith("data: ")) for event in events[1:-1]]
+    assert len(rows) == 50
+    assert events[-2].startswith("id: 60\nevent: row\n")
+    page = client.get("/?view=live").text
+    assert all(row.replace("&#13;", "\r").strip() in page for row in rows)
+
+
+def test_rows_come_by_number_or_after_an_event_with_the_sums_of_all_that_match(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(number) for number in range(1, 6)])
+    some = client.get("/rows?seq=2&seq=4&status=new").text
+    assert [f'data-seq="{number}"' in some for number in range(1, 6)] == [False, True, False, True, False]
+    assert "<strong>5</strong>" in some
+    later = client.get("/rows?since=3&status=new").text
+    assert 'data-latest="5" data-count="2"' in later
+    assert later.index('data-seq="5"') < later.index('data-seq="4"')
+    assert client.get("/rows?since=3&status=claimed").text.count("<tbody") == 0
+
+
+def test_a_saved_view_is_replaced_by_one_of_the_same_name(client: FlaskClient) -> None:
+    headers = {"X-Fraudstream-Actor": "Mia"}
+    for query in ("min_amount=500", "min_amount=900"):
+        assert client.post("/api/views", json={"name": "Large", "query": query}, headers=headers).status_code == 200
+    assert client.post("/api/views", json={"name": "Large", "query": ""}).status_code == 400
+    assert json_of(client.get("/api/views")) == {"views": [{"name": "Large", "query": "min_amount=900", "who": "Mia"}]}
+    assert '<a href="/?min_amount=900" title="Saved by Mia">Large</a>' in client.get("/").text
+    assert json_of(client.delete("/api/views/Large")) == {"views": []}
+
+
+def test_a_bad_value_in_the_address_is_named_beside_the_alerts_of_the_other_filters(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1), alert(2, transaction={"Amount": 500.0})])
+    answer = client.get("/?min_amount=100&max_score=much&since=monday")
+    assert answer.status_code == 400
+    assert "Score must be a number" in answer.text
+    assert "(much)" in answer.text
+    assert "amount ≥" in answer.text
+    assert 'data-id="id-2"' in answer.text
+    assert 'data-id="id-1"' not in answer.text
+
+
 def test_unscorable_payments_have_a_page_with_their_reason(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1), alert(2, outcome="unscorable", score=None, reason="21 of 29 missing")])
     page = client.get("/unscorable", follow_redirects=True).text

@@ -34,6 +34,7 @@ CLAIMED: Final = range(40, 44)
 DECIDED: Final = {"confirmed_fraud": range(20, 28), "false_alarm": range(28, 34), "unsure": range(34, 36)}
 ONE: Final = "/alerts/id-41"
 TOPIC: Final = "credit_card_transactions"
+BROWSER: Final = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 STARTED: Final = datetime.now(UTC)
 
 
@@ -159,8 +160,7 @@ def main() -> None:
     look = Path(sys.argv[2]) if sys.argv[1:2] == ["--look"] else None
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         folder = Path(directory)
-        program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         with running_dashboard(folder, model_of_amounts(folder / "models")) as running:
             fill(running)
             if look is None:

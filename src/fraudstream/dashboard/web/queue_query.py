@@ -32,6 +32,7 @@ OPERATORS: Final = {
 }
 OUTCOMES: Final = {"alert": "fraud alerts", "unscorable": "unscorable payments", "all": "both"}
 ME: Final = "me"
+LONGEST_VALUE: Final = 60
 SINGLE: Final = {
     "q": "text",
     "assignee": "assignee",
@@ -137,7 +138,8 @@ class QueueQuery:
         try:
             AlertList.read(MultiDict([(name, value)]))
         except RequestError as e:
-            self.errors.append(e.what[0].upper() + e.what[1:])
+            message = e.what.replace(f"{name}.0", name).replace(name, SINGLE.get(name, name), 1)
+            self.errors.append(f"{message[0].upper()}{message[1:]} ({value[:LONGEST_VALUE]})")
             return False
         return True
 

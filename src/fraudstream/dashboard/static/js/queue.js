@@ -240,7 +240,7 @@ new Connection(query.get("outcome") ?? "alert", Number(table.dataset.latest), {
     view.live?.change(event.changes.map(({ seq }) => seq));
     triage.enqueue(() => rows.work(event.changes));
   },
-  missed: () => rows.refresh(rows.every()),
+  missed: () => rows.refresh(rows.known()),
   state(name, heardAt) {
     connectionState = [name, heardAt];
     showConnection();

@@ -27,8 +27,8 @@ export class QueueRows {
       if (target === this.selectAll || target.matches(".select")) this.showSelected();
     });
     const visible = (bodies) => !document.hidden && this.refresh(bodies());
-    window.setInterval(() => visible(() => this.every().filter((body) => !("reasons" in body.dataset))), UNEXPLAINED_MS);
-    window.setInterval(() => visible(() => this.every()), EVERY_MS);
+    window.setInterval(() => visible(() => this.known().filter((body) => !("reasons" in body.dataset))), UNEXPLAINED_MS);
+    window.setInterval(() => visible(() => this.known()), EVERY_MS);
   }
 
   all() {
@@ -43,6 +43,11 @@ export class QueueRows {
 
   every() {
     return [...this.main.querySelectorAll("#in-hand tbody.alert"), ...this.listed()];
+  }
+
+  // Those that are kept up to date, hidden or not.
+  known() {
+    return [...this.main.querySelectorAll("tbody.alert")];
   }
 
   of(id) {
@@ -152,7 +157,7 @@ export class QueueRows {
   // Applies changed triage states: at once where another action depends on them, and as text from the server.
   work(changes) {
     for (const change of changes) {
-      for (const body of this.every().filter(({ dataset }) => dataset.id === change.alert_id)) {
+      for (const body of this.known().filter(({ dataset }) => dataset.id === change.alert_id)) {
         if (Number(body.dataset.version) >= change.version) continue;
         const { status, assignee, version, reason_code: reason } = change;
         Object.assign(body.dataset, { status, assignee: assignee ?? "", version, reason: reason ?? "" });
@@ -164,7 +169,7 @@ export class QueueRows {
 
   reasons(events) {
     const seqs = new Set(events.map(({ seq }) => String(seq)));
-    this.refresh(this.every().filter(({ dataset }) => seqs.has(dataset.seq) && !("reasons" in dataset)));
+    this.refresh(this.known().filter(({ dataset }) => seqs.has(dataset.seq) && !("reasons" in dataset)));
   }
 
   // Renders rows again, together with others of the same moment.
@@ -180,7 +185,7 @@ export class QueueRows {
     for (const seq of seqs) query.append("seq", seq);
     const page = await fetchPage(`/rows?${query}`);
     for (const fetched of page?.querySelectorAll("tbody.alert") ?? []) {
-      for (const body of this.every()) if (body.dataset.seq === fetched.dataset.seq) this.swap(body, fetched.cloneNode(true));
+      for (const body of this.known()) if (body.dataset.seq === fetched.dataset.seq) this.swap(body, fetched.cloneNode(true));
     }
     if (page) showTotals(page);
     this.timer = undefined;
