@@ -71,5 +71,6 @@ def click(page: Page, box: Any) -> None:
 def open_browser(playwright: Playwright) -> Browser:
     """The system's Chromium, without a window."""
     return playwright.chromium.launch(
-        executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu", "--no-first-run"]
+        executable_path=shutil.which("chromium-headless-shell") or shutil.which("chromium"),
+        args=["--no-sandbox", "--disable-gpu", "--no-first-run"],
     )

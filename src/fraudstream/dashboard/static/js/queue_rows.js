@@ -8,6 +8,7 @@ import { VERDICTS } from "./triage_state.js";
 
 const AT_ONCE = 100;
 const SOON_MS = 60; // changes of a moment are fetched together
+const REST = 4; // a pause this many times as long as the last fetch took: in a storm posts come first
 const UNEXPLAINED_MS = 5000; // sent while the stream was interrupted, or before the row was drawn
 const EVERY_MS = 60_000; // ages have limits, and whatever was missed comes
 
@@ -20,6 +21,7 @@ export class QueueRows {
     this.table = document.getElementById("list");
     this.triage = triage;
     this.stale = new Set();
+    this.pause = SOON_MS;
     main.addEventListener("click", (event) => this.clicked(event));
     main.addEventListener("focusin", ({ target }) => this.mark(target.closest("tbody.alert")));
     main.addEventListener("change", ({ target }) => {
@@ -175,7 +177,7 @@ export class QueueRows {
   // Renders rows again, together with others of the same moment.
   refresh(bodies) {
     for (const { dataset } of bodies) this.stale.add(dataset.seq);
-    if (this.stale.size > 0) this.timer ??= window.setTimeout(() => this.fetchStale(), SOON_MS);
+    if (this.stale.size > 0) this.timer ??= window.setTimeout(() => this.fetchStale(), this.pause);
   }
 
   async fetchStale() {
@@ -183,7 +185,9 @@ export class QueueRows {
     for (const seq of seqs) this.stale.delete(seq);
     const query = new URLSearchParams(this.table.dataset.asked);
     for (const seq of seqs) query.append("seq", seq);
+    const startedAt = performance.now();
     const page = await fetchPage(`/rows?${query}`);
+    this.pause = Math.max(SOON_MS, REST * (performance.now() - startedAt));
     for (const fetched of page?.querySelectorAll("tbody.alert") ?? []) {
       for (const body of this.known()) if (body.dataset.seq === fetched.dataset.seq) this.swap(body, fetched.cloneNode(true));
     }
