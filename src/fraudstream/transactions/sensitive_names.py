@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from fraudstream.transactions.cards import MASK, fold, hide, mask_digits
+from fraudstream.transactions.cards import MASK, fold, hide, mask_digits, replace_spans
 
 
 class Sensitivity(StrEnum):
@@ -195,25 +195,25 @@ class SensitiveNames:
 
     def mask_fields(self, text: str, folded: str, most: int) -> tuple[str, int]:
         """Mask the values after sensitive names in a text; return it with the number of fields inspected."""
-        pieces: list[str] = []
-        done = inspected = at = 0
+        spans: list[tuple[int, int, str]] = []
+        inspected = at = 0
         while (mention := self._mention.search(folded, at)) is not None:
             at = mention.end()
-            separator = _SEPARATOR.match(folded, at)
-            if separator is None:
+            if (separator := _SEPARATOR.match(folded, at)) is None:
                 continue
             inspected += 1
             if inspected > most:
-                return "".join((*pieces, text[done:at], hide(text[at:]))), inspected
+                spans.append((at, len(text), hide(text[at:])))
+                break
             match = _VALUE.match(text, separator.end())
             kind = self._kind_of_field(text, mention.start(), separator) if match is not None else None
             if match is not None and kind is not None and (value := match.group()).lower() not in _NO_VALUE:
                 # A character after a backslash is not part of a value: \" and \n are unchanged.
                 plain = kind is Sensitivity.CARD or "\\" not in value
                 masked = kind.mask(value) if plain else _ESCAPED.sub(lambda char: char[1] or MASK, value)
-                pieces += text[done : match.start()], masked
-                at = done = match.end()
-        return "".join((*pieces, text[done:])) if pieces else text, inspected
+                spans.append((*match.span(), masked))
+                at = match.end()
+        return replace_spans(text, spans), inspected
 
     def _kind_of_field(self, text: str, mention: int, separator: re.Match[str]) -> Sensitivity | None:
         begin = mention
@@ -221,8 +221,5 @@ class SensitiveNames:
             begin -= 1
         match = _NAME.match(text, begin, separator.end())
         words = ("" if match is None else match.group()).split(" ")
-        for first in range(max(0, len(words) - 4), len(words)):
-            kind = self.kind(" ".join(words[first:]))
-            if kind is not None:
-                return kind
-        return None
+        kinds = (self.kind(" ".join(words[first:])) for first in range(max(0, len(words) - 4), len(words)))
+        return next((kind for kind in kinds if kind is not None), None)
