@@ -153,11 +153,9 @@ class _Walk:
 
     def scalar(self, value: Any, kind: Sensitivity | None = None, path: str = "", *, numbers: bool = True) -> Any:
         """Mask a text or a number; any other value is returned unchanged."""
-        if isinstance(value, bool) or value is None:
-            return value
         if isinstance(value, str):
             return self.text(value) if kind is None else kind.mask(value)
-        if not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return value
         if kind is not None:
             return (

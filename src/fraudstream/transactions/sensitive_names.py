@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
+from itertools import dropwhile
 from typing import Final
 
 from fraudstream.transactions.cards import MASK, fold, hide, mask_digits, replace_spans
@@ -157,7 +158,8 @@ def _sensitivity(path: str) -> Sensitivity | None:
             for end in range(max(first, begin) + 1, min(begin + _MOST_WORDS, len(words)) + 1):
                 if "".join(words[begin:end]) in _SECRET_NAMES:
                     return Sensitivity.SECRET
-        if "".join(last).rstrip("0123456789") in _PIN_NAMES or _is_pin(last):
+        without_owner = "".join(dropwhile(_OWNER_WORDS.__contains__, last))
+        if "".join(last).rstrip("0123456789") in _PIN_NAMES or without_owner in _PIN_NAMES:
             return Sensitivity.SECRET
     while len(words) > 1 and words[-1].isdecimal():
         words.pop()
@@ -165,11 +167,6 @@ def _sensitivity(path: str) -> Sensitivity | None:
     if endings & _CARD_NAMES:
         return Sensitivity.CARD
     return Sensitivity.PERSONAL if not is_about and endings & _PERSONAL_NAMES else None
-
-
-def _is_pin(words: list[str]) -> bool:
-    at = next((at for at, word in enumerate(words) if word not in _OWNER_WORDS), len(words))
-    return "".join(words[at:]) in _PIN_NAMES
 
 
 def _words(name: str) -> list[str]:

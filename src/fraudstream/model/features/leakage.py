@@ -50,7 +50,8 @@ def reason_in_the_name(name: str, *, is_text: bool) -> str:
     joined = re.sub(r"[^a-z0-9]", "", name.lower())
     if not name.strip() or _UNNAMED.fullmatch(name.strip()):
         return "has no name, like an exported index"
-    if joined in _ID_NAMES or _is_identifier(name, words):
+    # "card_id" and "trans_num" are identifiers; IEEE-CIS's id_01 to id_38 are measurements.
+    if joined in _ID_NAMES or (len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()):
         return "an identifier, by its name"
     if _POSTAL_WORDS & set(words) or joined.startswith(("zipcode", "postcode")):
         return "a postal code: its number is not a quantity"
@@ -79,11 +80,6 @@ def reason_to_keep_out(column: ColumnProfile) -> str:
         texts = tuple(f"{number:.0f}" for number in numbers if 1e12 <= number < 1e19)
         cards = sum(map(is_card_number, texts)) if len(texts) == len(numbers) else 0
     return "holds card numbers (they pass the Luhn check): no model may learn from it" if 2 * cards > len(texts) else ""
-
-
-def _is_identifier(name: str, words: list[str]) -> bool:
-    # "card_id" and "trans_num" are identifiers; IEEE-CIS's id_01 to id_38 are measurements.
-    return len(words) > 1 and words[-1] in _ID_WORDS and not name[-1].isdigit()
 
 
 def leaks(values: NDArray[np.float64], is_fraud: NDArray[np.bool_]) -> bool:
