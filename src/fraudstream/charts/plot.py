@@ -13,7 +13,6 @@ from markupsafe import Markup
 
 from fraudstream.charts import svg
 
-_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _MINUTE_STEPS: Final = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 1440, 2880)
 _ODDS_TICKS: Final = (0.0001, 0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 _FEW_ODDS_TICKS: Final = (0.001, 0.1, 0.5, 0.9, 0.999)
@@ -38,9 +37,9 @@ class Scale(ABC):
     def ticks(self) -> Sequence[float]:
         """Return the tick values, in ascending order."""
 
-    @abstractmethod
     def _linear(self, value: float) -> float:
-        """Transform a value to the axis' linear coordinate."""
+        """Transform a value to the axis' linear coordinate; on a linear axis it is the value."""
+        return value
 
 
 class Linear(Scale):
@@ -51,9 +50,6 @@ class Linear(Scale):
         step = round_above((self.high - self.low) / self.most)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [number * step for number in range(first, last + 1)]
-
-    def _linear(self, value: float) -> float:
-        return value
 
 
 class Minutes(Linear):
@@ -111,7 +107,7 @@ def decade_above(value: float) -> float:
 def round_above(value: float) -> float:
     """Return the round number at or above a value above 0: 1, 2, 2.5 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in _STEPS if step * power >= value * (1 - 1e-9))
+    return next(step * power for step in (1.0, 2.0, 2.5, 5.0, 10.0) if step * power >= value * (1 - 1e-9))
 
 
 _TICK_CHAR_WIDTH = 7.4

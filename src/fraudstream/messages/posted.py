@@ -124,21 +124,20 @@ class Scored(Message):
     position: Integer
 
 
-Offsets = TypeVar("Offsets", Ends, Scored)
-ByPartition = dict[str, dict[Annotated[int, BeforeValidator(_partition)], Offsets]]
+Partition = Annotated[int, BeforeValidator(_partition)]
 
 
 class EndsEvent(Event):
     """The watermarks of the input topic, as read by the relay."""
 
     at_us: Instant | None = Field(None, alias="at")
-    positions: ByPartition[Ends]
+    positions: dict[str, dict[Partition, Ends]]
 
 
 class Progress(Event):
     """The scored positions of the detector."""
 
-    positions: ByPartition[Scored]
+    positions: dict[str, dict[Partition, Scored]]
 
 
 class DeadLetter(Posted):

@@ -1,11 +1,10 @@
 """Converts records of the output topics into the objects that the API accepts."""
 
 import base64
-import contextlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final, Self
 
 import orjson
@@ -30,12 +29,12 @@ MOST_VALUES: Final = 256
 """Numeric values of one sample that are posted, to recognise a renamed column by its distribution."""
 
 
-def describe_columns(sample: Mapping[str, Any], transaction: object) -> Object:
+def describe_columns(sample: Mapping[str, Any], transaction: Object | None) -> Object:
     """Return the schema members for a sample, from its transaction, or from the column names if that was too long.
 
-    `transaction` is parsed from the sample; not an object if the sample has none.
+    `transaction` is parsed from the sample; None if the sample has none.
     """
-    if isinstance(transaction, dict):
+    if transaction is not None:
         columns = columns_of(transaction, _imputed(sample))
     elif isinstance(names := sample.get(EventField.COLUMNS), list):
         columns = {str(name): UNKNOWN for name in names}
@@ -47,8 +46,9 @@ def describe_columns(sample: Mapping[str, Any], transaction: object) -> Object:
         EventField.COLUMN_COUNT.value: len(columns),
     }
     # Only a transaction with missing features can have a renamed column.
-    if sample.get(EventField.IMPUTED) and isinstance(transaction, dict):
-        members[EventField.VALUES.value] = _numbers(transaction)
+    if sample.get(EventField.IMPUTED) and transaction is not None:
+        numbers = ((name, float(value)) for name, value in transaction.items() if type(value) in (int, float))
+        members[EventField.VALUES.value] = dict(islice(numbers, MOST_VALUES))
     return members
 
 
@@ -140,13 +140,8 @@ def rejected(record_id: str, value: bytes | str | None, reason: str) -> Object:
 
 
 def _alert(record: PostedRecord, alert: Object) -> Object:
-    text = alert.pop(AlertField.TRANSACTION_TEXT, None)
-    if isinstance(text, str):
-        # Lenient JSON: Spark passed the transaction on as text; here NaN and Infinity become text, and the rest keeps
-        # its type.
-        transaction = _read(text.encode(errors="replace"))
-        if isinstance(transaction, dict):
-            alert[AlertField.TRANSACTION.value] = transaction
+    if (parsed := _parse_transaction(alert)) is not None:
+        alert[AlertField.TRANSACTION.value] = parsed
     alert[AlertField.DETECTED_AT.value] = _iso(record.timestamp_ms)
     if as_text := present(alert):
         alert[AlertField.AS_TEXT.value] = as_text
@@ -158,9 +153,7 @@ def _alert(record: PostedRecord, alert: Object) -> Object:
 
 def _event(record: PostedRecord, event: Object) -> Object:
     if event.get(EventField.TYPE) == EventType.SAMPLE:
-        text = event.pop(EventField.TRANSACTION_TEXT, None)
-        transaction = _read(text.encode(errors="replace")) if isinstance(text, str) else None
-        if isinstance(transaction, dict):
+        if (transaction := _parse_transaction(event)) is not None:
             present(transaction)
         event |= describe_columns(event, transaction)
     return {EventField.EVENT_ID.value: record.record_id, EventField.AT.value: _iso(record.timestamp_ms), **event}
@@ -191,6 +184,16 @@ def _dead_letter(record: PostedRecord) -> Object:
     }
 
 
+def _parse_transaction(record: Object) -> Object | None:
+    """Take the text of the transaction, as which Spark passed it on, from a record; None if it is no object.
+
+    Lenient JSON: NaN and Infinity become text, and the rest keeps its type.
+    """
+    text = record.pop(AlertField.TRANSACTION_TEXT, None)
+    transaction = _read(text.encode(errors="replace")) if isinstance(text, str) else None
+    return transaction if isinstance(transaction, dict) else None
+
+
 def _read(value: bytes | None) -> Any:
     try:
         return None if value is None else read_json(value)
@@ -217,13 +220,3 @@ def _whole(value: bytes | None, otherwise: int) -> int:
 def _imputed(record: Mapping[str, Any]) -> list[str]:
     imputed = record.get(EventField.IMPUTED)
     return imputed if isinstance(imputed, list) else []
-
-
-def _numbers(transaction: Mapping[str, Any]) -> dict[str, float]:
-    numbers: dict[str, float] = {}
-    for name, value in transaction.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and len(numbers) < MOST_VALUES:
-            with contextlib.suppress(OverflowError):
-                if math.isfinite(number := float(value)):
-                    numbers[name] = number
-    return numbers

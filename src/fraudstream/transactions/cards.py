@@ -6,6 +6,9 @@ piece or in groups. The first six and last four digits remain, as PCI DSS 4.0 (3
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from functools import lru_cache
+from itertools import accumulate
 from typing import Final
 
 MASK: Final = "*"
@@ -51,38 +54,29 @@ _ISSUER_FORMAT: Final = re.compile(
 )
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
-_MOST_FOLDED: Final = 20_000
-
 Span = tuple[int, int]
 
 
-class _Folding(dict[int, str]):
-    """Maps each character to one lowercase character without accents, and decimal digits of any script to ASCII."""
-
-    def __missing__(self, code: int) -> str:
-        char = chr(code)
-        digit = unicodedata.decimal(char, None)
-        folded = str(digit) if digit is not None else unicodedata.normalize("NFKD", char)[0].lower()
-        folded = folded if len(folded) == 1 else char
-        if len(self) < _MOST_FOLDED:
-            self[code] = folded
-        return folded
-
-
 class _Hiding(dict[int, str]):
-    """Maps each letter and digit to the mask."""
+    """Maps each letter and digit to the mask; a pattern would take hundreds of times as long."""
 
     def __missing__(self, code: int) -> str:
         return MASK if chr(code).isalnum() else chr(code)
 
 
-_FOLDING: Final = _Folding()
 _HIDING: Final = _Hiding({code: MASK if chr(code).isalnum() else chr(code) for code in range(128)})
 
 
 def fold(text: str) -> str:
     """Return the text in lowercase, without accents, with ASCII digits; character for character."""
-    return text.lower() if text.isascii() else text.translate(_FOLDING)
+    return text.lower() if text.isascii() else "".join(map(_folded, text))
+
+
+@lru_cache(maxsize=20_000)
+def _folded(char: str) -> str:
+    digit = unicodedata.decimal(char, None)
+    folded = str(digit) if digit is not None else unicodedata.normalize("NFKD", char)[0].lower()
+    return folded if len(folded) == 1 else char
 
 
 def is_card_number(digits: str) -> bool:
@@ -115,6 +109,20 @@ def hide(text: str) -> str:
     return text.translate(_HIDING)
 
 
+def replace_spans(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
+    """Replace ascending spans, each from its begin to its end, by a text; of overlapping ones only the first.
+
+    Returns the same object if there is none.
+    """
+    pieces: list[str] = []
+    done = 0
+    for begin, end, replacement in spans:
+        if begin >= done:
+            pieces += text[done:begin], replacement
+            done = end
+    return "".join((*pieces, text[done:])) if pieces else text
+
+
 class CardScan:
     """Masks the texts of one record, inspecting at most `MOST_DIGITS` of long digit runs in all of them together."""
 
@@ -125,14 +133,7 @@ class CardScan:
         """Mask the card numbers and track data in a text; returns the same object if it has none."""
         if len(text) < SHORTEST:
             return text
-        folded = fold(text) if folded is None else folded
-        pieces: list[str] = []
-        done = 0
-        for begin, end, mask in self._masks(text, folded):
-            if begin >= done:
-                pieces += text[done:begin], mask
-                done = end
-        return "".join((*pieces, text[done:])) if pieces else text
+        return replace_spans(text, self._masks(text, fold(text) if folded is None else folded))
 
     def _masks(self, text: str, folded: str) -> list[tuple[int, int, str]]:
         masks = []
@@ -180,12 +181,11 @@ class _Sums:
 
     def __init__(self, digits: str) -> None:
         self.digits = digits
-        self._sums = ([0], [0])
-        for at, char in enumerate(digits):
-            digit = ord(char) - 48
-            for parity in (0, 1):
-                each = digit if at % 2 == parity else _DOUBLED[digit]
-                self._sums[parity].append(self._sums[parity][-1] + each)
+        values = list(map(int, digits))
+        self._sums = [
+            [0, *accumulate(value if at % 2 == parity else _DOUBLED[value] for at, value in enumerate(values))]
+            for parity in (0, 1)
+        ]
 
     def is_card(self, begin: int, end: int) -> bool:
         sums = self._sums[(end - 1) % 2]

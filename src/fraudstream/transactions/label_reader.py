@@ -209,9 +209,8 @@ class FraudList:
         for column in cells:
             times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
             reported = reported if times is None or np.isnan(times).all() else times.tolist()
-        listed = zip(cells[key], reported, is_fraud, strict=True)
         by_id: dict[str, float] = {}
-        for cell, time, is_one in listed:
+        for cell, time, is_one in zip(cells[key], reported, is_fraud, strict=True):
             if is_one and cell:  # of several reports the first counts
                 by_id[payment_id(cell)] = float(np.fmin(by_id.get(payment_id(cell), math.nan), time))
         return cls(name, fingerprint, key, by_id)

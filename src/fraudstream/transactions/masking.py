@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraudstream.transactions.cards import MASK, CardScan, fold, hide, masked_text
+from fraudstream.transactions.cards import MASK, CardScan, fold, hide, masked_text, replace_spans
 from fraudstream.transactions.sensitive_names import LONGEST_NAME, SensitiveNames, Sensitivity
 from fraudstream.transactions.times import words_of
 from fraudstream.transactions.wire import AlertField, DeadLetterField, EventField
@@ -153,11 +153,9 @@ class _Walk:
 
     def scalar(self, value: Any, kind: Sensitivity | None = None, path: str = "", *, numbers: bool = True) -> Any:
         """Mask a text or a number; any other value is returned unchanged."""
-        if isinstance(value, bool) or value is None:
-            return value
         if isinstance(value, str):
             return self.text(value) if kind is None else kind.mask(value)
-        if not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return value
         if kind is not None:
             return (
@@ -180,9 +178,12 @@ class _Walk:
             if masked is not text:
                 text, folded = masked, fold(masked)
         for pattern, substring in _PERSONAL_TEXTS:
-            if substring in folded and (spans := [match.span("value") for match in pattern.finditer(folded)]):
-                text = _hide_spans(text, spans)
-                folded = _hide_spans(folded, spans)
+            if substring in folded:
+                spans = [match.span("value") for match in pattern.finditer(folded)]
+                text, folded = (
+                    replace_spans(each, [(begin, end, hide(each[begin:end])) for begin, end in spans])
+                    for each in (text, folded)
+                )
         return self._scan.masked(text, folded)
 
     def _members(self, value: Mapping[Any, Any], path: str, kind: Sensitivity | None) -> list[_Member]:
@@ -252,15 +253,6 @@ def log_processor(mask: DataMask) -> Callable[[Any, str, MutableMapping[str, Any
         return masked
 
     return mask_event
-
-
-def _hide_spans(text: str, spans: list[tuple[int, int]]) -> str:
-    pieces: list[str] = []
-    done = 0
-    for begin, end in spans:
-        pieces += text[done:begin], hide(text[begin:end])
-        done = end
-    return "".join((*pieces, text[done:]))
 
 
 def _has_value(value: Any) -> bool:

@@ -146,13 +146,7 @@ def _text_instead(value: object) -> str | None:
 
 
 def _is_writable(text: str) -> bool:
-    if text.isascii():
-        return True
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.isascii() or _writable(text) == text
 
 
 def _writable(text: str) -> str:

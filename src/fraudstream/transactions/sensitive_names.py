@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
+from itertools import dropwhile
 from typing import Final
 
-from fraudstream.transactions.cards import MASK, fold, hide, mask_digits
+from fraudstream.transactions.cards import MASK, fold, hide, mask_digits, replace_spans
 
 
 class Sensitivity(StrEnum):
@@ -157,7 +158,8 @@ def _sensitivity(path: str) -> Sensitivity | None:
             for end in range(max(first, begin) + 1, min(begin + _MOST_WORDS, len(words)) + 1):
                 if "".join(words[begin:end]) in _SECRET_NAMES:
                     return Sensitivity.SECRET
-        if "".join(last).rstrip("0123456789") in _PIN_NAMES or _is_pin(last):
+        without_owner = "".join(dropwhile(_OWNER_WORDS.__contains__, last))
+        if "".join(last).rstrip("0123456789") in _PIN_NAMES or without_owner in _PIN_NAMES:
             return Sensitivity.SECRET
     while len(words) > 1 and words[-1].isdecimal():
         words.pop()
@@ -165,11 +167,6 @@ def _sensitivity(path: str) -> Sensitivity | None:
     if endings & _CARD_NAMES:
         return Sensitivity.CARD
     return Sensitivity.PERSONAL if not is_about and endings & _PERSONAL_NAMES else None
-
-
-def _is_pin(words: list[str]) -> bool:
-    at = next((at for at, word in enumerate(words) if word not in _OWNER_WORDS), len(words))
-    return "".join(words[at:]) in _PIN_NAMES
 
 
 def _words(name: str) -> list[str]:
@@ -195,25 +192,25 @@ class SensitiveNames:
 
     def mask_fields(self, text: str, folded: str, most: int) -> tuple[str, int]:
         """Mask the values after sensitive names in a text; return it with the number of fields inspected."""
-        pieces: list[str] = []
-        done = inspected = at = 0
+        spans: list[tuple[int, int, str]] = []
+        inspected = at = 0
         while (mention := self._mention.search(folded, at)) is not None:
             at = mention.end()
-            separator = _SEPARATOR.match(folded, at)
-            if separator is None:
+            if (separator := _SEPARATOR.match(folded, at)) is None:
                 continue
             inspected += 1
             if inspected > most:
-                return "".join((*pieces, text[done:at], hide(text[at:]))), inspected
+                spans.append((at, len(text), hide(text[at:])))
+                break
             match = _VALUE.match(text, separator.end())
             kind = self._kind_of_field(text, mention.start(), separator) if match is not None else None
             if match is not None and kind is not None and (value := match.group()).lower() not in _NO_VALUE:
                 # A character after a backslash is not part of a value: \" and \n are unchanged.
                 plain = kind is Sensitivity.CARD or "\\" not in value
                 masked = kind.mask(value) if plain else _ESCAPED.sub(lambda char: char[1] or MASK, value)
-                pieces += text[done : match.start()], masked
-                at = done = match.end()
-        return "".join((*pieces, text[done:])) if pieces else text, inspected
+                spans.append((*match.span(), masked))
+                at = match.end()
+        return replace_spans(text, spans), inspected
 
     def _kind_of_field(self, text: str, mention: int, separator: re.Match[str]) -> Sensitivity | None:
         begin = mention
@@ -221,8 +218,5 @@ class SensitiveNames:
             begin -= 1
         match = _NAME.match(text, begin, separator.end())
         words = ("" if match is None else match.group()).split(" ")
-        for first in range(max(0, len(words) - 4), len(words)):
-            kind = self.kind(" ".join(words[first:]))
-            if kind is not None:
-                return kind
-        return None
+        kinds = (self.kind(" ".join(words[first:])) for first in range(max(0, len(words) - 4), len(words)))
+        return next((kind for kind in kinds if kind is not None), None)

@@ -99,15 +99,7 @@ class Header(StrEnum):
     ERROR_ORIGINAL_BYTES = "__connect.errors.original.bytes"
 
 
-DEAD_LETTER_HEADERS: Final = (
-    Header.ERROR_TOPIC,
-    Header.ERROR_PARTITION,
-    Header.ERROR_OFFSET,
-    Header.ERROR_STAGE,
-    Header.ERROR_MESSAGE,
-    Header.ERROR_ORIGINAL_BYTES,
-    Header.PRODUCED_AT,
-)
+DEAD_LETTER_HEADERS: Final = (*(each for each in Header if each.startswith("__connect.")), Header.PRODUCED_AT)
 """Headers that the detector appends to a dead letter's own headers, in this order."""
 
 LONGEST_EVENT_ID: Final = 200

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
+
 from fraudstream.model.explanation.cells import ReadCell
 from fraudstream.model.manifest import Feature, FeatureType
 
@@ -49,17 +51,11 @@ def quantile_of(feature: Feature, value: float) -> float:
 
     If many training values are equal, the middle of their share.
     """
-    points = _points(feature)
-    values = [at for _, at in points]
+    shares, values = zip(*_points(feature), strict=True)
     left, right = bisect_left(values, value), bisect_right(values, value)
-    if left == len(values):
-        return 1.0
-    if right == 0:
-        return 0.0
     if left < right:
-        return (points[left][0] + points[right - 1][0]) / 2
-    (below, low), (above, high) = points[left - 1], points[left]
-    return below + (above - below) * (value - low) / (high - low)
+        return float(shares[left] + shares[right - 1]) / 2
+    return float(np.interp(value, values, shares, left=0.0, right=1.0))
 
 
 def _points(feature: Feature) -> list[tuple[float, float]]:

@@ -17,6 +17,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraudstream.model.features import reading
 from fraudstream.model.features.reading import NO_ALIASES, Cell, Projected, TrainingColumn
@@ -243,6 +244,16 @@ def _slow_cell(aliases: Mapping[str, str]) -> Cell:
 
 
 _ROWS_PER_FILE: Final = 16_384
+_ROWS: Final = pa.schema(
+    {
+        TrainingColumn.ROW: pa.int64(),
+        Projected.TEXT: pa.string(),
+        TrainingColumn.LABEL: pa.float64(),
+        TrainingColumn.WEIGHT: pa.float64(),
+        TrainingColumn.PART: pa.int8(),
+        TrainingColumn.IS_KNOWN: pa.bool_(),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -260,16 +271,6 @@ class RowNotes:
 
 def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
     """Write each row's JSON as in the stream, with its number and notes, to Parquet files of 16,384 rows."""
-    schema = pa.schema(
-        [
-            (TrainingColumn.ROW, pa.int64()),
-            (Projected.TEXT, pa.string()),
-            (TrainingColumn.LABEL, pa.float64()),
-            (TrainingColumn.WEIGHT, pa.float64()),
-            (TrainingColumn.PART, pa.int8()),
-            (TrainingColumn.IS_KNOWN, pa.bool_()),
-        ]
-    )
     remaining, start = iter(rows), 0
     while texts := list(islice(remaining, _ROWS_PER_FILE)):
         batch = slice(start, start + len(texts))
@@ -282,20 +283,15 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path)
             notes.is_known[batch],
         ]
         file = directory / f"rows-{start // _ROWS_PER_FILE:06}.parquet"
-        pq.write_table(pa.table(columns, schema=schema), file, compression="lz4")
+        pq.write_table(pa.table(columns, schema=_ROWS), file, compression="lz4")
         start = batch.stop
 
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
     """Read the training rows that `write_training_rows` wrote."""
-    schema = (
-        f"{TrainingColumn.ROW} BIGINT, {Projected.TEXT} STRING, {TrainingColumn.LABEL} DOUBLE, "
-        f"{TrainingColumn.WEIGHT} DOUBLE, {TrainingColumn.PART} TINYINT, {TrainingColumn.IS_KNOWN} BOOLEAN"
-    )
-    return read_parquet(spark, directory, schema)
+    return read_parquet(spark, directory, from_arrow_schema(_ROWS).toDDL())
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:
     """Replace the JSON of the rows of `read_rows` with their vectors."""
-    notes = (TrainingColumn.LABEL, TrainingColumn.WEIGHT, TrainingColumn.PART, TrainingColumn.IS_KNOWN)
-    return project(rows, features).select(TrainingColumn.ROW, *notes, Projected.FEATURES)
+    return project(rows, features).select(*(name for name in _ROWS.names if name != Projected.TEXT), Projected.FEATURES)
