@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, select
 
 # PostgreSQL's insert also compiles for SQLite, whose "ON CONFLICT" has the same form.
 from sqlalchemy.dialects.postgresql import Insert
@@ -37,6 +37,7 @@ _Value = TypeVar("_Value")
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _UNMASKED: Final = "0008"
 _MASKED: Final = "0009"
+_PROGRESS_ROWS: Final = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,10 @@ class Database:
         with self.read() as connection:
             return connection.execute(query).scalar()
 
+    def count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
+        """Count the rows of a table that match."""
+        return self.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+
     def notify(self, connection: Connection, kind: str, items: str = "") -> None:
         """Notify the other processes on a shared database, at the commit; `items` are JSON, separated by commas."""
         if self.backend.is_shared:
@@ -110,6 +115,20 @@ class Database:
             raise self.backend.error(f"a write to the alert store failed: {e.orig}", self.backend.remedy) from e
         except PoolTimeout as e:
             raise self.backend.error("all connections to the alert store are in use", self.backend.remedy) from e
+
+
+def in_pages(
+    connection: Connection, query: Select[Any], key: ColumnElement[int], size: int, message: str = "", **context: str
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a query in pages, in the order of a key above 0; logs a message about every 20,000 rows."""
+    last = rows_read = 0
+    query = query.add_columns(key.label("key")).order_by(key).limit(size)
+    while rows := connection.execute(query.where(key > last)).all():
+        yield rows
+        last = rows[-1].key
+        rows_read += len(rows)
+        if message and rows_read % _PROGRESS_ROWS == 0:
+            log.info(message, rows=rows_read, **context)
 
 
 class Repository:

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-import structlog
 from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
 from fraudstream.messages.base import instant
 from fraudstream.store import tables
-from fraudstream.store.database import Repository, insert
+from fraudstream.store.database import Repository, in_pages, insert
 from fraudstream.store.filters import AlertFilter, is_entity
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.triage_state import OPEN
@@ -32,15 +31,12 @@ BARS: Final = 40
 
 _ENDS: Final = ("first_at", "last_at")
 _BATCH: Final = 500
-_PROGRESS_ALERTS: Final = 20_000
 _INSERT: Final = insert(tables.alert_entities)
 _OWN: Final = tables.alert_entities.alias("own")
 _OTHER: Final = tables.alert_entities.alias("other")
 _ALERT: Final = tables.alerts.c
 _ENTITY: Final = tables.alert_entities.c
 _AT: Final = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
-
-log = structlog.get_logger(__name__)
 
 
 def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[str, object], EntityColumns]]) -> None:
@@ -56,15 +52,9 @@ def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[
 
 def insert_missing(connection: Connection) -> None:
     """Insert the entities of all stored alerts, recognised by the names of their columns; used by a migration."""
-    last = done = 0
-    query = select(_ALERT.seq, _ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value).order_by(_ALERT.seq)
-    while rows := connection.execute(query.where(_ALERT.seq > last).limit(_BATCH)).all():
-        transactions = ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for seq, body in rows)
-        insert_entities(connection, transactions)
-        last = rows[-1].seq
-        done += len(rows)
-        if done % _PROGRESS_ALERTS == 0:
-            log.info("storing the entities of alerts", alerts=done)
+    query = select(_ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value)
+    for rows in in_pages(connection, query, _ALERT.seq, _BATCH, "storing the entities of alerts"):
+        insert_entities(connection, ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for body, seq in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +149,7 @@ class EntityReader(Repository):
         return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
-        count, last = func.count(), func.max(_ENTITY.alert)
+        count, newest = func.count(), func.max(_ENTITY.alert)
         query = _of_alerts(
             _ENTITY.column,
             _ENTITY.value,
@@ -171,7 +161,7 @@ class EntityReader(Repository):
             func.max(_AT).label("last_at"),
         )
         query = query.where(*conditions).group_by(_ENTITY.column, _ENTITY.value)
-        rows = self._database.rows(query.order_by(count.desc(), last.desc()).limit(limit))
+        rows = self._database.rows(query.order_by(count.desc(), newest.desc()).limit(limit))
         return [EntityTotals(**row._asdict() | {end: iso_time(getattr(row, end)) for end in _ENDS}) for row in rows]
 
 
