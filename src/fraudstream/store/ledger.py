@@ -4,6 +4,7 @@ Another checkpoint may account for the same offsets again. So an entry counts on
 earlier entry did: from `covered_until` of its partition on, or within a gap before it.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -18,6 +19,7 @@ from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository, insert, upsert
+from fraudstream.store.filters import conditions
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
@@ -213,9 +215,8 @@ class LedgerReader(Repository):
     def gaps(self, *, limit: int = 100) -> list[Gap]:
         """Return the gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
-        query = select(column.topic, column.partition, column.from_offset, column.until_offset)
-        query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        return [Gap(*row) for row in self._database.rows(query)]
+        query = select(tables.ledger_gaps).order_by(column.topic, column.partition, column.until_offset).limit(limit)
+        return [Gap(**row._asdict()) for row in self._database.rows(query)]
 
     def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
         """Sum the losses up to an entry and after the last one acknowledged, which is recorded in `changes`."""
@@ -224,31 +225,21 @@ class LedgerReader(Repository):
         with self._database.read() as connection:
             last_change = connection.execute(newest.limit(1)).scalar_one_or_none()
             after = 0 if last_change is None else int(orjson.loads(last_change)["until_seq"])
-            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
-                entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after
-            )
-            if until is not None:
-                query = query.where(entry.seq <= until)
+            losses = [entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after]
+            losses += conditions((entry.seq, operator.le, until))
+            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(*losses)
             records, last, since_us = connection.execute(query).one()
         return Losses(records or 0, last or 0, iso_time(since_us))
 
     def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
         """Return entries as posted, newest first, each with its `seq` and the `counted` part of it."""
         column = tables.ledger.c
-        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
-        if kind is not None:
-            query = query.where(column.kind == kind.value)
-        if before is not None:
-            query = query.where(column.seq < before)
+        where = conditions((column.kind, operator.eq, kind), (column.seq, operator.lt, before))
+        query = select(column.seq, column.body).where(*where).order_by(column.seq.desc()).limit(limit)
         return [{"seq": row.seq} | orjson.loads(row.body) for row in self._database.rows(query)]
 
     def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
         """Return alerts whose id belongs to another transaction, newest first: own id, that id, time received."""
         column = tables.alerts.c
-        query = (
-            select(column.alert_id, column.conflict_of, column.received_us)
-            .where(column.conflict_of.is_not(None))
-            .order_by(column.seq.desc())
-            .limit(limit)
-        )
-        return self._database.rows(query)
+        query = select(column.alert_id, column.conflict_of, column.received_us).where(column.conflict_of.is_not(None))
+        return self._database.rows(query.order_by(column.seq.desc()).limit(limit))
