@@ -29,7 +29,6 @@ MOST_GROUPED: Final = 100_000
 BARS: Final = 40
 """The parts of a timeline; those without alerts are left out."""
 
-_ENDS: Final = ("first_at", "last_at")
 _BATCH: Final = 500
 _INSERT: Final = insert(tables.alert_entities)
 _OWN: Final = tables.alert_entities.alias("own")
@@ -107,7 +106,7 @@ class EntityReader(Repository):
         of_entity = (_OTHER.c.column == _OWN.c.column, _OTHER.c.value == _OWN.c.value)
         others = select(literal(1)).where(*of_entity).correlate(_OWN).limit(MOST_COUNTED).subquery()
         count = select(func.count()).select_from(others).scalar_subquery()
-        query = select(_OWN.c.alert, _OWN.c.column, _OWN.c.value, count.label("alerts")).where(_OWN.c.alert.in_(seqs))
+        query = select(_OWN.c.alert, _OWN.c.column, _OWN.c.value, count).where(_OWN.c.alert.in_(seqs))
         counts: dict[int, list[EntityCount]] = {}
         for seq, *entity in self._database.rows(query) if seqs else ():
             counts.setdefault(seq, []).append(EntityCount(*entity))
@@ -150,19 +149,12 @@ class EntityReader(Repository):
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
         count, newest = func.count(), func.max(_ENTITY.alert)
-        query = _of_alerts(
-            _ENTITY.column,
-            _ENTITY.value,
-            count.label("alerts"),
-            func.sum(case((_ALERT.status.in_(OPEN), 1), else_=0)).label("undecided"),
-            func.sum(_ALERT.amount).label("amount"),
-            func.sum(_ALERT.expected_loss).label("expected_loss"),
-            func.min(_AT).label("first_at"),
-            func.max(_AT).label("last_at"),
-        )
-        query = query.where(*conditions).group_by(_ENTITY.column, _ENTITY.value)
-        rows = self._database.rows(query.order_by(count.desc(), newest.desc()).limit(limit))
-        return [EntityTotals(**row._asdict() | {end: iso_time(getattr(row, end)) for end in _ENDS}) for row in rows]
+        undecided = func.sum(case((_ALERT.status.in_(OPEN), 1), else_=0))
+        sums = (func.sum(_ALERT.amount), func.sum(_ALERT.expected_loss), func.min(_AT), func.max(_AT))
+        query = _of_alerts(_ENTITY.column, _ENTITY.value, count, undecided, *sums).where(*conditions)
+        query = query.group_by(_ENTITY.column, _ENTITY.value).order_by(count.desc(), newest.desc())
+        rows = self._database.rows(query.limit(limit))
+        return [EntityTotals(*row[:-2], iso_time(row[-2]), iso_time(row[-1])) for row in rows]
 
 
 def _of_alerts(*columns: Any) -> Any:

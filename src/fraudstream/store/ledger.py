@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select
 
 from fraudstream.messages.answers import Losses
 from fraudstream.messages.base import Object
@@ -34,14 +34,12 @@ _GAPS: Final = tables.ledger_gaps
 # Built once, as in `rows.py`.
 _KNOWN: Final = select(_LEDGER.c.seq).where(_LEDGER.c.entry_id == bindparam("entry_id"))
 _INSERT: Final = insert(_LEDGER)
-_READ_TOTALS: Final = select(_TOTALS).where(
-    _TOTALS.c.topic == bindparam("topic"), _TOTALS.c.partition == bindparam("partition")
-)
+_READ_TOTALS: Final = select(_TOTALS).filter_by(topic=bindparam("topic"), partition=bindparam("partition"))
 _WRITE_TOTALS: Final = upsert(_TOTALS)
-_FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
-    tables.positions.c.topic == bindparam("topic"),
-    tables.positions.c.partition == bindparam("partition"),
-    tables.positions.c.end_offset.is_not(None),
+_FIRST_OFFSET: Final = (
+    select(tables.positions.c.begin_offset)
+    .filter_by(topic=bindparam("topic"), partition=bindparam("partition"))
+    .where(tables.positions.c.end_offset.is_not(None))
 )
 
 
@@ -115,7 +113,7 @@ def _begin(connection: Connection, entry: LedgerEntry) -> LedgerTotals:
     Offsets that Kafka still has before the first entry are a gap; those that it had deleted by then are not.
     """
     key = {"topic": entry.topic, "partition": entry.partition}
-    connection.execute(delete(_GAPS).where(_GAPS.c.topic == entry.topic, _GAPS.c.partition == entry.partition))
+    connection.execute(delete(_GAPS).filter_by(**key))
     first: int | None = connection.execute(_FIRST_OFFSET, key).scalar_one_or_none()
     begins = entry.from_offset if first is None else min(first, entry.from_offset)
     return LedgerTotals(entry.topic, entry.partition, entry.topic_id, begins)
@@ -140,16 +138,10 @@ def _account(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -
 def _fill_gaps(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> int:
     """Remove an entry's offsets from the gaps; returns how many of them were in one."""
     column = _GAPS.c
-    overlapping = [
-        column.topic == totals.topic,
-        column.partition == totals.partition,
-        column.until_offset > entry.from_offset,
-        column.from_offset < entry.until_offset,
-    ]
-    gaps = connection.execute(select(column.from_offset, column.until_offset).where(*overlapping)).all()
-    if not gaps:
-        return 0
-    connection.execute(delete(_GAPS).where(*overlapping))
+    is_of_partition = and_(column.topic == totals.topic, column.partition == totals.partition)
+    overlapping = (is_of_partition, column.until_offset > entry.from_offset, column.from_offset < entry.until_offset)
+    query = delete(_GAPS).where(*overlapping).returning(column.from_offset, column.until_offset)
+    gaps = connection.execute(query).all()
     for start, end in gaps:
         for start_offset, end_offset in ((start, entry.from_offset), (entry.until_offset, end)):
             if start_offset < end_offset:
