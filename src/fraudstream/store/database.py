@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -163,18 +163,16 @@ def open_database(
     backend = backend_of(url)
     engine = backend.open()
     try:
-        is_upgraded = False
-        while _migrate(engine, backend, card_columns, backup):
-            is_upgraded = True
-        backend.opened(engine, upgraded=is_upgraded)
-    except StoreError:
-        engine.dispose()
-        raise
+        with ExitStack() as on_error:
+            on_error.callback(engine.dispose)
+            is_upgraded = False
+            while _migrate(engine, backend, card_columns, backup):
+                is_upgraded = True
+            backend.opened(engine, upgraded=is_upgraded)
+            on_error.pop_all()
     except DBAPIError as e:
-        engine.dispose()
         raise backend.error(f"the alert store cannot be opened: {e.orig}", backend.open_remedy) from e
     except CommandError as e:
-        engine.dispose()
         what = f"the alert store has tables that this release does not know: {e}"
         raise backend.error(what, "use the release of fraudstream that wrote it, or another database") from e
     return Database(backend, engine, clock)
@@ -258,7 +256,7 @@ def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], back
 
 def _back_up(backend: Backend, revision: str, backup: Path | None) -> None:
     """Back up the store before its migration to a revision; a backup that exists beside the store stays as it is."""
-    file = backup or backend.automatic_backup(revision)
+    file = backup or backend.file(f".before-{revision}")
     if file is None:
         remedy = "stop all dashboards on it, then run `fraudstream store migrate --backup FILE`"
         raise backend.error("the tables of the alert store are of an earlier release", remedy)

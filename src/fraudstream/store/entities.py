@@ -154,7 +154,7 @@ class EntityReader(Repository):
         query = _of_alerts(_ENTITY.column, _ENTITY.value, count, undecided, *sums).where(*conditions)
         query = query.group_by(_ENTITY.column, _ENTITY.value).order_by(count.desc(), newest.desc())
         rows = self._database.rows(query.limit(limit))
-        return [EntityTotals(*row[:-2], iso_time(row[-2]), iso_time(row[-1])) for row in rows]
+        return [EntityTotals(*row[:-2], *map(iso_time, row[-2:])) for row in rows]
 
 
 def _of_alerts(*columns: Any) -> Any:

@@ -182,8 +182,7 @@ class AlertReader:
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """Return an alert by its id."""
-        alerts = self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)
-        return alerts[0] if alerts else None
+        return next(iter(self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)), None)
 
     def totals(self) -> dict[str, int]:
         """Return the counts of `Total`."""

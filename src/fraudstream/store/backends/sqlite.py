@@ -81,9 +81,9 @@ class SqliteBackend(Backend):
         """Whether the record caused an error, not the database."""
         return isinstance(error, DataError | IntegrityError | InterfaceError)
 
-    def file(self, name: str) -> Path | None:
+    def file(self, suffix: str) -> Path | None:
         """Return a file beside the store."""
-        return self.path.with_name(f"{self.path.name}-{name}")
+        return self.path.with_name(f"{self.path.name}{suffix}")
 
     def check_identity(self) -> None:
         """Raise StoreError if the file is not the one that was opened: writes to a removed one are lost at our exit."""
@@ -119,10 +119,6 @@ class SqliteBackend(Backend):
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         _copy(file, self.path)
-
-    def automatic_backup(self, revision: str) -> Path | None:
-        """Return a file beside the store."""
-        return self.path.with_name(f"{self.path.name}.before-{revision}")
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
