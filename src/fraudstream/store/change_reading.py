@@ -6,13 +6,13 @@ from typing import Annotated, Any, Final, TypeVar, cast
 
 import orjson
 from pydantic import AfterValidator
-from sqlalchemy import Column, ColumnElement, Connection, Select, and_, func, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, Select, func, select, tuple_
 
 from fraudstream.messages.answers import AlertChange, Change, ListedChange, Touched
 from fraudstream.messages.requests import LATER, MOST_ALERTS, TIME, Query, Time, Verdict, parameter
 from fraudstream.messages.verdicts import UnpublishedVerdicts, VerdictMessage
 from fraudstream.store import tables
-from fraudstream.store.changes import Action, parse_state
+from fraudstream.store.changes import ITEM_STATES, Action, parse_state
 from fraudstream.store.database import Repository, upsert
 from fraudstream.store.filters import conditions
 from fraudstream.store.reading import Total
@@ -51,7 +51,7 @@ class ChangeQuery(Query):
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the table `changes`."""
-        of_alert = None if self.alert_id is None else select(_ITEM.change).where(self.of_alert())
+        of_alert = None if self.alert_id is None else select(_ITEM.change).where(*self.of_alert())
         return conditions(
             (_CHANGE.action, operator.eq, self.action),
             (_CHANGE.actor, operator.eq, self.actor),
@@ -60,9 +60,10 @@ class ChangeQuery(Query):
             (_CHANGE.seq, Column.in_, of_alert),
         )
 
-    def of_alert(self) -> ColumnElement[bool]:
-        """Return the condition on `change_items` for the alert of the query."""
-        return _ITEM.alert == select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
+    def of_alert(self) -> list[ColumnElement[bool]]:
+        """Return the condition on `change_items` for the alert of the query, if it has one."""
+        seq = select(_ALERT.seq).where(_ALERT.alert_id == self.alert_id).scalar_subquery()
+        return [] if self.alert_id is None else [_ITEM.alert == seq]
 
 
 class ChangeReader(Repository):
@@ -70,9 +71,8 @@ class ChangeReader(Repository):
 
     def page(self, changes: ChangeQuery, *, before: int | None = None, limit: int = 100) -> list[ListedChange]:
         """Return changes with a `seq` below `before`, newest first."""
-        query = _changes().where(*changes.conditions()).order_by(_CHANGE.seq.desc()).limit(limit)
-        if before is not None:
-            query = query.where(_CHANGE.seq < before)
+        where = changes.conditions() + conditions((_CHANGE.seq, operator.lt, before))
+        query = _changes().where(*where).order_by(_CHANGE.seq.desc()).limit(limit)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
             changed = _ITEM.change.in_([row.seq for row in rows])
@@ -91,7 +91,7 @@ class ChangeReader(Repository):
     def history(self, alert_seq: int) -> list[Change]:
         """Return the changes of one alert, newest first; `before` and `after` are the alert's own."""
         query = (
-            _changes(_ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
+            _changes(*ITEM_STATES)
             .join(tables.change_items, _ITEM.change == _CHANGE.seq)
             .where(_ITEM.alert == alert_seq)
             .order_by(_CHANGE.seq.desc())
@@ -108,9 +108,8 @@ class ChangeReader(Repository):
             with self._database.write(relaxed=True) as connection:
                 connection.execute(upsert(tables.totals, where=names.value < until), row)
             after = until
-        alert = (_ALERT.alert_id, _ALERT.outcome, _ALERT.model_id, _ALERT.score)
         query = (
-            select(tables.changes, _ITEM.before.label("item_before"), _ITEM.after.label("item_after"), *alert)
+            select(tables.changes, *ITEM_STATES, _ALERT.alert_id, _ALERT.outcome, _ALERT.model_id, _ALERT.score)
             .join_from(tables.changes, tables.change_items, _ITEM.change == _CHANGE.seq)
             .join(tables.alerts, _ALERT.seq == _ITEM.alert)
             .where(_CHANGE.seq > after)
@@ -131,8 +130,7 @@ class ChangeReader(Repository):
 
     def count(self, changes: ChangeQuery) -> int:
         """Count the changes that match."""
-        query = select(func.count()).select_from(tables.changes).where(*changes.conditions())
-        return self._database.scalar(query) or 0
+        return self._database.count(tables.changes, *changes.conditions())
 
     def latest_seq(self) -> int:
         """Return the `seq` of the newest change, or 0."""
@@ -143,22 +141,14 @@ class ChangeReader(Repository):
         last = (0, 0)
         alert = func.coalesce(_ITEM.alert, 0)
         query = (
-            _changes(
-                _ITEM.before.label("item_before"), _ITEM.after.label("item_after"), _ALERT.alert_id, alert.label("a")
-            )
+            _changes(*ITEM_STATES, _ALERT.alert_id, alert.label("a"))
             .join(tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
             .join(tables.alerts, _ALERT.seq == _ITEM.alert, isouter=True)
-            .where(*changes.conditions(), _CHANGE.seq <= up_to)
+            .where(*changes.conditions(), *changes.of_alert(), _CHANGE.seq <= up_to)
             .order_by(_CHANGE.seq, _ITEM.alert)
             .limit(PAGE_SIZE)
         )
-        if changes.alert_id is not None:
-            query = query.where(changes.of_alert())
-        while True:
-            after_last = or_(_CHANGE.seq > last[0], and_(_CHANGE.seq == last[0], alert > last[1]))
-            rows = self._database.rows(query.where(_CHANGE.seq >= last[0], after_last))
-            if not rows:
-                return
+        while rows := self._database.rows(query.where(tuple_(_CHANGE.seq, alert) > last, _CHANGE.seq >= last[0])):
             last = (rows[-1].seq, rows[-1].a)
             yield [_of_alert(row) for row in rows]
 
@@ -166,12 +156,10 @@ class ChangeReader(Repository):
         query = (
             select(_ITEM.alert, _ALERT.alert_id, _ITEM.before, _ITEM.after)
             .join_from(tables.change_items, tables.alerts, _ALERT.seq == _ITEM.alert)
-            .where(_ITEM.change == change)
+            .where(_ITEM.change == change, *changes.of_alert())
             .order_by(_ITEM.alert)
             .limit(SHOWN_ITEMS)
         )
-        if changes.alert_id is not None:
-            query = query.where(changes.of_alert())
         return [
             Touched(seq, alert_id, typed(_loaded(before)), typed(_loaded(after)))
             for seq, alert_id, before, after in connection.execute(query)

@@ -30,6 +30,7 @@ MEMBERS: Final = (
 
 _CHANGE: Final = tables.changes.c
 _ITEM: Final = tables.change_items.c
+ITEM_STATES: Final = (_ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
 _LAST: Final = select(_CHANGE.seq, _CHANGE.hash).order_by(_CHANGE.seq.desc()).limit(1)
 
 
@@ -109,7 +110,7 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
         first = connection.execute(skipped).scalar() or 0
     before = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == first)).scalar_one_or_none() or ""
     query = (
-        select(tables.changes, _ITEM.alert, _ITEM.before.label("item_before"), _ITEM.after.label("item_after"))
+        select(tables.changes, _ITEM.alert, *ITEM_STATES)
         .join_from(tables.changes, tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
         .where(_CHANGE.seq > first)
         .order_by(_CHANGE.seq, _ITEM.alert)
@@ -197,19 +198,11 @@ class Change:
 def insert_change(connection: Connection, change: Change, at: datetime) -> str | None:
     """Record a change in the transaction that makes it; None if its `change_id` is already recorded."""
     change_id = change.change_id or uuid.uuid4().hex
-    row: dict[str, object] = {
-        "change_id": change_id,
-        "at_us": microseconds(at),
-        "actor": change.actor.name,
-        "verified": int(change.actor.verified),
-        "action": change.action.value,
-        "subject": change.subject,
-        "before": _json(change.before),
-        "after": _json(change.after),
-        "why": change.why,
-        "undoes": change.undoes,
-        "session": change.actor.session,
-    }
+    actor = change.actor
+    row: dict[str, object] = {name: getattr(change, name) for name in ("action", "subject", "why", "undoes")}
+    row |= {"before": _json(change.before), "after": _json(change.after)}
+    row |= {"actor": actor.name, "verified": int(actor.verified), "session": actor.session}
+    row |= {"change_id": change_id, "at_us": microseconds(at)}
     items = [(item.alert, _state_json(item.before), _state_json(item.after)) for item in change.items]
     newest = connection.execute(_LAST).one_or_none()
     row["hash"] = entry_hash("" if newest is None else newest.hash, row, sorted(items, key=itemgetter(0)))

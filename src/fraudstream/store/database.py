@@ -4,7 +4,7 @@ import logging
 import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, select
 
 # PostgreSQL's insert also compiles for SQLite, whose "ON CONFLICT" has the same form.
 from sqlalchemy.dialects.postgresql import Insert
@@ -37,6 +37,7 @@ _Value = TypeVar("_Value")
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _UNMASKED: Final = "0008"
 _MASKED: Final = "0009"
+_PROGRESS_ROWS: Final = 20_000
 
 log = structlog.get_logger(__name__)
 
@@ -82,6 +83,10 @@ class Database:
         with self.read() as connection:
             return connection.execute(query).scalar()
 
+    def count(self, table: Table, *conditions: ColumnElement[bool]) -> int:
+        """Count the rows of a table that match."""
+        return self.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+
     def notify(self, connection: Connection, kind: str, items: str = "") -> None:
         """Notify the other processes on a shared database, at the commit; `items` are JSON, separated by commas."""
         if self.backend.is_shared:
@@ -110,6 +115,20 @@ class Database:
             raise self.backend.error(f"a write to the alert store failed: {e.orig}", self.backend.remedy) from e
         except PoolTimeout as e:
             raise self.backend.error("all connections to the alert store are in use", self.backend.remedy) from e
+
+
+def in_pages(
+    connection: Connection, query: Select[Any], key: ColumnElement[int], size: int, message: str = "", **context: str
+) -> Iterator[Sequence[Any]]:
+    """Yield the rows of a query in pages, in the order of a key above 0; logs a message about every 20,000 rows."""
+    last = rows_read = 0
+    query = query.add_columns(key.label("key")).order_by(key).limit(size)
+    while rows := connection.execute(query.where(key > last)).all():
+        yield rows
+        last = rows[-1].key
+        rows_read += len(rows)
+        if message and rows_read % _PROGRESS_ROWS == 0:
+            log.info(message, rows=rows_read, **context)
 
 
 class Repository:
@@ -144,18 +163,16 @@ def open_database(
     backend = backend_of(url)
     engine = backend.open()
     try:
-        is_upgraded = False
-        while _migrate(engine, backend, card_columns, backup):
-            is_upgraded = True
-        backend.opened(engine, upgraded=is_upgraded)
-    except StoreError:
-        engine.dispose()
-        raise
+        with ExitStack() as on_error:
+            on_error.callback(engine.dispose)
+            is_upgraded = False
+            while _migrate(engine, backend, card_columns, backup):
+                is_upgraded = True
+            backend.opened(engine, upgraded=is_upgraded)
+            on_error.pop_all()
     except DBAPIError as e:
-        engine.dispose()
         raise backend.error(f"the alert store cannot be opened: {e.orig}", backend.open_remedy) from e
     except CommandError as e:
-        engine.dispose()
         what = f"the alert store has tables that this release does not know: {e}"
         raise backend.error(what, "use the release of fraudstream that wrote it, or another database") from e
     return Database(backend, engine, clock)
@@ -239,7 +256,7 @@ def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], back
 
 def _back_up(backend: Backend, revision: str, backup: Path | None) -> None:
     """Back up the store before its migration to a revision; a backup that exists beside the store stays as it is."""
-    file = backup or backend.automatic_backup(revision)
+    file = backup or backend.file(f".before-{revision}")
     if file is None:
         remedy = "stop all dashboards on it, then run `fraudstream store migrate --backup FILE`"
         raise backend.error("the tables of the alert store are of an earlier release", remedy)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
-import structlog
 from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
 from fraudstream.messages.base import instant
 from fraudstream.store import tables
-from fraudstream.store.database import Repository, insert
+from fraudstream.store.database import Repository, in_pages, insert
 from fraudstream.store.filters import AlertFilter, is_entity
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.triage_state import OPEN
@@ -30,17 +29,13 @@ MOST_GROUPED: Final = 100_000
 BARS: Final = 40
 """The parts of a timeline; those without alerts are left out."""
 
-_ENDS: Final = ("first_at", "last_at")
 _BATCH: Final = 500
-_PROGRESS_ALERTS: Final = 20_000
 _INSERT: Final = insert(tables.alert_entities)
 _OWN: Final = tables.alert_entities.alias("own")
 _OTHER: Final = tables.alert_entities.alias("other")
 _ALERT: Final = tables.alerts.c
 _ENTITY: Final = tables.alert_entities.c
 _AT: Final = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
-
-log = structlog.get_logger(__name__)
 
 
 def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[str, object], EntityColumns]]) -> None:
@@ -56,15 +51,9 @@ def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[
 
 def insert_missing(connection: Connection) -> None:
     """Insert the entities of all stored alerts, recognised by the names of their columns; used by a migration."""
-    last = done = 0
-    query = select(_ALERT.seq, _ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value).order_by(_ALERT.seq)
-    while rows := connection.execute(query.where(_ALERT.seq > last).limit(_BATCH)).all():
-        transactions = ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for seq, body in rows)
-        insert_entities(connection, transactions)
-        last = rows[-1].seq
-        done += len(rows)
-        if done % _PROGRESS_ALERTS == 0:
-            log.info("storing the entities of alerts", alerts=done)
+    query = select(_ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value)
+    for rows in in_pages(connection, query, _ALERT.seq, _BATCH, "storing the entities of alerts"):
+        insert_entities(connection, ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for body, seq in rows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +106,7 @@ class EntityReader(Repository):
         of_entity = (_OTHER.c.column == _OWN.c.column, _OTHER.c.value == _OWN.c.value)
         others = select(literal(1)).where(*of_entity).correlate(_OWN).limit(MOST_COUNTED).subquery()
         count = select(func.count()).select_from(others).scalar_subquery()
-        query = select(_OWN.c.alert, _OWN.c.column, _OWN.c.value, count.label("alerts")).where(_OWN.c.alert.in_(seqs))
+        query = select(_OWN.c.alert, _OWN.c.column, _OWN.c.value, count).where(_OWN.c.alert.in_(seqs))
         counts: dict[int, list[EntityCount]] = {}
         for seq, *entity in self._database.rows(query) if seqs else ():
             counts.setdefault(seq, []).append(EntityCount(*entity))
@@ -159,20 +148,13 @@ class EntityReader(Repository):
         return [Bar(at, iso_time(first_us + at * width_us) or "", count) for at, count in self._database.rows(query)]
 
     def _totals(self, *conditions: ColumnElement[bool], limit: int) -> list[EntityTotals]:
-        count, last = func.count(), func.max(_ENTITY.alert)
-        query = _of_alerts(
-            _ENTITY.column,
-            _ENTITY.value,
-            count.label("alerts"),
-            func.sum(case((_ALERT.status.in_(OPEN), 1), else_=0)).label("undecided"),
-            func.sum(_ALERT.amount).label("amount"),
-            func.sum(_ALERT.expected_loss).label("expected_loss"),
-            func.min(_AT).label("first_at"),
-            func.max(_AT).label("last_at"),
-        )
-        query = query.where(*conditions).group_by(_ENTITY.column, _ENTITY.value)
-        rows = self._database.rows(query.order_by(count.desc(), last.desc()).limit(limit))
-        return [EntityTotals(**row._asdict() | {end: iso_time(getattr(row, end)) for end in _ENDS}) for row in rows]
+        count, newest = func.count(), func.max(_ENTITY.alert)
+        undecided = func.sum(case((_ALERT.status.in_(OPEN), 1), else_=0))
+        sums = (func.sum(_ALERT.amount), func.sum(_ALERT.expected_loss), func.min(_AT), func.max(_AT))
+        query = _of_alerts(_ENTITY.column, _ENTITY.value, count, undecided, *sums).where(*conditions)
+        query = query.group_by(_ENTITY.column, _ENTITY.value).order_by(count.desc(), newest.desc())
+        rows = self._database.rows(query.limit(limit))
+        return [EntityTotals(*row[:-2], *map(iso_time, row[-2:])) for row in rows]
 
 
 def _of_alerts(*columns: Any) -> Any:

@@ -4,13 +4,14 @@ Another checkpoint may account for the same offsets again. So an entry counts on
 earlier entry did: from `covered_until` of its partition on, or within a gap before it.
 """
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, select
 
 from fraudstream.messages.answers import Losses
 from fraudstream.messages.base import Object
@@ -18,6 +19,7 @@ from fraudstream.messages.ledger import Apart, EntryKind, LedgerEntry
 from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository, insert, upsert
+from fraudstream.store.filters import conditions
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
@@ -32,14 +34,12 @@ _GAPS: Final = tables.ledger_gaps
 # Built once, as in `rows.py`.
 _KNOWN: Final = select(_LEDGER.c.seq).where(_LEDGER.c.entry_id == bindparam("entry_id"))
 _INSERT: Final = insert(_LEDGER)
-_READ_TOTALS: Final = select(_TOTALS).where(
-    _TOTALS.c.topic == bindparam("topic"), _TOTALS.c.partition == bindparam("partition")
-)
+_READ_TOTALS: Final = select(_TOTALS).filter_by(topic=bindparam("topic"), partition=bindparam("partition"))
 _WRITE_TOTALS: Final = upsert(_TOTALS)
-_FIRST_OFFSET: Final = select(tables.positions.c.begin_offset).where(
-    tables.positions.c.topic == bindparam("topic"),
-    tables.positions.c.partition == bindparam("partition"),
-    tables.positions.c.end_offset.is_not(None),
+_FIRST_OFFSET: Final = (
+    select(tables.positions.c.begin_offset)
+    .filter_by(topic=bindparam("topic"), partition=bindparam("partition"))
+    .where(tables.positions.c.end_offset.is_not(None))
 )
 
 
@@ -113,7 +113,7 @@ def _begin(connection: Connection, entry: LedgerEntry) -> LedgerTotals:
     Offsets that Kafka still has before the first entry are a gap; those that it had deleted by then are not.
     """
     key = {"topic": entry.topic, "partition": entry.partition}
-    connection.execute(delete(_GAPS).where(_GAPS.c.topic == entry.topic, _GAPS.c.partition == entry.partition))
+    connection.execute(delete(_GAPS).filter_by(**key))
     first: int | None = connection.execute(_FIRST_OFFSET, key).scalar_one_or_none()
     begins = entry.from_offset if first is None else min(first, entry.from_offset)
     return LedgerTotals(entry.topic, entry.partition, entry.topic_id, begins)
@@ -138,16 +138,10 @@ def _account(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -
 def _fill_gaps(connection: Connection, totals: LedgerTotals, entry: LedgerEntry) -> int:
     """Remove an entry's offsets from the gaps; returns how many of them were in one."""
     column = _GAPS.c
-    overlapping = [
-        column.topic == totals.topic,
-        column.partition == totals.partition,
-        column.until_offset > entry.from_offset,
-        column.from_offset < entry.until_offset,
-    ]
-    gaps = connection.execute(select(column.from_offset, column.until_offset).where(*overlapping)).all()
-    if not gaps:
-        return 0
-    connection.execute(delete(_GAPS).where(*overlapping))
+    is_of_partition = and_(column.topic == totals.topic, column.partition == totals.partition)
+    overlapping = (is_of_partition, column.until_offset > entry.from_offset, column.from_offset < entry.until_offset)
+    query = delete(_GAPS).where(*overlapping).returning(column.from_offset, column.until_offset)
+    gaps = connection.execute(query).all()
     for start, end in gaps:
         for start_offset, end_offset in ((start, entry.from_offset), (entry.until_offset, end)):
             if start_offset < end_offset:
@@ -213,9 +207,8 @@ class LedgerReader(Repository):
     def gaps(self, *, limit: int = 100) -> list[Gap]:
         """Return the gaps in the order of their offsets."""
         column = tables.ledger_gaps.c
-        query = select(column.topic, column.partition, column.from_offset, column.until_offset)
-        query = query.order_by(column.topic, column.partition, column.until_offset).limit(limit)
-        return [Gap(*row) for row in self._database.rows(query)]
+        query = select(tables.ledger_gaps).order_by(column.topic, column.partition, column.until_offset).limit(limit)
+        return [Gap(**row._asdict()) for row in self._database.rows(query)]
 
     def unacknowledged_losses(self, *, until: int | None = None) -> Losses:
         """Sum the losses up to an entry and after the last one acknowledged, which is recorded in `changes`."""
@@ -224,31 +217,21 @@ class LedgerReader(Repository):
         with self._database.read() as connection:
             last_change = connection.execute(newest.limit(1)).scalar_one_or_none()
             after = 0 if last_change is None else int(orjson.loads(last_change)["until_seq"])
-            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(
-                entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after
-            )
-            if until is not None:
-                query = query.where(entry.seq <= until)
+            losses = [entry.kind == EntryKind.LOSS.value, entry.counted > 0, entry.seq > after]
+            losses += conditions((entry.seq, operator.le, until))
+            query = select(func.sum(entry.counted), func.max(entry.seq), func.min(entry.committed_us)).where(*losses)
             records, last, since_us = connection.execute(query).one()
         return Losses(records or 0, last or 0, iso_time(since_us))
 
     def entries(self, *, kind: EntryKind | None = None, before: int | None = None, limit: int = 100) -> list[Object]:
         """Return entries as posted, newest first, each with its `seq` and the `counted` part of it."""
         column = tables.ledger.c
-        query = select(column.seq, column.body).order_by(column.seq.desc()).limit(limit)
-        if kind is not None:
-            query = query.where(column.kind == kind.value)
-        if before is not None:
-            query = query.where(column.seq < before)
+        where = conditions((column.kind, operator.eq, kind), (column.seq, operator.lt, before))
+        query = select(column.seq, column.body).where(*where).order_by(column.seq.desc()).limit(limit)
         return [{"seq": row.seq} | orjson.loads(row.body) for row in self._database.rows(query)]
 
     def conflicts(self, *, limit: int = 100) -> Sequence[Row[tuple[str, str | None, int]]]:
         """Return alerts whose id belongs to another transaction, newest first: own id, that id, time received."""
         column = tables.alerts.c
-        query = (
-            select(column.alert_id, column.conflict_of, column.received_us)
-            .where(column.conflict_of.is_not(None))
-            .order_by(column.seq.desc())
-            .limit(limit)
-        )
-        return self._database.rows(query)
+        query = select(column.alert_id, column.conflict_of, column.received_us).where(column.conflict_of.is_not(None))
+        return self._database.rows(query.order_by(column.seq.desc()).limit(limit))

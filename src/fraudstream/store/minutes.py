@@ -4,7 +4,7 @@ import contextlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, case, cast, delete, func, literal_column, 
 
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, upsert
+from fraudstream.store.filters import AlertFilter
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -27,6 +28,7 @@ _ALERTS: Final = tables.alerts.c
 _MINUTES: Final = tables.minutes.c
 _US: Final[ColumnElement[int]] = literal_column(str(MINUTE_US))
 _RECEIVED: Final = _ALERTS.received_us // _US
+_AMOUNT: Final = func.coalesce(func.sum(_ALERTS.amount), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,8 @@ class MinuteStore(Repository):
 
     def since(self, minute: int) -> list[Minute]:
         """Return the minutes from one on, in order."""
-        columns = [_MINUTES[name] for name in Minute.__slots__]
-        query = select(*columns).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
-        return [_minute(dict(zip(Minute.__slots__, row, strict=True))) for row in self._database.rows(query)]
+        query = select(tables.minutes).where(_MINUTES.minute >= minute).order_by(_MINUTES.minute)
+        return [_minute(row._asdict()) for row in self._database.rows(query)]
 
     def add(self, parts: Iterable[Minute]) -> None:
         """Add parts of minutes to the stored ones, and delete those older than seven days."""
@@ -95,8 +96,9 @@ class MinuteStore(Repository):
                 same = select(tables.minutes).where(_MINUTES.minute == part.minute)
                 stored = connection.execute(same).mappings().one_or_none()
                 whole = part if stored is None else _minute(stored).plus(part)
-                row = {name: getattr(whole, name) for name in Minute.__slots__}
-                connection.execute(upsert(tables.minutes), row | {"scores": orjson.dumps(whole.scores).decode()})
+                connection.execute(
+                    upsert(tables.minutes), asdict(whole) | {"scores": orjson.dumps(whole.scores).decode()}
+                )
             newest = connection.execute(select(func.max(_MINUTES.minute))).scalar_one()
             connection.execute(delete(tables.minutes).where(_MINUTES.minute <= newest - KEPT_MINUTES))
 
@@ -123,18 +125,15 @@ class MinuteStore(Repository):
 
     def of_alerts(self, after: int, until: int, label: MinuteLabel | None) -> list[Minute]:
         """Return the statistics of the alerts between two `seq` (the second included), by minute."""
-        within = (_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
-        query = (
-            select(
-                _RECEIVED.label("minute"),
-                func.count().label("alerts"),
-                func.coalesce(func.sum(_ALERTS.amount), 0.0).label("at_risk"),
-                func.max(_ALERTS.seq).label("last_seq"),
-            )
-            .where(*within)
-            .group_by(_RECEIVED)
+        within = _between(after, until)
+        query = select(
+            _RECEIVED.label("minute"),
+            func.count().label("alerts"),
+            _AMOUNT.label("at_risk"),
+            func.max(_ALERTS.seq).label("last_seq"),
         )
-        minutes = {row.minute: Minute(**row._asdict()) for row in self._database.rows(query)}
+        rows = self._database.rows(query.where(*within).group_by(_RECEIVED))
+        minutes = {row.minute: Minute(**row._asdict()) for row in rows}
         if label is not None and minutes:
             bodies = select(_RECEIVED.label("minute"), _ALERTS.body).where(*within)
             labels: Counter[tuple[int, bool]] = Counter()
@@ -151,26 +150,18 @@ class MinuteStore(Repository):
 
     def alert_scores(self, after: int, until: int) -> list[int]:
         """Count the alerts between two `seq` (the second included) in each bin of the scores."""
-        number = case(*((_ALERTS.score < edge, each) for each, edge in enumerate(EDGES[1:-1])), else_=BINS - 1).label(
-            "bin"
-        )
-        alerts = (_ALERTS.seq > after, _ALERTS.seq <= until, _ALERTS.outcome == Outcome.ALERT.value)
+        bins = ((_ALERTS.score < edge, number) for number, edge in enumerate(EDGES[1:-1]))
+        number = case(*bins, else_=BINS - 1).label("bin")
+        scored = (*_between(after, until), _ALERTS.score.is_not(None))
         # By its name: PostgreSQL takes the same expression with other parameters for another one.
-        query = select(number, func.count()).where(*alerts, _ALERTS.score.is_not(None)).group_by(text("bin"))
+        query = select(number, func.count()).where(*scored).group_by(text("bin"))
         counts: dict[int, int] = {each: count for each, count in self._database.rows(query)}
         return [counts.get(each, 0) for each in range(BINS)]
 
     def confirmed_amounts(self, after: int) -> dict[int, float]:
         """Sum the amounts of confirmed alerts after a `seq`, by the minute in which they were received."""
-        query = (
-            select(_RECEIVED, func.coalesce(func.sum(_ALERTS.amount), 0.0))
-            .where(
-                _ALERTS.outcome == Outcome.ALERT.value,
-                _ALERTS.status == AlertStatus.CONFIRMED_FRAUD.value,
-                _ALERTS.seq > after,
-            )
-            .group_by(_RECEIVED)
-        )
+        confirmed = AlertFilter(statuses=(AlertStatus.CONFIRMED_FRAUD.value,)).conditions()
+        query = select(_RECEIVED, _AMOUNT).where(*confirmed, _ALERTS.seq > after).group_by(_RECEIVED)
         return {minute: amount for minute, amount in self._database.rows(query)}
 
     def verdicts(self) -> dict[str, int]:
@@ -182,12 +173,15 @@ class MinuteStore(Repository):
     def verdicts_since(self, minute: int) -> dict[int, tuple[int, int]]:
         """Count the alerts that are now confirmed, and the false alarms, by the minute of the decision."""
         decided = _ALERTS.decided_us // _US
-        counts = [
-            func.sum(cast(_ALERTS.status == status.value, types.Integer))
-            for status in (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
-        ]
+        statuses = (AlertStatus.CONFIRMED_FRAUD, AlertStatus.FALSE_ALARM)
+        counts = [func.sum(cast(_ALERTS.status == status.value, types.Integer)) for status in statuses]
         query = select(decided, *counts).where(_ALERTS.decided_us >= minute * MINUTE_US).group_by(decided)
         return {minute: (confirmed, false_alarms) for minute, confirmed, false_alarms in self._database.rows(query)}
+
+
+def _between(after: int, until: int) -> list[ColumnElement[bool]]:
+    """Return the conditions for the alerts between two `seq`, the second included."""
+    return [*AlertFilter().conditions(), _ALERTS.seq > after, _ALERTS.seq <= until]
 
 
 def _minute(row: Mapping[Any, Any]) -> Minute:

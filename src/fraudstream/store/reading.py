@@ -14,7 +14,7 @@ from fraudstream.store import positions, tables
 from fraudstream.store.database import Database
 from fraudstream.store.filters import AlertFilter, conditions
 from fraudstream.store.positions import Position, TopicPartition
-from fraudstream.store.triage_state import UNTOUCHED, VERDICTS, AlertStatus, TriageState
+from fraudstream.store.triage_state import OPEN, UNTOUCHED, TriageState
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -157,13 +157,11 @@ class AlertReader:
 
     def verdicts_since(self, at_us: int | None) -> int | None:
         """Count the alerts that were decided at or after a time; None if it is unknown."""
-        if at_us is None:
-            return None
-        return self.scalar(select(func.count()).where(tables.alerts.c.decided_us >= at_us)) or 0
+        return None if at_us is None else self.database.count(tables.alerts, tables.alerts.c.decided_us >= at_us)
 
     def count(self, query: AlertFilter) -> int:
         """Count the alerts that match."""
-        return self.scalar(select(func.count()).select_from(tables.alerts).where(*query.conditions())) or 0
+        return self.database.count(tables.alerts, *query.conditions())
 
     def summary(self, query: AlertFilter) -> Summary:
         """Count and sum up the alerts that match, by stored columns only."""
@@ -184,8 +182,7 @@ class AlertReader:
 
     def alert(self, alert_id: str) -> StoredAlert | None:
         """Return an alert by its id."""
-        alerts = self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)
-        return alerts[0] if alerts else None
+        return next(iter(self._page([tables.alerts.c.alert_id == alert_id], tables.alerts.c.seq, 1)), None)
 
     def totals(self) -> dict[str, int]:
         """Return the counts of `Total`."""
@@ -205,10 +202,7 @@ class AlertReader:
 
     def open_alerts(self) -> int:
         """Count the alerts that nobody has decided."""
-        column = tables.alerts.c
-        undecided = [each.value for each in AlertStatus if each not in VERDICTS]
-        where = (column.outcome == Outcome.ALERT.value, column.status.in_(undecided))
-        return self.scalar(select(func.count()).select_from(tables.alerts).where(*where)) or 0
+        return self.count(AlertFilter(statuses=OPEN))
 
     def rejected(self, *, limit: int = 100) -> list[Row]:
         """Return rejected records, newest first."""
@@ -229,7 +223,7 @@ class AlertReader:
 
     def schema_count(self) -> int:
         """Count the stored schemas."""
-        return self.scalar(select(func.count()).select_from(tables.schemas)) or 0
+        return self.database.count(tables.schemas)
 
     def refusals(self) -> list[Refusal]:
         """Return the refused aliases, newest first."""

@@ -81,8 +81,7 @@ class ReplayLog(Repository):
 
     def waiting(self, now: datetime, batch: str | None = None) -> int:
         """Count the replays that a sender can claim."""
-        query = select(func.count()).select_from(tables.replays).where(*_claimable(now, batch))
-        return self._database.scalar(query) or 0
+        return self._database.count(tables.replays, *_claimable(now, batch))
 
     def claim(self, now: datetime, *, limit: int, batch: str | None = None) -> list[Claimed]:
         """Assign replays to a sender, oldest first; one without a result is assigned again after `RESULT_SECONDS`."""

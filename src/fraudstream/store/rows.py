@@ -143,14 +143,8 @@ def as_readable(raw: object) -> str:
 def insert_rejected(connection: Connection, kind: str, raw: object, reason: str, now: datetime) -> bool:
     """Insert a rejected record; False if it is stored already."""
     payload = as_readable(raw)
-    row = {
-        "digest": digest([kind, reason, payload]),
-        "kind": kind,
-        "reason": reason,
-        "payload": payload,
-        "received_us": microseconds(now),
-    }
-    return _insert_once(connection, tables.rejected, "digest", row)
+    row = {"kind": kind, "reason": reason, "payload": payload, "received_us": microseconds(now)}
+    return _insert_once(connection, tables.rejected, "digest", row | {"digest": digest([kind, reason, payload])})
 
 
 def count(connection: Connection, name: str, more: int) -> None:

@@ -113,10 +113,10 @@ def record(
     connection: Connection, observations: Iterable[tuple[SchemaObservation, int]], now: datetime, describe: Describe
 ) -> None:
     """Store schema observations, samples with their weights, and write the events for new schemas."""
-    by_schema: dict[str, list[SchemaObservation]] = {}
+    first: dict[str, SchemaObservation] = {}
     counts: dict[str, dict[str, int]] = {}
     for observation, weight in observations:
-        by_schema.setdefault(observation.schema_id, []).append(observation)
+        first.setdefault(observation.schema_id, observation)
         count = counts.setdefault(observation.schema_id, dict.fromkeys(_COUNTS, 0))
         if observation.outcome is None:
             count["sampled"] += weight > 0
@@ -124,13 +124,13 @@ def record(
         else:
             count["alerts" if observation.outcome is Outcome.ALERT else "unscorable"] += 1
     new_schemas = 0
-    for schema, group in by_schema.items():
+    for schema, observation in first.items():
         more = {f"more_{name}": number for name, number in counts[schema].items()}
         change = {"of": schema, "now_us": microseconds(now)} | more
         # Update first, without a SELECT: nearly every alert has a known schema.
         if connection.execute(_UPDATE, change).rowcount == 0:
-            _insert(connection, group[0], now)
-            _insert_event(connection, group[0], now, describe)
+            _insert(connection, observation, now)
+            _insert_event(connection, observation, now, describe)
             connection.execute(_UPDATE, change)
             new_schemas += 1
     if new_schemas:

@@ -4,13 +4,13 @@ Only the alerts stored around it are compared, in chunks and within a time limit
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from fraudstream.store import tables
 from fraudstream.store.reading import AlertReader, StoredAlert
@@ -58,20 +58,18 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
     return Similarity(tuple(values), compared, tuple(alerts))
 
 
-def _chunks(
-    connection: Connection, seq: int, reach: int, condition: ColumnElement[bool]
-) -> Iterator[tuple[int, Sequence[Any]]]:
-    """Yield the size and the matching alerts of chunks around a `seq`, alternately of earlier and of later alerts.
+def _around(connection: Connection, seq: int, model_id: str) -> Iterator[Any]:
+    """Yield the alerts of a model around a `seq`, read in chunks, alternately of earlier and of later alerts.
 
-    Ends when `reach` alerts are scanned or the time limit is reached.
+    Ends when `AROUND` alerts are scanned or the time limit is reached.
     """
     bounds = select(func.min(_ALERT.seq)), select(func.max(_ALERT.seq))
     first, last = (connection.execute(each).scalar() or 0 for each in bounds)
     ended = time.perf_counter() + SECONDS
     low = high = seq
     scanned, turn = 0, -1
-    query = select(*_COLUMNS).where(_ALERT.outcome == Outcome.ALERT.value, condition).order_by(_ALERT.seq.desc())
-    while scanned < reach and (low > first or high < last) and time.perf_counter() < ended:
+    query = select(*_COLUMNS).where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
+    while scanned < AROUND and (low > first or high < last) and time.perf_counter() < ended:
         turn = -turn if (high < last if turn < 0 else low > first) else turn
         if turn < 0:
             start, end = max(low - CHUNK, first), low - 1
@@ -80,7 +78,8 @@ def _chunks(
             start, end = high + 1, min(high + CHUNK, last)
             high = end
         scanned += end - start + 1
-        yield end - start + 1, connection.execute(query.where(_ALERT.seq.between(start, end))).all()
+        chunk = query.where(_ALERT.seq.between(start, end)).order_by(_ALERT.seq.desc())
+        yield from connection.execute(chunk).all()
 
 
 def _nearest(
@@ -89,11 +88,10 @@ def _nearest(
     names = list(values)
     rows: list[Any] = []
     table: list[list[float]] = []
-    for _, chunk in _chunks(connection, seq, AROUND, _ALERT.model_id == model_id):
-        for row in chunk:
-            transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
-            rows.append(row)
-            table.append([_number(transaction.get(name)) for name in names])
+    for row in _around(connection, seq, model_id):  # parsed within its time limit
+        transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
+        rows.append(row)
+        table.append([_number(transaction.get(name)) for name in names])
     if not rows:
         return 0, []
     own = np.array([values[name] for name in names])

@@ -2,19 +2,7 @@
 
 from typing import Any, Final
 
-from sqlalchemy import (
-    BigInteger,
-    Column,
-    Float,
-    ForeignKey,
-    Index,
-    Integer,
-    MetaData,
-    String,
-    Table,
-    Text,
-    text,
-)
+from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.schema import SchemaItem
 
 from fraudstream.store.backends.backend import JsonText
@@ -39,14 +27,17 @@ def _filled(kind: Any, *names: str) -> list[Column[Any]]:
     return [Column(name, kind, nullable=False) for name in names]
 
 
+def _table(name: str, *items: SchemaItem, **options: Any) -> Table:
+    return Table(name, metadata, *items, **options)
+
+
 def _numbered(name: str, *items: SchemaItem) -> Table:
     """Return a table with the key `seq`, the order in which its rows were committed."""
-    return Table(name, metadata, Column("seq", _SEQ, primary_key=True), *items, sqlite_autoincrement=True)
+    return _table(name, Column("seq", _SEQ, primary_key=True), *items, sqlite_autoincrement=True)
 
 
-column_sets = Table(
+column_sets = _table(
     "column_sets",
-    metadata,
     Column("id", Integer, primary_key=True),
     Column("digest", String(64), nullable=False, unique=True),
     Column("names", Text, nullable=False),
@@ -101,9 +92,8 @@ alerts = _numbered(
 `expected_loss` is score times amount. The columns from `status` on are the triage state; `version` is incremented with
 each change of the others, which is recorded in `changes`."""
 
-alert_entities = Table(
+alert_entities = _table(
     "alert_entities",
-    metadata,
     Column("alert", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
     Column("column", Text, primary_key=True),
     Column("value", Text, nullable=False),
@@ -112,9 +102,8 @@ alert_entities = Table(
 )
 """The entities of each alert (its card, terminal or merchant), by the column that identifies them; values are short."""
 
-saved_views = Table(
+saved_views = _table(
     "saved_views",
-    metadata,
     Column("name", Text, primary_key=True),
     *_filled(Text, "query", "who"),
     Column("at_us", BigInteger, nullable=False),
@@ -142,9 +131,8 @@ changes = _numbered(
 
 `session` is the short id of the session, empty without one; `hash` links the entry to the previous one."""
 
-change_items = Table(
+change_items = _table(
     "change_items",
-    metadata,
     Column("change", _SEQ, ForeignKey("changes.seq"), primary_key=True, autoincrement=False),
     Column("alert", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
     *_columns(Text, "before", "after"),
@@ -152,9 +140,8 @@ change_items = Table(
 )
 """The effect of a change on each alert, by the `seq` of both; append-only like `changes`."""
 
-sessions = Table(
+sessions = _table(
     "sessions",
-    metadata,
     Column("digest", String(64), primary_key=True),
     Column("expires_us", BigInteger, nullable=False),
     Column("name", Text, nullable=False),
@@ -189,9 +176,8 @@ dead_letters = _numbered(
 """Records that are not JSON objects. The id is never deleted, so that a record read again is not counted twice; only
 the newest have a `body`."""
 
-positions = Table(
+positions = _table(
     "positions",
-    metadata,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     *_filled(BigInteger, "begin_offset", "position"),
@@ -199,17 +185,15 @@ positions = Table(
 )
 """The end offset of each partition (as last read by the relay) and its scored position."""
 
-totals = Table(
+totals = _table(
     "totals",
-    metadata,
     Column("name", String(32), primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
 """Counts that are updated in the transaction of what they count: reading them needs no scan."""
 
-schemas = Table(
+schemas = _table(
     "schemas",
-    metadata,
     Column("schema_id", String(32), primary_key=True),
     Column("columns", Text, nullable=False),
     Column("column_count", Integer, nullable=False),
@@ -224,9 +208,8 @@ schemas = Table(
 """Each schema that was observed (the newest 2,000), with its first observation; `estimated` is extrapolated from
 samples, `alerts` and `unscorable` are counts."""
 
-refused_aliases = Table(
+refused_aliases = _table(
     "refused_aliases",
-    metadata,
     Column("new", Text, primary_key=True),
     Column("old", Text, primary_key=True),
     Column("at_us", BigInteger, nullable=False),
@@ -275,9 +258,8 @@ ledger = _numbered(
 """Every entry of the detector's ledger, once. `counted` is the part added to the totals of its partition: records of a
 batch, offsets of a loss; 0 if another checkpoint had accounted for them before."""
 
-ledger_places = Table(
+ledger_places = _table(
     "ledger_places",
-    metadata,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("topic_id", Text, nullable=False),
@@ -287,9 +269,8 @@ ledger_places = Table(
 )
 """The totals of the entries of each partition, updated in the transaction that inserts them."""
 
-ledger_gaps = Table(
+ledger_gaps = _table(
     "ledger_gaps",
-    metadata,
     Column("topic", Text, primary_key=True),
     Column("partition", Integer, primary_key=True, autoincrement=False),
     Column("until_offset", BigInteger, primary_key=True, autoincrement=False),
@@ -297,18 +278,16 @@ ledger_gaps = Table(
 )
 """Offsets before a partition's `covered_until` that no entry accounts for; normally empty."""
 
-reasons = Table(
+reasons = _table(
     "reasons",
-    metadata,
     Column("seq", _SEQ, ForeignKey("alerts.seq"), primary_key=True, autoincrement=False),
     Column("worked_us", BigInteger, nullable=False),
     Column("body", Text, nullable=False),
 )
 """The reasons of an alert, by its `seq`, as the members of a JSON object; computed after its commit."""
 
-minutes = Table(
+minutes = _table(
     "minutes",
-    metadata,
     Column("minute", BigInteger, primary_key=True, autoincrement=False),
     Column("payments", BigInteger),
     *_filled(BigInteger, "alerts", "labelled", "label_frauds", "latencies", "last_seq"),

@@ -15,14 +15,7 @@ from fraudstream.store.filters import AlertFilter, Sort
 from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus, TriageState
-from fraudstream.store.triage_writing import (
-    TriageRequest,
-    TriageResult,
-    apply_request,
-    apply_undo,
-    check_version,
-    triaged_alerts,
-)
+from fraudstream.store.triage_writing import TriageRequest, TriageResult
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 
@@ -117,7 +110,9 @@ class TriageService:
         With `take_over` also a change of somebody else, recorded as such. Raises RequestError if there is no change.
         """
         with self._store.database.write() as connection:
-            result = apply_undo(connection, actor, change_id, self._store.database.now(), take_over=take_over)
+            result = triage_writing.apply_undo(
+                connection, actor, change_id, self._store.database.now(), take_over=take_over
+            )
         return self._notify(result)
 
     def next(
@@ -140,7 +135,7 @@ class TriageService:
     def state(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:
         """Return the triage state of an alert and its changes, newest first; None if there is no such alert."""
         with self._store.database.read() as connection:
-            alert = triaged_alerts(connection, [alert_id]).get(alert_id)
+            alert = triage_writing.triaged_alerts(connection, [alert_id]).get(alert_id)
         return None if alert is None else (alert.state, self._changes.history(alert.seq))
 
     def _do(
@@ -157,12 +152,12 @@ class TriageService:
             now = self._store.database.now()
 
             def apply(state: TriageState, version: int | None = None) -> TriageState:
-                check_version(state, version)
+                triage_writing.check_version(state, version)
                 return rule(state, actor.name, microseconds(now), **more)
 
             rules = {each: partial(apply, version=versions.get(each)) for each in alert_ids}
             request = TriageRequest(actor, action, rules, options.get("note", ""))
-            result = apply_request(connection, request, now)
+            result = triage_writing.apply_request(connection, request, now)
         return self._notify(result)
 
     def _notify(self, result: TriageResult) -> TriageResult:

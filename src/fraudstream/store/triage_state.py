@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple, Self
 
 import orjson
 
@@ -29,6 +29,10 @@ OPEN: Final = tuple(each for each in AlertStatus if each not in VERDICTS)
 """The statuses of alerts that are not decided yet."""
 
 
+_TIMES: Final = {"decided_us": "decided_at", "since_us": "since", "due_us": "due_at"}
+_OPTIONAL: Final = ("reason_code", "due_at", "escalated_by")
+
+
 class TriageState(NamedTuple):
     """The triage state of one alert; `version` is incremented with each change of the other attributes.
 
@@ -48,26 +52,16 @@ class TriageState(NamedTuple):
 
     def document(self) -> Object:
         """Return the member `work` of an alert; a reason code, due time or escalation only if there is one."""
-        more = {"reason_code": self.reason_code, "due_at": iso_time(self.due_us), "escalated_by": self.escalated_by}
-        return {
-            "status": self.status,
-            "assignee": self.assignee,
-            "version": self.version,
-            "decided_at": iso_time(self.decided_us),
-            "since": iso_time(self.since_us),
-            **{name: value for name, value in more.items() if value is not None},
-        }
+        members = self._asdict() | {name: iso_time(getattr(self, name)) for name in _TIMES}
+        document = {_TIMES.get(name, name): value for name, value in members.items()}
+        return {name: value for name, value in document.items() if value is not None or name not in _OPTIONAL}
 
     @classmethod
     def of(cls, document: Object) -> Self:
         """Return the state of a `document`, also of one from a release without reason codes."""
-        decided_us, since_us, due_us = (
-            None if (at := document.get(name)) is None else microseconds(parse_time(at))
-            for name in ("decided_at", "since", "due_at")
-        )
-        status, assignee, version = (document[name] for name in ("status", "assignee", "version"))
-        reason_code, escalated_by = (document.get(name) for name in ("reason_code", "escalated_by"))
-        return cls(status, assignee, version, decided_us, since_us, reason_code, due_us, escalated_by)
+        members: dict[str, Any] = {name: document.get(_TIMES.get(name, name)) for name in cls._fields}
+        times = {name: microseconds(parse_time(at)) for name in _TIMES if (at := members[name]) is not None}
+        return cls(**members | times)
 
     def json(self) -> bytes:
         """Return the member `work` as JSON."""

@@ -81,7 +81,7 @@ class Statistics:
         self._reading = threading.Lock()
         self._cached: tuple[datetime, Object, bytes] | None = None
         self.columns = ColumnWatch(store.schema)
-        self.scores = LiveScores(store.database.backend.file("scores.json"), clock)
+        self.scores = LiveScores(store.database.backend.file("-scores.json"), clock)
         self._storm = StormWatch()
         self.minutes = MinuteTally()
         self._histogram = Histogram(

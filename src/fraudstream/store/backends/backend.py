@@ -123,8 +123,8 @@ class Backend(ABC):
     def is_of_record(self, error: DBAPIError) -> bool:
         """Whether the record that was written caused an error, not the database."""
 
-    def file(self, name: str) -> Path | None:
-        """Return a file for data beside the store; None where there is no place for it."""
+    def file(self, suffix: str) -> Path | None:
+        """Return a file for data or a backup beside the store; None where there is no place, or a person names it."""
         return None
 
     def check_identity(self) -> None:
@@ -145,10 +145,6 @@ class Backend(ABC):
     @abstractmethod
     def restore(self, file: Path) -> None:
         """Replace a store that is empty or does not exist by such a copy; raises StoreError if that fails."""
-
-    def automatic_backup(self, revision: str) -> Path | None:
-        """Return the file for the backup before a migration to a revision; None where a person has to name it."""
-        return None
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:

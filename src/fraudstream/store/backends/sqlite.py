@@ -81,9 +81,9 @@ class SqliteBackend(Backend):
         """Whether the record caused an error, not the database."""
         return isinstance(error, DataError | IntegrityError | InterfaceError)
 
-    def file(self, name: str) -> Path | None:
+    def file(self, suffix: str) -> Path | None:
         """Return a file beside the store."""
-        return self.path.with_name(f"{self.path.name}-{name}")
+        return self.path.with_name(f"{self.path.name}{suffix}")
 
     def check_identity(self) -> None:
         """Raise StoreError if the file is not the one that was opened: writes to a removed one are lost at our exit."""
@@ -99,8 +99,7 @@ class SqliteBackend(Backend):
         """Write, as a post would; raises StoreError if it cannot (locked, full, read-only, removed, corrupt)."""
         self.check_identity()
         if (free := shutil.disk_usage(self.path.parent).free) < MIN_FREE_BYTES:
-            what = f"the disk of the alert store is full: {free:,} bytes left"
-            raise StoreError(what, where=str(self.path), remedy=backend.PROBE_REMEDY)
+            raise self.error(f"the disk of the alert store is full: {free:,} bytes left", backend.PROBE_REMEDY)
         try:
             timeout = backend.PROBE_TIMEOUT_MS / 1000
             with closing(sqlite3.connect(self.path, timeout=timeout, isolation_level=None)) as connection:
@@ -108,9 +107,7 @@ class SqliteBackend(Backend):
                 connection.execute(backend.TOUCH)
                 connection.execute("COMMIT")
         except sqlite3.Error as e:
-            raise StoreError(
-                f"cannot write to the alert store: {e}", where=str(self.path), remedy=backend.PROBE_REMEDY
-            ) from e
+            raise self.error(f"cannot write to the alert store: {e}", backend.PROBE_REMEDY) from e
 
     def back_up(self, file: Path) -> int:
         """Copy the file."""
@@ -122,10 +119,6 @@ class SqliteBackend(Backend):
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
         _copy(file, self.path)
-
-    def automatic_backup(self, revision: str) -> Path | None:
-        """Return a file beside the store."""
-        return self.path.with_name(f"{self.path.name}.before-{revision}")
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

@@ -1,21 +1,21 @@
 """Masks what earlier releases stored as it came, and empties the index of words and columns made of it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import orjson
 import sqlalchemy as sa
-import structlog
 from alembic import context, op
 
 from fraudstream.messages.posted import digest
+from fraudstream.store.database import in_pages
 from fraudstream.transactions.masking import DataMask, typed
 
 revision = "0009"
 down_revision = "0008"
 
 _ROWS = 1_000
-_PROGRESS_ROWS = 20_000
 _CONFLICT_DIGITS = 12
 
 
@@ -32,8 +32,6 @@ reasons = _table("reasons", "seq")
 rejected = _table("rejected", "seq", "digest", "kind", "reason", "payload")
 replays = _table("replays", "seq", "state", "who", "why", "reason", "letter", "payload")
 schemas = _table("schemas", "schema_id", "columns")
-
-log = structlog.get_logger(__name__)
 
 
 def upgrade() -> None:
@@ -67,22 +65,13 @@ def upgrade() -> None:
 def _mask(connection: sa.Connection, table: sa.TableClause, masked: Callable[[Any], dict[str, Any]]) -> int:
     """Give each row its masked values; returns how many had others before."""
     changed = 0
-    for looked, row in enumerate(_rows(connection, table), 1):
+    pages = in_pages(connection, sa.select(table), table.c.seq, _ROWS, "masking what is stored", table=table.name)
+    for row in chain.from_iterable(pages):
         values = {name: value for name, value in masked(row).items() if value != getattr(row, name)}
         if values:
             changed += 1
             _write(connection, table, row.seq, values)
-        if looked % _PROGRESS_ROWS == 0:
-            log.info("masking what is stored", table=table.name, rows=looked)
     return changed
-
-
-def _rows(connection: sa.Connection, table: sa.TableClause) -> Iterator[Any]:
-    last = 0
-    query = sa.select(table).order_by(table.c.seq).limit(_ROWS)
-    while rows := connection.execute(query.where(table.c.seq > last)).all():
-        yield from rows
-        last = rows[-1].seq
 
 
 def _write(connection: sa.Connection, table: sa.TableClause, seq: int, values: dict[str, Any]) -> None:

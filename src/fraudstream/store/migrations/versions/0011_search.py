@@ -2,16 +2,15 @@
 
 import orjson
 import sqlalchemy as sa
-import structlog
 from alembic import op
 
+from fraudstream.store.database import in_pages
 from fraudstream.store.full_text import alert_tokens
 
 revision = "0011"
 down_revision = "0010"
 
 _ROWS = 500
-_PROGRESS_ROWS = 20_000
 _FILTERED = ("produced_us", "score", "amount", "assignee", "model_id", "schema_id", "topic", "column_set")
 _ORDERS = {
     "alerts_by_commit": ("seq",),
@@ -24,8 +23,6 @@ _WORDS = (
     "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
     "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")"
 )
-
-log = structlog.get_logger(__name__)
 
 
 def upgrade() -> None:
@@ -46,13 +43,9 @@ def upgrade() -> None:
 
 def _fill() -> None:
     connection = op.get_bind()
-    last = entered = 0
-    alerts = sa.text("SELECT seq, body FROM alerts WHERE seq > :last ORDER BY seq LIMIT :rows")
+    seq, body = sa.column("seq", sa.Integer), sa.column("body", sa.Text)
+    alerts = sa.select(body).select_from(sa.table("alerts"))
     enter = sa.text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)")
-    while rows := connection.execute(alerts, {"last": last, "rows": _ROWS}).all():
-        words = ((row.seq, " ".join(alert_tokens(orjson.loads(row.body)))) for row in rows)
+    for rows in in_pages(connection, alerts, seq, _ROWS, "entering the words of stored alerts"):
+        words = ((row.key, " ".join(alert_tokens(orjson.loads(row.body)))) for row in rows)
         connection.execute(enter, [{"seq": seq, "words": of_alert} for seq, of_alert in words])
-        last = rows[-1].seq
-        entered += len(rows)
-        if entered % _PROGRESS_ROWS == 0:
-            log.info("entering the words of stored alerts", alerts=entered)
