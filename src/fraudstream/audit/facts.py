@@ -7,6 +7,7 @@ more memory than one with a few.
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
@@ -51,20 +52,6 @@ class StoredRecord(NamedTuple):
     digest: str = ""
 
 
-def _columns(record: type[OutputRecord | StoredRecord]) -> str:
-    return ", ".join(f'"{name}"' for name in record._fields)
-
-
-_TABLES: Final = f"""
-CREATE TABLE entries (
-  entry_id PRIMARY KEY, kind, topic_id, partition, from_offset, until_offset, records, clear, alert, unscorable,
-  dead_letter, without_transaction, additional, model_id, revision, threshold, aliases, envelope, source,
-  committed_us, run, verified, is_pruned, is_changed
-);
-CREATE TABLE outputs ({_columns(OutputRecord)});
-CREATE TABLE store_rows ({_columns(StoredRecord)});
-CREATE TABLE rescores (run, partition, "offset", outcome, score);
-"""
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
   :clear, :alert, :unscorable, :dead_letter, :without_transaction, :additional, :model_id, :revision, :threshold,
@@ -81,28 +68,6 @@ UPDATE entries SET is_pruned = 1 FROM (
   SELECT entry_id, lag(committed_us, 1, 0) OVER (PARTITION BY partition ORDER BY from_offset) AS began_us FROM entries
   WHERE kind = 'batch') AS batches
 WHERE batches.entry_id = entries.entry_id AND coalesce(batches.began_us, 0) < ?
-"""
-_INDEXES: Final = """
-CREATE INDEX entries_by_offset ON entries (partition, from_offset);
-CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
-CREATE INDEX outputs_by_id ON outputs (id);
-CREATE INDEX store_rows_by_base ON store_rows (base);
-CREATE TABLE positions AS
-  SELECT partition, "offset", id, outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
-  WHERE topic = :topic GROUP BY partition, "offset", id, outcome, model_id, revision;
-CREATE INDEX positions_by_offset ON positions (partition, "offset");
-CREATE VIEW matched AS
-  SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
-    -- A dead letter is one regardless of the model.
-    p.model_id IS NULL OR (p.model_id = e.model_id AND p.revision = e.revision) AS is_own
-  FROM entries e CROSS JOIN positions p
-  ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
-  WHERE e.kind = 'batch';
--- Its first records may have been read by the former envelope before a restart.
-UPDATE entries SET is_changed = 1 FROM (
-  SELECT entry_id, envelope <> lag(envelope, 1, envelope) OVER (PARTITION BY partition ORDER BY from_offset) AS differs
-  FROM entries WHERE kind = 'batch') AS batches
-WHERE batches.entry_id = entries.entry_id AND differs;
 """
 
 
@@ -163,9 +128,8 @@ class Facts:
         """
         self.former_losses = self.db.execute(_FORMER_LOSSES, (self.topic_id,)).fetchall()
         self.former = self.db.execute("DELETE FROM entries WHERE topic_id <> ?", (self.topic_id,)).rowcount
-        for statement in _INDEXES.split(";"):
-            if statement.strip():
-                self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
+        self.db.execute("CREATE TABLE audited AS SELECT ? AS name", (self.topic,))
+        self.db.executescript(Path(__file__).with_name("indexes.sql").read_text())
         if self.truncated:
             self.db.execute(_MARK_PRUNED, (self.pruned_before_us,))
             self.db.execute(
@@ -180,5 +144,7 @@ class Facts:
 def _scratch() -> sqlite3.Connection:
     db = sqlite3.connect("", isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
-    db.executescript(_TABLES)
+    records = {"outputs": OutputRecord, "store_rows": StoredRecord}
+    columns = {table: ", ".join(f'"{name}"' for name in record._fields) for table, record in records.items()}
+    db.executescript(Path(__file__).with_name("facts.sql").read_text().format_map(columns))
     return db
