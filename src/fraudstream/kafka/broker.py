@@ -18,7 +18,7 @@ from fraudstream.kafka.secured import OPEN, SecureFolder, admit_users
 from fraudstream.kafka.topics import ensure_topics, open_admin
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.class_archive import ClassArchive
-from fraudstream.runtime.files import exclusive_lock, tighten
+from fraudstream.runtime.files import sole_use, tighten
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -183,11 +183,9 @@ def start_broker(
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()
-    with exclusive_lock(data / LOCK, wait=False) as ours:
-        if not ours:
-            raise BrokerFailed(
-                "another broker uses this data directory", where=str(data), remedy="stop it, or use another --data-dir"
-            )
+    remedy = "stop it, or use another --data-dir"
+    in_use = BrokerFailed("another broker uses this data directory", where=str(data), remedy=remedy)
+    with sole_use(data / LOCK, in_use):
         tighten(data)
         if (data / STORAGE).exists():
             # A JVM whose parent was killed with -9 a moment ago needs another moment to die.
