@@ -164,7 +164,7 @@ class _Session:
                 if last is not None and number >= last:
                     return
                 if interval is not None:
-                    self._wait_until(self._started + tracker.sent * interval, stopped)
+                    self._wait_until(self._started + tracker.session.sent * interval, stopped)
                 if number % stride == 0 and self._must_end(stopped, 0):
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
@@ -210,8 +210,8 @@ class _Session:
 
     def _must_end(self, stopped: threading.Event, seconds: float) -> bool:
         self._poll(seconds)
-        self.tracker.interrupted = stopped.is_set()
-        return self.tracker.interrupted or self.tracker.fatal is not None
+        self.tracker.session.interrupted = stopped.is_set()
+        return stopped.is_set() or self.tracker.fatal is not None
 
     def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
         """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
@@ -230,11 +230,11 @@ class _Session:
                     return False
             except KafkaException as e:
                 # Refused by the client: it is larger than the limit of the topic.
-                tracker.sent += 1
+                tracker.session.sent += 1
                 tracker.add_refusal(number, e.args[0], payload)
                 return True
             else:
-                tracker.sent += 1
+                tracker.session.sent += 1
                 return True
 
     def _report(self) -> None:
