@@ -84,16 +84,15 @@ class Cluster:
         if each.uses_sasl:
             properties["sasl.mechanism"] = each.sasl_mechanism
             if each.sasl_mechanism == "OAUTHBEARER":
-                properties |= {
+                oidc = {
                     "sasl.oauthbearer.method": "oidc",
                     "sasl.oauthbearer.client.id": each.sasl_username,
                     "sasl.oauthbearer.client.secret": each.password(),
                     "sasl.oauthbearer.token.endpoint.url": each.sasl_oauthbearer_token_endpoint_url,
+                    "sasl.oauthbearer.scope": each.sasl_oauthbearer_scope or None,
+                    "https.ca.location": each.ssl_ca_location and str(each.ssl_ca_location),
                 }
-                if each.sasl_oauthbearer_scope:
-                    properties["sasl.oauthbearer.scope"] = each.sasl_oauthbearer_scope
-                if each.ssl_ca_location is not None:
-                    properties["https.ca.location"] = str(each.ssl_ca_location)
+                properties |= {name: value for name, value in oidc.items() if value is not None}
             else:
                 properties |= {"sasl.username": each.sasl_username, "sasl.password": each.password()}
         return properties | each.librdkafka

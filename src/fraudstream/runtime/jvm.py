@@ -12,14 +12,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
+from fraudstream.config import Settings
 from fraudstream.errors import SetupError
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.spark_settings import check_properties
 
 START_TIMEOUT_SECONDS: Final = 90.0
 
@@ -115,6 +117,19 @@ class SparkPlan:
     java_options: Sequence[str] = ()
     slots: int = 2
     archive: ClassArchive | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, app: str, java: Java, **options: Any) -> Self:
+        """Plan the session of a program as the settings say; `options` are the other arguments."""
+        return cls(
+            app=f"fraudstream {app}",
+            java_home=java.home,
+            memory=settings.driver_memory,
+            is_default_memory="driver_memory" not in settings.model_fields_set,
+            log=log_file(settings.cache, app),
+            conf=check_properties(settings.spark),
+            **options,
+        )
 
 
 @dataclass
