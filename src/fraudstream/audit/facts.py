@@ -129,7 +129,7 @@ class Facts:
         self.former_losses = self.db.execute(_FORMER_LOSSES, (self.topic_id,)).fetchall()
         self.former = self.db.execute("DELETE FROM entries WHERE topic_id <> ?", (self.topic_id,)).rowcount
         self.db.execute("CREATE TABLE audited AS SELECT ? AS name", (self.topic,))
-        self.db.executescript(Path(__file__).with_name("indexes.sql").read_text())
+        self.db.executescript(Path(__file__).with_name("views.sql").read_text())
         if self.truncated:
             self.db.execute(_MARK_PRUNED, (self.pruned_before_us,))
             self.db.execute(
