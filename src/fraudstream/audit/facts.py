@@ -144,7 +144,7 @@ class Facts:
 def _scratch() -> sqlite3.Connection:
     db = sqlite3.connect("", isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
-    records = {"outputs": OutputRecord, "store_rows": StoredRecord}
-    columns = {table: ", ".join(f'"{name}"' for name in record._fields) for table, record in records.items()}
+    records = {"outputs": OutputRecord._fields, "store_rows": StoredRecord._fields}
+    columns = {table: ", ".join(f'"{name}"' for name in names) for table, names in records.items()}
     db.executescript(Path(__file__).with_name("facts.sql").read_text().format_map(columns))
     return db
