@@ -207,16 +207,21 @@ def is_denied(error: KafkaError) -> bool:
     return error.code() in _DENIED
 
 
-def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, resource: str) -> KafkaFailure:
+def failure(
+    what: str,
+    cause: KafkaException,
+    cluster: Cluster,
+    operation: str,
+    resource: str,
+    remedy: str = "check the broker's log",
+) -> KafkaFailure:
     """Build the error for a failed operation on a resource, such as `READ` on `topic fraud_alerts`."""
     error: KafkaError = cause.args[0]
     if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
         return denied(cluster, "DESCRIBE", f"group {cluster.group}")
     if is_denied(error):
         return denied(cluster, operation, resource)
-    return KafkaFailure(
-        f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy="check the broker's log"
-    )
+    return KafkaFailure(f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy=remedy)
 
 
 _PROTOCOL: Final = (

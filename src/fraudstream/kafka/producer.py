@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
-from fraudstream.errors import KafkaFailure, SettingsError
-from fraudstream.kafka.client import Cluster, denied, is_denied
+from fraudstream.errors import SettingsError
+from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
@@ -132,7 +132,8 @@ def produce(
         finally:
             session.finish()
         if tracker.fatal is not None:
-            raise _failure(tracker.fatal, plan)
+            cause, remedy = KafkaException(tracker.fatal), "fix the cause, then continue with --resume"
+            raise failure("Kafka accepts no more rows", cause, plan.cluster, "WRITE", f"topic {plan.topic}", remedy)
         return session.progress()
 
 
@@ -255,13 +256,3 @@ def _linger(interval: float | None) -> float:
     if interval is None:
         return 20
     return 0 if interval >= LEAST_APART_SECONDS else min(5.0, 0.002 / interval)
-
-
-def _failure(error: KafkaError, plan: ProducePlan) -> KafkaFailure:
-    if is_denied(error):
-        return denied(plan.cluster, "WRITE", f"topic {plan.topic}")
-    return KafkaFailure(
-        f"Kafka accepts no more rows: {error.str()}",
-        where=f"topic {plan.topic} at {plan.cluster.bootstrap_servers}",
-        remedy="fix the cause, then continue with --resume",
-    )
