@@ -8,14 +8,7 @@ from typing import Final
 from fraudstream.config import Settings
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import (
-    Jvm,
-    SparkPlan,
-    java_options,
-    spark_archive,
-    start_jvm,
-    with_enough_slots,
-)
+from fraudstream.runtime.jvm import Jvm, SparkPlan, java_options, spark_archive, start_jvm, with_enough_slots
 
 LEAST_TASK_SLOTS: Final = 4
 
