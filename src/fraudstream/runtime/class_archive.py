@@ -134,8 +134,8 @@ class ClassArchive:
 
     def _dump(self, classes: Path, draft: Path, ended: threading.Event) -> bool:
         """Run the JVM that writes it; return whether it succeeded."""
-        command: list[str | Path] = [
-            *("nice", "-n", str(_NICE), self.java.executable, *self.options),
+        command = [
+            *("nice", "-n", str(_NICE), str(self.java.executable), *self.options),
             *("-Xshare:dump", f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={draft}"),
             *("-Xlog:disable", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *("-cp", os.pathsep.join(map(str, self.class_path))),
