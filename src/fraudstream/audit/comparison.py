@@ -93,7 +93,8 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
     """Report losses of an earlier topic of the same name: recreating the topic recovers nothing."""
-    for former_id, partition, start, until in facts.former_losses:
+    losses = facts.db.execute("SELECT * FROM former_losses ORDER BY partition, from_offset")
+    for former_id, partition, start, until in losses:
         what = f"deleted before they were read, of the earlier topic with the id {former_id}"
         yield Finding(Kind.LOST, what, facts.topic, partition, start, until, until - start)
 

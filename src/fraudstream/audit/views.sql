@@ -1,4 +1,11 @@
--- Indexes and views for the comparisons, made once all facts are in; `audited` has the name of the input topic.
+-- Indexes and views for the comparisons, made once all facts are in; `audited` has one row about the input topic.
+
+-- Entries of an earlier topic of its name count only where they account for a loss.
+CREATE TABLE former_losses AS
+  SELECT topic_id, partition, from_offset, until_offset FROM entries
+  WHERE topic_id <> (SELECT topic_id FROM audited) AND kind = 'loss';
+DELETE FROM entries WHERE topic_id <> (SELECT topic_id FROM audited);
+
 CREATE INDEX entries_by_offset ON entries (partition, from_offset);
 CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
 CREATE INDEX outputs_by_id ON outputs (id);
