@@ -143,9 +143,9 @@ def main() -> None:
         for rows in arguments.rows:
             for seed in arguments.seeds:
                 csv = Path(folder) / f"simulated-{rows}-{seed}.csv"
-                summary = simulate(rows, seed, csv)
+                frauds = simulate(rows, seed, csv)
                 figures = precision(spark, csv, rows)
-                result["precision"].append({"rows": rows, "seed": seed, "frauds": summary.frauds, **figures})
+                result["precision"].append({"rows": rows, "seed": seed, "frauds": frauds, **figures})
         result["simulated"] = shape(Path(folder) / f"simulated-{arguments.rows[-1]}-{arguments.seeds[0]}.csv", 0.0)
         spark.stop()
         out = str(Path(folder) / "speed.csv")

@@ -38,7 +38,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
 
 def test_the_mark_waits_for_the_first_row_that_is_open(accounts: Books) -> None:
     books = accounts()
-    books.sent = 3
+    books.session.sent = 3
     books.delivered(1, None)
     books.delivered(2, None)
     assert books.progress(1).run.next_row == 0
@@ -52,7 +52,7 @@ def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(
 ) -> None:
     books = accounts()
     for done, number in enumerate(order, start=1):
-        books.sent = done
+        books.session.sent = done
         books.delivered(number, TOO_LARGE if number in rejections else None)
         open_rows = set(range(12)) - set(order[:done])
         assert books.progress(1).run.settled == min(open_rows, default=12)
@@ -64,7 +64,7 @@ def test_in_whatever_order_reports_come_the_mark_ends_behind_the_last_row(
 
 def test_a_refused_row_is_kept_and_the_mark_passes_it(accounts: Books) -> None:
     books = accounts()
-    books.sent = 2
+    books.session.sent = 2
     books.delivered(0, TOO_LARGE)
     books.delivered(1, None)
     produced = books.progress(1)
@@ -75,8 +75,8 @@ def test_a_refused_row_is_kept_and_the_mark_passes_it(accounts: Books) -> None:
 
 def test_only_the_first_refusals_are_kept_and_all_are_counted(accounts: Books) -> None:
     books = accounts()
-    books.sent = LISTED_REFUSALS + 5
-    for number in range(books.sent):
+    books.session.sent = LISTED_REFUSALS + 5
+    for number in range(books.session.sent):
         books.delivered(number, TOO_LARGE)
     produced = books.progress(1)
     assert (len(produced.refusals), produced.failed) == (LISTED_REFUSALS, LISTED_REFUSALS + 5)
@@ -84,7 +84,7 @@ def test_only_the_first_refusals_are_kept_and_all_are_counted(accounts: Books) -
 
 def test_an_error_about_the_topic_ends_the_run_and_the_mark_stays(accounts: Books) -> None:
     books = accounts()
-    books.sent = 1
+    books.session.sent = 1
     books.delivered(0, NO_TOPIC)
     assert books.fatal is NO_TOPIC
     assert books.progress(1).run.settled == 0
@@ -128,7 +128,7 @@ def test_the_rate_is_of_acknowledged_rows(seconds: float, accounts: Books) -> No
 
 def test_a_resumed_run_adds_to_its_counts(accounts: Books) -> None:
     books = accounts(settled=5, next_row=5, sent=6, acknowledged=5, failed=1)
-    books.sent = 1
+    books.session.sent = 1
     books.delivered(5, None)
     run = books.progress(1).run
     assert (run.sent, run.acknowledged, run.failed) == (7, 6, 1)

@@ -82,7 +82,7 @@ def test_a_line_names_rate_refusals_and_what_it_waits_for() -> None:
 
 
 def test_the_summary_names_refused_rows_and_what_to_send_again() -> None:
-    refusals = (Refusal(0, 4, "too large"), Refusal(2, 5, "too large"))
+    refusals = [Refusal(0, 4, "too large"), Refusal(2, 5, "too large")]
     text = summary(produced(acknowledged=5, failed=3, refusals=refusals, spool=Path("a.jsonl")), "kafka:9092")
     assert text.splitlines() == [
         "5 of 10 rows acknowledged by kafka:9092 in 2.0 s",

@@ -112,9 +112,11 @@ def test_every_scenario_happens() -> None:
     assert sum(incident.count for incident in incidents) == 60
 
 
-def test_the_summary_counts_rows_and_frauds(tmp_path: Path) -> None:
-    summary = simulate(ROWS, 7, tmp_path / "payments.csv")
-    assert (summary.rows, summary.frauds) == (ROWS, round(0.00173 * ROWS))
+def test_it_returns_the_number_of_frauds_among_the_rows_asked_for(tmp_path: Path) -> None:
+    frauds = simulate(ROWS, 7, tmp_path / "payments.csv")
+    lines = (tmp_path / "payments.csv").read_text().splitlines()
+    assert (len(lines) - 1, frauds) == (ROWS, round(0.00173 * ROWS))
+    assert sum(line.endswith(',"1"') for line in lines) == frauds
 
 
 def test_amounts_have_the_quantiles_of_creditcard_csv(numbers: np.ndarray) -> None:

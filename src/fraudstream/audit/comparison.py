@@ -1,4 +1,4 @@
-"""Compares the output topics with the ledger and with the store.
+"""Compares the output topics with the ledger and with the store, by the views of `views.sql`.
 
 Against the ledger it compares counts and reports ranges: only rescoring can identify the exact offset (`deep.py`).
 """
@@ -24,11 +24,6 @@ _BATCHES: Final = """
 SELECT from_offset, until_offset, records, clear, alert, unscorable, dead_letter, without_transaction, additional
 FROM entries
 WHERE partition = ? AND kind = 'batch' ORDER BY from_offset, until_offset DESC
-"""
-_INCONSISTENT: Final = """
-SELECT partition, from_offset, until_offset, records,
-  clear + alert + unscorable + dead_letter + without_transaction - additional AS total FROM entries
-WHERE kind = 'batch' AND (records <> total OR records > until_offset - from_offset) ORDER BY partition, from_offset
 """
 
 
@@ -98,13 +93,15 @@ def _add_up(batches: Iterable[tuple[int, ...]], report: AuditReport) -> int:
 
 def _former_losses(facts: Facts) -> Iterator[Finding]:
     """Report losses of an earlier topic of the same name: recreating the topic recovers nothing."""
-    for former_id, partition, start, until in facts.former_losses:
+    losses = facts.db.execute("SELECT * FROM former_losses ORDER BY partition, from_offset")
+    for former_id, partition, start, until in losses:
         what = f"deleted before they were read, of the earlier topic with the id {former_id}"
         yield Finding(Kind.LOST, what, facts.topic, partition, start, until, until - start)
 
 
 def _inconsistent(facts: Facts) -> Iterator[Finding]:
-    for partition, start, until, records, total in facts.db.execute(_INCONSISTENT):
+    rows = facts.db.execute("SELECT * FROM inconsistent ORDER BY partition, from_offset")
+    for partition, start, until, records, total in rows:
         what = f"the entry counts {records:,} records, {total:,} outcomes and {until - start:,} offsets"
         count = max(1, abs(records - total), records - (until - start))
         yield Finding(Kind.UNACCOUNTED, what, facts.topic, partition, start, until, count)
@@ -135,45 +132,6 @@ NAMES: Final = {
     Outcome.DEAD_LETTER: "dead letter",
 }
 
-_SHORT: Final = """
-SELECT e.partition, e.from_offset, e.until_offset, e.source, e.is_pruned, e.is_changed,
-  e.alert, e.unscorable, e.dead_letter,
-  coalesce(sum(m.outcome = 'alert' AND m.is_own), 0), coalesce(sum(m.outcome = 'unscorable' AND m.is_own), 0),
-  coalesce(sum(m.outcome = 'dead_letter'), 0),
-  coalesce(sum(m.outcome = 'alert' AND NOT m.is_own), 0),
-  coalesce(sum(m.outcome = 'unscorable' AND NOT m.is_own), 0), 0
-FROM entries e LEFT JOIN matched m ON m.entry_id = e.entry_id
-WHERE e.kind = 'batch' AND NOT e.verified GROUP BY e.entry_id ORDER BY e.partition, e.from_offset
-"""
-
-_SUPERSEDED: Final = """
-SELECT partition, outcome, model_id, revision, count(*), min("offset"), max("offset") FROM (
-  SELECT partition, "offset", outcome, model_id, revision FROM matched GROUP BY position HAVING NOT max(is_own)
-) GROUP BY 1, 2, 3, 4 ORDER BY 1, 6
-"""
-# An unscorable payment that a later revision scored as fraud is in the alert's row; the reverse would lose an alert.
-_NOT_STORED: Final = """
-SELECT max(s.relayed), min(s.on_topic), min(s.on_partition), min(s.on_offset), min(s.produced_us), s.id, s.outcome,
-  s.topic, s.partition, s."offset"
-FROM outputs s WHERE NOT EXISTS (
-  SELECT 1 FROM store_rows k WHERE k.base = s.id AND k.digest = s.digest
-  AND (k.outcome = s.outcome OR s.outcome = 'unscorable'))
-GROUP BY s.id, s.outcome, s.digest ORDER BY 3, 4
-"""
-_EXTRA: Final = """
-SELECT k.id, k.outcome, k.partition, k."offset" FROM store_rows k
-WHERE k.topic = ? AND NOT EXISTS (SELECT 1 FROM outputs s WHERE s.id = k.base)
-"""
-_TWICE: Final = """
-SELECT outcome, partition, "offset", count(*), group_concat(id, ', '), count(*) - max(1, (
-  SELECT count(DISTINCT p.id) FROM positions p WHERE p.partition = store_rows.partition
-  AND p."offset" = store_rows."offset" AND p.outcome = store_rows.outcome)) AS surplus
-FROM store_rows WHERE topic = ? AND "offset" IS NOT NULL GROUP BY outcome, partition, "offset" HAVING surplus > 0
-"""
-_CONFLICTS: Final = """
-SELECT id, base, coalesce(topic, ''), partition, "offset" FROM store_rows WHERE is_conflict
-"""
-
 
 def check_outputs(facts: Facts) -> Iterator[Finding]:
     """Compare each entry that was not rescored with the distinct positions of the output records in its range.
@@ -181,7 +139,8 @@ def check_outputs(facts: Facts) -> Iterator[Finding]:
     An outcome of another revision or envelope than the entry's is superseded: its range was scored again.
     Outcomes after the last entry belong to the open batch and are ignored.
     """
-    for partition, start, until, source, is_pruned, is_changed, *figures in facts.db.execute(_SHORT):
+    rows = facts.db.execute("SELECT * FROM counted ORDER BY partition, from_offset")
+    for partition, start, until, source, is_pruned, is_changed, *figures in rows:
         counted, own, others = figures[:3], figures[3:6], figures[6:]
         for outcome, expected, actual, other in zip(REMARKABLE, counted, own, others, strict=True):
             # Counted again after a crash: the query may have scored with the previous deployment.
@@ -202,7 +161,8 @@ def check_outputs(facts: Facts) -> Iterator[Finding]:
 
 def list_superseded(facts: Facts) -> Iterator[Finding]:
     """List alerts and unscorable transactions in the ledger's ranges, of a revision that no entry there names."""
-    for partition, outcome, model, revision, count, least, most in facts.db.execute(_SUPERSEDED):
+    rows = facts.db.execute("SELECT * FROM superseded ORDER BY partition, least")
+    for partition, outcome, model, revision, count, least, most in rows:
         what = f"{count:,} {NAMES[Outcome(outcome)]}s of {model}, revision {revision}, were scored again by another"
         yield Finding(Kind.SUPERSEDED, what, facts.topic, partition, least, most + 1, count)
 
@@ -210,7 +170,8 @@ def list_superseded(facts: Facts) -> Iterator[Finding]:
 def check_store(facts: Facts, report: AuditReport) -> None:
     """Compare the output topics with the rows of the store; what the relay has not committed is in transit."""
     pruned: Counter[str] = Counter()
-    for relayed, on_topic, on_partition, on_offset, at_us, identity, outcome, *record in facts.db.execute(_NOT_STORED):
+    rows = facts.db.execute("SELECT * FROM not_stored ORDER BY on_partition, on_offset")
+    for relayed, on_topic, on_partition, on_offset, at_us, identity, outcome, *record in rows:
         if not relayed:
             report.in_transit += 1
             continue
@@ -236,18 +197,18 @@ def check_store(facts: Facts, report: AuditReport) -> None:
 
 def _stored(facts: Facts) -> Iterator[Finding]:
     """Report rows of the store without an output record, duplicates, and id conflicts."""
-    for identity, outcome, partition, offset in facts.db.execute(_EXTRA, (facts.topic,)):
+    for identity, outcome, partition, offset in facts.db.execute("SELECT * FROM extra"):
         what = f"the {NAMES[outcome]} {identity} is in the store but on no topic"
         end = facts.marks.get(partition, (0, 0))[1]
         kind = Kind.EXTRA
         if None not in (partition, offset) and offset >= end and not facts.former:
             kind, what = Kind.BEYOND, f"{what}, beyond its end ({end})"
         yield Finding.at(kind, what, facts.topic, None if offset is None else partition, offset)
-    for outcome, partition, offset, count, ids, surplus in facts.db.execute(_TWICE, (facts.topic,)):
+    for outcome, partition, offset, count, ids, surplus in facts.db.execute("SELECT * FROM stored_twice"):
         kind = Kind.EXTRA if facts.former else Kind.DOUBLED
         what = f"{count} rows of the store for one {NAMES[outcome]}: {ids}"
         yield Finding.at(kind, what, facts.topic, partition, offset, surplus)
-    for identity, base, *position in facts.db.execute(_CONFLICTS):
+    for identity, base, *position in facts.db.execute("SELECT * FROM conflicts"):
         yield Finding.at(Kind.CONFLICT, f"another payment with the id {base} is stored as {identity}", *position)
 
 

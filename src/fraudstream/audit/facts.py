@@ -7,6 +7,7 @@ more memory than one with a few.
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
@@ -51,59 +52,12 @@ class StoredRecord(NamedTuple):
     digest: str = ""
 
 
-def _columns(record: type[OutputRecord | StoredRecord]) -> str:
-    return ", ".join(f'"{name}"' for name in record._fields)
-
-
-_TABLES: Final = f"""
-CREATE TABLE entries (
-  entry_id PRIMARY KEY, kind, topic_id, partition, from_offset, until_offset, records, clear, alert, unscorable,
-  dead_letter, without_transaction, additional, model_id, revision, threshold, aliases, envelope, source,
-  committed_us, run, verified, is_pruned, is_changed
-);
-CREATE TABLE outputs ({_columns(OutputRecord)});
-CREATE TABLE store_rows ({_columns(StoredRecord)});
-CREATE TABLE rescores (run, partition, "offset", outcome, score);
-"""
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
   :clear, :alert, :unscorable, :dead_letter, :without_transaction, :additional, :model_id, :revision, :threshold,
   :aliases, :envelope, :source, :committed_us, NULL, 0, 0, 0)
 """
 _WIDTHS: Final = {"outputs": len(OutputRecord._fields), "store_rows": len(StoredRecord._fields), "rescores": 5}
-_FORMER_LOSSES: Final = """
-SELECT topic_id, partition, from_offset, until_offset FROM entries WHERE topic_id <> ? AND kind = 'loss'
-ORDER BY partition, from_offset
-"""
-# What is on no topic any more may have been pruned from the store, if its batch began before that time.
-_MARK_PRUNED: Final = """
-UPDATE entries SET is_pruned = 1 FROM (
-  SELECT entry_id, lag(committed_us, 1, 0) OVER (PARTITION BY partition ORDER BY from_offset) AS began_us FROM entries
-  WHERE kind = 'batch') AS batches
-WHERE batches.entry_id = entries.entry_id AND coalesce(batches.began_us, 0) < ?
-"""
-_INDEXES: Final = """
-CREATE INDEX entries_by_offset ON entries (partition, from_offset);
-CREATE INDEX rescores_by_offset ON rescores (run, partition, "offset");
-CREATE INDEX outputs_by_id ON outputs (id);
-CREATE INDEX store_rows_by_base ON store_rows (base);
-CREATE TABLE positions AS
-  SELECT partition, "offset", id, outcome, model_id, revision, min(score) AS least, max(score) AS most FROM outputs
-  WHERE topic = :topic GROUP BY partition, "offset", id, outcome, model_id, revision;
-CREATE INDEX positions_by_offset ON positions (partition, "offset");
-CREATE VIEW matched AS
-  SELECT e.entry_id, e.source, p.rowid AS position, p.partition, p."offset", p.outcome, p.model_id, p.revision,
-    -- A dead letter is one regardless of the model.
-    p.model_id IS NULL OR (p.model_id = e.model_id AND p.revision = e.revision) AS is_own
-  FROM entries e CROSS JOIN positions p
-  ON p.partition = e.partition AND p."offset" >= e.from_offset AND p."offset" < e.until_offset
-  WHERE e.kind = 'batch';
--- Its first records may have been read by the former envelope before a restart.
-UPDATE entries SET is_changed = 1 FROM (
-  SELECT entry_id, envelope <> lag(envelope, 1, envelope) OVER (PARTITION BY partition ORDER BY from_offset) AS differs
-  FROM entries WHERE kind = 'batch') AS batches
-WHERE batches.entry_id = entries.entry_id AND differs;
-"""
 
 
 @dataclass
@@ -115,7 +69,6 @@ class Facts:
         next_records: By partition, the first record that no ledger entry covers; the end offset if there is none.
         db: Everything else; `matched` joins each output position with each entry that covers it.
         former: Number of entries of earlier topics of this name, which were deleted.
-        former_losses: The topic id, partition and offsets of those of them that account for a loss.
         is_compacted: Whether the topic is compacted.
         compacted_entries: Number of entries that cannot be scored again because compaction removed records.
         truncated: Output topics whose first records are gone.
@@ -129,7 +82,6 @@ class Facts:
     next_records: Mapping[int, int] = field(default_factory=dict)
     db: sqlite3.Connection = field(default_factory=lambda: _scratch())
     former: int = 0
-    former_losses: list[tuple[str, int, int, int]] = field(default_factory=list)
     is_compacted: bool = False
     compacted_entries: int = 0
     truncated: list[str] = field(default_factory=list)
@@ -161,24 +113,25 @@ class Facts:
 
         If an output topic has lost its first records, the rows of the store are used in their place.
         """
-        self.former_losses = self.db.execute(_FORMER_LOSSES, (self.topic_id,)).fetchall()
-        self.former = self.db.execute("DELETE FROM entries WHERE topic_id <> ?", (self.topic_id,)).rowcount
-        for statement in _INDEXES.split(";"):
-            if statement.strip():
-                self.db.execute(statement, {"topic": self.topic} if ":topic" in statement else {})
+        self.db.execute(
+            "CREATE TABLE audited AS SELECT ? AS name, ? AS topic_id, ? AS pruned_before_us",
+            (self.topic, self.topic_id, self.pruned_before_us),
+        )
+        former = self.db.execute("SELECT count(*) FROM entries WHERE topic_id <> ?", (self.topic_id,))
+        (self.former,) = former.fetchone()
+        self.db.executescript(_script("views.sql"))
         if self.truncated:
-            self.db.execute(_MARK_PRUNED, (self.pruned_before_us,))
-            self.db.execute(
-                'INSERT INTO positions SELECT DISTINCT partition, "offset", base, outcome, model_id, revision, NULL,'
-                ' NULL FROM store_rows k WHERE topic = ? AND "offset" IS NOT NULL AND NOT EXISTS (SELECT 1'
-                ' FROM positions p WHERE p.partition = k.partition AND p."offset" = k."offset" AND p.id = k.base'
-                " AND p.outcome = k.outcome AND p.model_id IS k.model_id AND p.revision IS k.revision)",
-                (self.topic,),
-            )
+            self.db.executescript(_script("truncated.sql"))
 
 
 def _scratch() -> sqlite3.Connection:
     db = sqlite3.connect("", isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
-    db.executescript(_TABLES)
+    records = {"outputs": OutputRecord._fields, "store_rows": StoredRecord._fields}
+    columns = {table: ", ".join(f'"{name}"' for name in names) for table, names in records.items()}
+    db.executescript(_script("facts.sql").format_map(columns))
     return db
+
+
+def _script(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()

@@ -9,7 +9,6 @@ from typing import Final
 from fraudstream.config import Settings
 from fraudstream.errors import BrokerFailed, SettingsError
 from fraudstream.kafka.broker import LOCK, PROPERTIES, STORAGE, BrokerPlan, start_broker
-from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port
 
@@ -36,16 +35,7 @@ def broker_of(workdir: Path, settings: Settings, report: Callable[[str], None]) 
     if is_running:
         yield _address(data)
         return
-    plan = BrokerPlan(
-        port=free_port(),
-        data_dir=data,
-        java=java_for(settings),
-        jars=jars_for(settings).broker,
-        partitions=settings.partitions,
-        max_record_bytes=settings.max_record_bytes,
-        kafka=settings.kafka,
-    )
-    with start_broker(plan, report) as broker:
+    with start_broker(BrokerPlan.of(settings, free_port(), data), report) as broker:
         if broker is None:
             raise BrokerFailed("the broker did not start", where=str(data), remedy="see its log there")
         yield broker.bootstrap_servers

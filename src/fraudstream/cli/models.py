@@ -209,5 +209,5 @@ def simulate(rows: int, seed: int, with_ids: bool, output: Path) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task("simulating", total=rows)
-        summary = simulate(rows, seed, output, with_ids=with_ids, report=lambda done: bar.update(task, completed=done))
-    click.echo(f"{summary.rows:,} payments, {summary.frauds:,} of them frauds, in {output}")
+        frauds = simulate(rows, seed, output, with_ids=with_ids, report=lambda done: bar.update(task, completed=done))
+    click.echo(f"{rows:,} payments, {frauds:,} of them frauds, in {output}")

@@ -51,23 +51,16 @@ def broker(
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
     from fraudstream.kafka.broker import BrokerPlan, Listener, broker_archive, run_broker
     from fraudstream.kafka.secured import SecureFolder
-    from fraudstream.runtime.processes import free_port
 
     settings = Settings.load(**flags)
-    java, jars = java_for(settings), jars_for(settings).broker
-    plan = BrokerPlan(
-        port=port,
-        data_dir=data_dir,
-        java=java,
-        jars=jars,
-        partitions=settings.partitions,
-        max_record_bytes=settings.max_record_bytes,
+    plan = BrokerPlan.of(
+        settings,
+        port,
+        data_dir,
         listeners=tuple(Listener(*listener) for listener in listeners),
-        archive=broker_archive(settings.cache, java, jars),
         secure=None if secure is None else SecureFolder(secure.absolute()),
-        secure_port=free_port(),
-        kafka=settings.kafka,
     )
+    plan = replace(plan, archive=broker_archive(settings.cache, plan.java, plan.jars))
     run_broker(plan, click.echo, settings.ready_file)
 
 

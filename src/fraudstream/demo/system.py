@@ -12,7 +12,7 @@ from fraudstream.demo.child import READY_TIMEOUT_SECONDS, Child, log_tail
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import read_current
-from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
+from fraudstream.runtime.files import replace_json, sole_use, tighten
 from fraudstream.runtime.processes import LOOPBACK, check_port_free, free_port
 from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.data_source import DataSource
@@ -212,15 +212,11 @@ def has_model_of(models: Path, source: DataSource, algorithm: str) -> bool:
 @contextmanager
 def lock_workdir(workdir: Path) -> Iterator[None]:
     """Lock a workdir for one demo; raises SettingsError if another is using it, or it cannot be written."""
+    remedy = "stop it, or choose another with --workdir"
+    in_use = SettingsError("another demo is running in this folder", where=str(workdir), remedy=remedy)
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        with exclusive_lock(workdir / ".demo.lock", wait=False) as is_locked:
-            if not is_locked:
-                raise SettingsError(
-                    "another demo is running in this folder",
-                    where=str(workdir),
-                    remedy="stop it, or choose another with --workdir",
-                )
+        with sole_use(workdir / ".demo.lock", in_use):
             tighten(workdir)
             yield
     except OSError as e:

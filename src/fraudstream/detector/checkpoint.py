@@ -7,7 +7,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from fraudstream.detector.spark_log import LogReader, Offsets
 from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError, SettingsError
 from fraudstream.messages.ledger import LedgerEntry
-from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
+from fraudstream.runtime.files import replace_json, sole_use, tighten
 
 MARKER: Final = "fraudstream.json"
 LOCK: Final = ".detector.lock"
@@ -195,25 +195,20 @@ def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
 @contextmanager
 def lock_checkpoint(checkpoint: Path) -> Iterator[None]:
     """Lock a checkpoint for this process; raises CheckpointInUse, or DetectorError if it cannot be written."""
-    with ExitStack() as stack:
-        try:
-            checkpoint.mkdir(parents=True, exist_ok=True)
-            is_locked = stack.enter_context(exclusive_lock(checkpoint / LOCK, wait=False))
-            for folder in filter(Path.is_dir, (checkpoint, *checkpoint.iterdir())):
-                if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
-        except OSError as e:
-            raise DetectorError(
-                f"the checkpoint cannot be written: {e.strerror}",
-                where=str(e.filename or checkpoint),
-                remedy="give this user write permission there, or choose another folder with --checkpoint",
-            ) from e
-        if not is_locked:
-            raise CheckpointInUse(
-                "another detector is using this checkpoint",
-                where=str(checkpoint),
-                remedy="stop it first, or give this one a checkpoint of its own with --checkpoint",
-            )
+    try:
+        checkpoint.mkdir(parents=True, exist_ok=True)
+        (checkpoint / LOCK).touch()
+        for folder in filter(Path.is_dir, (checkpoint, *checkpoint.iterdir())):
+            if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except OSError as e:
+        raise DetectorError(
+            f"the checkpoint cannot be written: {e.strerror}",
+            where=str(e.filename or checkpoint),
+            remedy="give this user write permission there, or choose another folder with --checkpoint",
+        ) from e
+    what, remedy = "another detector is using this checkpoint", "stop it first, or give this one another --checkpoint"
+    with sole_use(checkpoint / LOCK, CheckpointInUse(what, where=str(checkpoint), remedy=remedy)):
         tighten(checkpoint)
         yield
 

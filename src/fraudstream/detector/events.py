@@ -59,12 +59,10 @@ class EventWriter:
         """Publish the detector's state every two seconds until `stop`, as a heartbeat."""
         while True:
             state, why, deployment = self._state
-            active = (
-                {}
-                if deployment is None
-                else {EventField.MODEL_ID.value: deployment.model_id, EventField.REVISION.value: deployment.revision}
-            )
-            self._send(EventType.STATUS, why, {EventField.STATE.value: state.value, **active, **self._details})
+            status: dict[str, Any] = {EventField.STATE: state.value}
+            if deployment is not None:
+                status |= {EventField.MODEL_ID: deployment.model_id, EventField.REVISION: deployment.revision}
+            self._send(EventType.STATUS, why, status | dict(self._details))
             if stop.wait(STATUS_SECONDS):
                 return
 

@@ -8,16 +8,7 @@ from typing import Final
 from fraudstream.config import Settings
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import (
-    Jvm,
-    SparkPlan,
-    java_options,
-    log_file,
-    spark_archive,
-    start_jvm,
-    with_enough_slots,
-)
-from fraudstream.runtime.spark_settings import check_properties
+from fraudstream.runtime.jvm import Jvm, SparkPlan, java_options, spark_archive, start_jvm, with_enough_slots
 
 LEAST_TASK_SLOTS: Final = 4
 
@@ -37,18 +28,15 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
     """
     # Real-time Mode holds one task slot per partition for as long as the query runs; the rest count records again.
     needed = f"local[{max(LEAST_TASK_SLOTS, partitions + 2)}]"
-    return SparkPlan(
-        app="fraudstream detector",
-        java_home=java.home,
+    return SparkPlan.of(
+        settings,
+        "detector",
+        java,
         master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
-        memory=settings.driver_memory,
-        is_default_memory="driver_memory" not in settings.model_fields_set,
         jars=jars.connector,
-        log=log_file(settings.cache, "detector"),
         java_options=java_options(settings.driver_memory),
         slots=partitions + 1,
         defaults=_NO_HISTORY,
-        conf=check_properties(settings.spark),
         archive=None if settings.spark_master else spark_archive(settings.cache, "detector", java, jars.connector),
     )
 

@@ -10,15 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
+from fraudstream.config import Settings
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.secured import OPEN, SecureFolder, admit_users
 from fraudstream.kafka.topics import ensure_topics, open_admin
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.class_archive import ClassArchive
-from fraudstream.runtime.files import exclusive_lock, tighten
+from fraudstream.runtime.engines import jars_for, java_for
+from fraudstream.runtime.files import sole_use, tighten
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -84,8 +86,15 @@ class BrokerPlan:
     listeners: tuple[Listener, ...] = ()
     archive: ClassArchive | None = None
     secure: SecureFolder | None = None
-    secure_port: int = 0
+    secure_port: int = field(default_factory=free_port)
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
+
+    @classmethod
+    def of(cls, settings: Settings, port: int, data_dir: Path, **options: Any) -> Self:
+        """Plan a broker by the settings, with the Java and the jars of this machine; `options` are other attributes."""
+        java, jars = java_for(settings), jars_for(settings).broker
+        partitions, most_bytes = settings.partitions, settings.max_record_bytes
+        return cls(port, data_dir, java, jars, partitions, most_bytes, kafka=settings.kafka, **options)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -183,11 +192,9 @@ def start_broker(
     """
     stopped = stopped or threading.Event()
     data = plan.data_dir.absolute()
-    with exclusive_lock(data / LOCK, wait=False) as ours:
-        if not ours:
-            raise BrokerFailed(
-                "another broker uses this data directory", where=str(data), remedy="stop it, or use another --data-dir"
-            )
+    remedy = "stop it, or use another --data-dir"
+    in_use = BrokerFailed("another broker uses this data directory", where=str(data), remedy=remedy)
+    with sole_use(data / LOCK, in_use):
         tighten(data)
         if (data / STORAGE).exists():
             # A JVM whose parent was killed with -9 a moment ago needs another moment to die.

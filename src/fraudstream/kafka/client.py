@@ -84,16 +84,15 @@ class Cluster:
         if each.uses_sasl:
             properties["sasl.mechanism"] = each.sasl_mechanism
             if each.sasl_mechanism == "OAUTHBEARER":
-                properties |= {
+                oidc = {
                     "sasl.oauthbearer.method": "oidc",
                     "sasl.oauthbearer.client.id": each.sasl_username,
                     "sasl.oauthbearer.client.secret": each.password(),
                     "sasl.oauthbearer.token.endpoint.url": each.sasl_oauthbearer_token_endpoint_url,
+                    "sasl.oauthbearer.scope": each.sasl_oauthbearer_scope or None,
+                    "https.ca.location": each.ssl_ca_location and str(each.ssl_ca_location),
                 }
-                if each.sasl_oauthbearer_scope:
-                    properties["sasl.oauthbearer.scope"] = each.sasl_oauthbearer_scope
-                if each.ssl_ca_location is not None:
-                    properties["https.ca.location"] = str(each.ssl_ca_location)
+                properties |= {name: value for name, value in oidc.items() if value is not None}
             else:
                 properties |= {"sasl.username": each.sasl_username, "sasl.password": each.password()}
         return properties | each.librdkafka
@@ -208,16 +207,21 @@ def is_denied(error: KafkaError) -> bool:
     return error.code() in _DENIED
 
 
-def failure(what: str, cause: KafkaException, cluster: Cluster, operation: str, resource: str) -> KafkaFailure:
+def failure(
+    what: str,
+    cause: KafkaException,
+    cluster: Cluster,
+    operation: str,
+    resource: str,
+    remedy: str = "check the broker's log",
+) -> KafkaFailure:
     """Build the error for a failed operation on a resource, such as `READ` on `topic fraud_alerts`."""
     error: KafkaError = cause.args[0]
     if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
         return denied(cluster, "DESCRIBE", f"group {cluster.group}")
     if is_denied(error):
         return denied(cluster, operation, resource)
-    return KafkaFailure(
-        f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy="check the broker's log"
-    )
+    return KafkaFailure(f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy=remedy)
 
 
 _PROTOCOL: Final = (

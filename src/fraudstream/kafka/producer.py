@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaException, Producer
 
-from fraudstream.errors import KafkaFailure, SettingsError
-from fraudstream.kafka.client import Cluster, denied, is_denied
+from fraudstream.errors import SettingsError
+from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
 from fraudstream.kafka.topics import topic_layout
@@ -132,7 +132,8 @@ def produce(
         finally:
             session.finish()
         if tracker.fatal is not None:
-            raise _failure(tracker.fatal, plan)
+            cause, remedy = KafkaException(tracker.fatal), "fix the cause, then continue with --resume"
+            raise failure("Kafka accepts no more rows", cause, plan.cluster, "WRITE", f"topic {plan.topic}", remedy)
         return session.progress()
 
 
@@ -164,7 +165,7 @@ class _Session:
                 if last is not None and number >= last:
                     return
                 if interval is not None:
-                    self._wait_until(self._started + tracker.sent * interval, stopped)
+                    self._wait_until(self._started + tracker.session.sent * interval, stopped)
                 if number % stride == 0 and self._must_end(stopped, 0):
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
@@ -210,8 +211,8 @@ class _Session:
 
     def _must_end(self, stopped: threading.Event, seconds: float) -> bool:
         self._poll(seconds)
-        self.tracker.interrupted = stopped.is_set()
-        return self.tracker.interrupted or self.tracker.fatal is not None
+        self.tracker.session.interrupted = stopped.is_set()
+        return stopped.is_set() or self.tracker.fatal is not None
 
     def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
         """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
@@ -230,11 +231,11 @@ class _Session:
                     return False
             except KafkaException as e:
                 # Refused by the client: it is larger than the limit of the topic.
-                tracker.sent += 1
+                tracker.session.sent += 1
                 tracker.add_refusal(number, e.args[0], payload)
                 return True
             else:
-                tracker.sent += 1
+                tracker.session.sent += 1
                 return True
 
     def _report(self) -> None:
@@ -255,13 +256,3 @@ def _linger(interval: float | None) -> float:
     if interval is None:
         return 20
     return 0 if interval >= LEAST_APART_SECONDS else min(5.0, 0.002 / interval)
-
-
-def _failure(error: KafkaError, plan: ProducePlan) -> KafkaFailure:
-    if is_denied(error):
-        return denied(plan.cluster, "WRITE", f"topic {plan.topic}")
-    return KafkaFailure(
-        f"Kafka accepts no more rows: {error.str()}",
-        where=f"topic {plan.topic} at {plan.cluster.bootstrap_servers}",
-        remedy="fix the cause, then continue with --resume",
-    )

@@ -4,7 +4,7 @@ import bisect
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,9 +28,9 @@ class Refusal:
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class SessionProgress:
-    """The progress of a session, and its result at the end.
+    """The progress of a session, and its result at the end; `DeliveryTracker` keeps it up to date.
 
     Attributes:
         run: The whole run, including earlier sessions.
@@ -42,11 +42,11 @@ class SessionProgress:
     """
 
     run: RunProgress
-    sent: int
-    acknowledged: int
-    failed: int
-    seconds: float
-    refusals: tuple[Refusal, ...] = ()
+    sent: int = 0
+    acknowledged: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    refusals: list[Refusal] = field(default_factory=list)
     spool: Path | None = None
     trouble: str = ""
     interrupted: bool = False
@@ -70,19 +70,14 @@ class SessionProgress:
 class DeliveryTracker:
     """Tracks the delivery of the rows of a session. Rows are numbered through the whole run, across all passes.
 
-    `sent` counts rows enqueued in the client; `fatal` is the error that ends the run, if any.
+    `session` has the counts, of which the caller adds `sent`; `fatal` is the error that ends the run, if any.
     """
 
     def __init__(self, run: RunProgress, spool: Spool) -> None:
-        self.sent = 0
-        self.interrupted = False
+        self.session = SessionProgress(run, spool=spool.path)
         self.fatal: KafkaError | None = None
         self._run = run
         self._spool = spool
-        self._acknowledged = 0
-        self._failed = 0
-        self._refusals: list[Refusal] = []
-        self._trouble = ""
         self._settled = run.settled
         # Settled beyond a gap: each partition acknowledges in its own time.
         self._ahead: set[int] = set()
@@ -99,8 +94,8 @@ class DeliveryTracker:
         Raises ProgressFailed if Kafka refused the row and the spool cannot be written: it is not settled then.
         """
         if error is None:
-            self._acknowledged += 1
-            self._trouble = ""
+            self.session.acknowledged += 1
+            self.session.trouble = ""
             self._settle(number)
         elif error.code() in REFUSALS:
             self.add_refusal(number, error, (message.value() if message is not None else None) or b"")
@@ -113,9 +108,9 @@ class DeliveryTracker:
         pass_number, row = self._row_of(number)
         name = event_id(self._run.run_id, self._run.fingerprint, pass_number, row)
         self._spool.add(pass_number, row, name, error.str(), payload)
-        self._failed += 1
-        if len(self._refusals) < LISTED_REFUSALS:
-            self._refusals.append(Refusal(pass_number, row, error.str()))
+        self.session.failed += 1
+        if len(self.session.refusals) < LISTED_REFUSALS:
+            self.session.refusals.append(Refusal(pass_number, row, error.str()))
         self._settle(number)
 
     def _settle(self, number: int) -> None:
@@ -132,31 +127,23 @@ class DeliveryTracker:
         if error.fatal():
             self.fatal = self.fatal or error
         else:
-            self._trouble = error.str()
+            self.session.trouble = error.str()
 
     def progress(self, seconds: float) -> SessionProgress:
         """Return the progress, this many seconds after the start."""
+        session, before = self.session, self._run
         pass_number, next_row = self._row_of(self._settled)
-        run = dataclasses.replace(
-            self._run,
+        session.seconds = seconds
+        session.run = dataclasses.replace(
+            before,
             settled=self._settled,
             pass_number=pass_number,
             next_row=next_row,
-            sent=self._run.sent + self.sent,
-            acknowledged=self._run.acknowledged + self._acknowledged,
-            failed=self._run.failed + self._failed,
+            sent=before.sent + session.sent,
+            acknowledged=before.acknowledged + session.acknowledged,
+            failed=before.failed + session.failed,
         )
-        return SessionProgress(
-            run,
-            sent=self.sent,
-            acknowledged=self._acknowledged,
-            failed=self._failed,
-            seconds=seconds,
-            refusals=tuple(self._refusals),
-            spool=self._spool.path,
-            trouble=self._trouble,
-            interrupted=self.interrupted,
-        )
+        return session
 
     def _row_of(self, number: int) -> tuple[int, int]:
         index = bisect.bisect_right(self._passes, number) - 1
@@ -170,7 +157,15 @@ LINE_SECONDS: Final = 5.0
 def show_production(console: Console, expected: int | None) -> Iterator[Callable[[SessionProgress], None]]:
     """Yield a callback for `produce` that displays its progress."""
     if not console.is_terminal:
-        yield _lines(console)
+        lines = 0
+
+        def show_line(progress: SessionProgress) -> None:
+            nonlocal lines
+            if (due := progress.seconds // LINE_SECONDS) > lines:
+                console.print(describe(progress), highlight=False, soft_wrap=True)
+                lines = int(due)
+
+        yield show_line
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
@@ -215,15 +210,3 @@ def summary(progress: SessionProgress, where: str) -> str:
 def expected_rows(rows: int, limit: int | None, loop: bool) -> int | None:
     """Return how many of the `rows` a run will send, for the progress bar."""
     return limit if loop or (limit is not None and limit < rows) else rows
-
-
-def _lines(console: Console) -> Callable[[SessionProgress], None]:
-    lines = 0
-
-    def show(progress: SessionProgress) -> None:
-        nonlocal lines
-        if (due := progress.seconds // LINE_SECONDS) > lines:
-            console.print(describe(progress), highlight=False, soft_wrap=True)
-            lines = int(due)
-
-    return show

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import orjson
 
 from fraudstream.errors import KafkaFailure, ProgressFailed, SettingsError
-from fraudstream.runtime.files import exclusive_lock, replace_json, tighten
+from fraudstream.runtime.files import replace_json, sole_use, tighten
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,13 @@ def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:
 def own_progress(path: Path) -> Iterator[None]:
     """Lock a progress file for a block; raises KafkaFailure if another producer holds the lock, or ProgressFailed."""
     lock = path.with_suffix(".lock")
-    try:
+    with _writing_progress(path):
         lock.parent.mkdir(parents=True, exist_ok=True)
         lock.touch()
         for file in (lock, path, spool_path(path)):
             tighten(file)
-    except OSError as e:
-        raise _unwritable(e, path) from e
-    with exclusive_lock(lock, wait=False) as ours:
-        if not ours:
-            raise KafkaFailure(
-                "another producer is sending this file", where=str(path), remedy="stop it, or let it finish"
-            )
+    what, remedy = "another producer is sending this file", "stop it, or let it finish"
+    with sole_use(lock, KafkaFailure(what, where=str(path), remedy=remedy)):
         yield
 
 
@@ -77,18 +72,26 @@ def read_progress(path: Path, fingerprint: str) -> RunProgress | None:
 
 def write_progress(path: Path, progress: RunProgress) -> None:
     """Replace the file; raises ProgressFailed if it cannot be written."""
-    try:
+    with _writing_progress(path):
         replace_json(path, dataclasses.asdict(progress))
-    except OSError as e:
-        raise _unwritable(e, path) from e
 
 
-def _unwritable(error: OSError, path: Path) -> ProgressFailed:
-    return ProgressFailed(
-        f"cannot write the progress of the producer: {error.strerror}",
-        where=str(path),
-        remedy="free some disk space, or choose another --progress-file; then continue with --resume",
+def _writing_progress(path: Path) -> contextlib.AbstractContextManager[None]:
+    what, remedy = (
+        "cannot write the progress of the producer",
+        "free some disk space, or choose another --progress-file",
     )
+    return _writing(path, what, remedy)
+
+
+@contextlib.contextmanager
+def _writing(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Convert an OSError of a `with` block to ProgressFailed."""
+    try:
+        yield
+    except OSError as e:
+        remedy = f"{remedy}; then continue with --resume"
+        raise ProgressFailed(f"{what}: {e.strerror}", where=str(path), remedy=remedy) from e
 
 
 def spool_path(progress: Path) -> Path:
@@ -117,13 +120,14 @@ class Spool:
 
     def add(self, pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> None:
         """Append a row unless it is there; raises ProgressFailed if it cannot be written, and leaves no part of it."""
-        try:
+        line = {"pass": pass_number, "row": row, "event_id": event_id, "reason": reason, "bytes": len(payload)}
+        with self._writing():
             file, event_ids = self._open()
             if event_id in event_ids:
                 return
             end = file.seek(0, os.SEEK_END)
             try:
-                remaining = memoryview(_line(pass_number, row, event_id, reason, payload))
+                remaining = orjson.dumps(line | {"payload": payload.decode()}, option=orjson.OPT_APPEND_NEWLINE)
                 while remaining:
                     # A nearly full disk writes a part without an error; the next write then fails.
                     remaining = remaining[file.write(remaining) :]
@@ -131,20 +135,15 @@ class Spool:
                 # A full disk may have written the beginning of the line.
                 file.truncate(end)
                 raise
-        except OSError as e:
-            raise _failed(e, self.path) from e
         event_ids.add(event_id)
         self._unsynced = True
 
     def sync(self) -> None:
         """Flush the file to disk; raises ProgressFailed if that fails."""
-        if self._file is None or not self._unsynced:
-            return
-        try:
-            os.fsync(self._file.fileno())
-        except OSError as e:
-            raise _failed(e, self.path) from e
-        self._unsynced = False
+        if self._file is not None and self._unsynced:
+            with self._writing():
+                os.fsync(self._file.fileno())
+            self._unsynced = False
 
     def _open(self) -> tuple[BinaryIO, set[str]]:
         if self._file is None or self._event_ids is None:
@@ -153,6 +152,10 @@ class Spool:
             self._file = self.path.open("a+b", buffering=0)
             self._event_ids = _recover(self._file)
         return self._file, self._event_ids
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        remedy = "free some disk space, or make the file writable"
+        return _writing(self.path, "cannot store a row that the broker refused", remedy)
 
 
 def _recover(file: BinaryIO) -> set[str]:
@@ -173,16 +176,3 @@ def _event_id(line: bytes) -> str:
         return str(orjson.loads(line)["event_id"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
-
-
-def _line(pass_number: int, row: int, event_id: str, reason: str, payload: bytes) -> bytes:
-    line = {"pass": pass_number, "row": row, "event_id": event_id, "reason": reason, "bytes": len(payload)}
-    return orjson.dumps(line | {"payload": payload.decode()}, option=orjson.OPT_APPEND_NEWLINE)
-
-
-def _failed(error: OSError, path: Path) -> ProgressFailed:
-    return ProgressFailed(
-        f"cannot store a row that the broker refused: {error.strerror}",
-        where=str(path),
-        remedy="free some disk space, or make the file writable; then continue with --resume",
-    )

@@ -3,9 +3,9 @@
 import gc
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import methodcaller
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -24,6 +24,9 @@ END_OF_PARTITION: Final = "_PARTITION_EOF"
 
 _SECONDS = 5.0
 _NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+"""A broker that has just started, or just became leader, names itself the leader before it is ready to be one."""
+
+_Answer = TypeVar("_Answer")
 
 
 def open_reader(cluster: Cluster, **options: Any) -> Consumer:
@@ -57,20 +60,25 @@ def open_writer(cluster: Cluster, seconds: float, **options: Any) -> Producer:
     )
 
 
-def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
-    """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException.
-
-    A broker that has just started, or just became leader, names itself the leader before it is ready to be one.
-    """
+def _retry(request: Callable[[], _Answer], seconds: float, temporary: Collection[int] | None = _NO_LEADER) -> _Answer:
+    """Repeat a request while its error is `temporary` (None: any) and there is time; raises its last KafkaException."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            begin, end = consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=seconds)
-            return begin, end
+            return request()
         except KafkaException as e:
-            if e.args[0].code() not in _NO_LEADER or time.monotonic() > deadline:
+            error: KafkaError = e.args[0]
+            if (temporary is not None and error.code() not in temporary) or time.monotonic() > deadline:
                 raise
+            log.debug("Kafka is not ready to answer", reason=error.str())
             time.sleep(0.05)
+
+
+def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
+    """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException."""
+    each = TopicPartition(topic, partition)
+    begin, end = _retry(lambda: consumer.get_watermark_offsets(each, timeout=seconds), seconds)
+    return begin, end
 
 
 def read_partition(
@@ -124,19 +132,11 @@ def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> l
 
     A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
     """
-    deadline = time.monotonic() + 30.0
-    while True:
-        try:
-            return consumer.committed(partitions, timeout=10)
-        except KafkaException as e:
-            error: KafkaError = e.args[0]
-            if time.monotonic() > deadline:
-                raise KafkaFailure(
-                    f"cannot read the committed offsets of the relay: {error.str()}",
-                    remedy="check the broker's log, then try again",
-                ) from e
-            log.debug("no committed offsets yet", reason=error.str())
-            time.sleep(0.1)
+    try:
+        return _retry(lambda: consumer.committed(partitions, timeout=10), READ_SECONDS, temporary=None)
+    except KafkaException as e:
+        what = f"cannot read the committed offsets of the relay: {e.args[0].str()}"
+        raise KafkaFailure(what, remedy="check the broker's log, then try again") from e
 
 
 class Watermarks:
@@ -154,23 +154,17 @@ class Watermarks:
         Raises KafkaException or KafkaFailure if the broker does not respond, or TopicMissing.
         """
         # An admin client: a consumer would look for the coordinator of its group, which not everyone may describe.
-        if self._admin is None:
-            self._admin = AdminClient(self._cluster.client() | {"error_cb": self._errors.append})
-        deadline = time.monotonic() + _SECONDS
-        while True:
-            try:
-                watermarks = self._read(self._admin)
-            except KafkaException as e:
-                self._admin.poll(0)  # runs the callback above
-                if e.args[0].code() in _NO_LEADER and time.monotonic() < deadline:
-                    time.sleep(0.05)
-                elif is_final(self._errors):
-                    raise unreachable(self._cluster, self._errors) from e
-                else:
-                    raise
-            else:
-                self._errors.clear()
-                return watermarks
+        admin = self._admin or AdminClient(self._cluster.client() | {"error_cb": self._errors.append})
+        self._admin = admin
+        try:
+            watermarks = _retry(lambda: self._read(admin), _SECONDS)
+        except KafkaException as e:
+            admin.poll(0)  # runs the callback above
+            if is_final(self._errors):
+                raise unreachable(self._cluster, self._errors) from e
+            raise
+        self._errors.clear()
+        return watermarks
 
     def _read(self, admin: AdminClient) -> dict[int, tuple[int, int]]:
         partitions = partitions_of(admin, self._topic, _SECONDS)

@@ -31,38 +31,35 @@ class Right(NamedTuple):
         return f"group {cluster.group}" if self.topic is None else f"topic {cluster.topic(self.topic)}"
 
 
-def _rights(group: AclOperation | None, topics: Mapping[Topic, Iterable[AclOperation]]) -> tuple[Right, ...]:
-    rights = [Right(operation, topic) for topic, operations in topics.items() for operation in operations]
-    return (*rights, Right(group, None)) if group is not None else tuple(rights)
-
-
-def _for(purpose: str, topic: Topic, *operations: AclOperation) -> tuple[Right, ...]:
-    return tuple(Right(operation, topic, purpose) for operation in operations)
+def _rights(operations: Mapping[Topic | None, Iterable[AclOperation]], purpose: str = "") -> tuple[Right, ...]:
+    return tuple(Right(operation, topic, purpose) for topic, each in operations.items() for operation in each)
 
 
 _READ, _WRITE, _DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
-_LIMIT: Final = _for("to know the topic's limit of a record's size", Topic.TRANSACTIONS, AclOperation.DESCRIBE_CONFIGS)
+_CONFIGS: Final[Mapping[Topic | None, Iterable[AclOperation]]] = {Topic.TRANSACTIONS: (AclOperation.DESCRIBE_CONFIGS,)}
+_LIMIT: Final = _rights(_CONFIGS, "to know the topic's limit of a record's size")
 
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
-    "produce": _rights(None, {Topic.TRANSACTIONS: (_WRITE,)}) + _LIMIT,
-    # The ledger is read with the name of the group, which the detector does not join.
+    "produce": _rights({Topic.TRANSACTIONS: (_WRITE,)}) + _LIMIT,
     "detect": _rights(
-        _DESCRIBE,
         {
             Topic.TRANSACTIONS: (_READ,),
-            **{topic: (_WRITE,) for topic in (Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS)},
+            **dict.fromkeys((Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS), (_WRITE,)),
             Topic.LEDGER: (_READ, _WRITE),
-        },
+            # The ledger is read with the name of the group, which the detector does not join.
+            None: (_DESCRIBE,),
+        }
     ),
-    "relay": _rights(_READ, {Topic.TRANSACTIONS: (_DESCRIBE,)} | {topic: (_READ,) for topic in RELAYED_TOPICS})
-    + _for("to publish the head of the audit trail", Topic.EVENTS, _WRITE)
-    + _for("to send replays", Topic.TRANSACTIONS, _READ, _WRITE)
-    + _for("to publish verdicts", Topic.VERDICTS, _WRITE)
+    "relay": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), **dict.fromkeys((*RELAYED_TOPICS, None), (_READ,))})
+    + _rights({Topic.EVENTS: (_WRITE,)}, "to publish the head of the audit trail")
+    + _rights({Topic.TRANSACTIONS: (_READ, _WRITE)}, "to send replays")
+    + _rights({Topic.VERDICTS: (_WRITE,)}, "to publish verdicts")
     + _LIMIT,
-    "audit": _rights(_DESCRIBE, {topic: (_READ,) for topic in (Topic.TRANSACTIONS, *RELAYED_TOPICS)})
-    + _for("to know whether the topic is compacted", Topic.TRANSACTIONS, AclOperation.DESCRIBE_CONFIGS),
-    "checkpoint": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,)}),
-    "dead-letters": _rights(_DESCRIBE, {Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,)}) + _LIMIT,
+    "audit": _rights({**dict.fromkeys((Topic.TRANSACTIONS, *RELAYED_TOPICS), (_READ,)), None: (_DESCRIBE,)})
+    + _rights(_CONFIGS, "to know whether the topic is compacted"),
+    "checkpoint": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,), None: (_DESCRIBE,)}),
+    "dead-letters": _rights({Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,), None: (_DESCRIBE,)})
+    + _LIMIT,
 }
 """By command, its rights when the topics exist; READ and WRITE include DESCRIBE."""
 

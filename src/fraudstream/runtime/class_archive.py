@@ -7,9 +7,8 @@ stored in the cache. How much faster a start becomes: docs/decisions/0021-start-
 import contextlib
 import hashlib
 import os
-import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ import structlog
 
 from fraudstream.runtime.files import exclusive_lock, replace_json
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.processes import spawn
 
 log = structlog.get_logger(__name__)
 
@@ -135,22 +134,13 @@ class ClassArchive:
 
     def _dump(self, classes: Path, draft: Path, ended: threading.Event) -> bool:
         """Run the JVM that writes it; return whether it succeeded."""
-        command: Sequence[str] = [
-            str(self.java.executable),
-            *self.options,
+        command = [
+            *("nice", "-n", str(_NICE), str(self.java.executable), *self.options),
             *("-Xshare:dump", f"-XX:SharedClassListFile={classes}", f"-XX:SharedArchiveFile={draft}"),
             *("-Xlog:disable", "-Xmx768m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
             *("-cp", os.pathsep.join(map(str, self.class_path))),
         ]
-        parent = os.getpid()
-
-        def quietly() -> None:
-            die_with_parent(parent)
-            os.nice(_NICE)
-
-        process = subprocess.Popen(  # noqa: S603 - the command is the package's own
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=quietly
-        )
+        process = spawn(command, log=Path(os.devnull))
         while process.poll() is None:
             if ended.wait(0.1):
                 process.kill()

@@ -41,21 +41,11 @@ def jars_for(settings: Settings) -> Jars:
 def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
     """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
     from fraudstream.runtime.cluster import await_cores
-    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan, log_file
+    from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
-    from fraudstream.runtime.spark_settings import check_properties
 
-    plan = SparkPlan(
-        app=f"fraudstream {app}",
-        java_home=java_for(settings).home,
-        master=settings.spark_master or BATCH_MASTER,
-        memory=settings.driver_memory,
-        is_default_memory="driver_memory" not in settings.model_fields_set,
-        jars=jars,
-        log=log_file(settings.cache, app),
-        conf=check_properties(settings.spark),
-    )
-    with spark_session(plan) as spark:
+    master = settings.spark_master or BATCH_MASTER
+    with spark_session(SparkPlan.of(settings, app, java_for(settings), master=master, jars=jars)) as spark:
         await_cores(spark, 1, log.warning, threading.Event())
         yield spark
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import orjson
 
+from fraudstream.errors import FraudstreamError
+
 PRIVATE_UMASK: Final = 0o077
 """The umask of every process that writes payments, models or results: its files are private to its user."""
 
@@ -113,3 +115,12 @@ def exclusive_lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+@contextlib.contextmanager
+def sole_use(lock: Path, in_use: FraudstreamError) -> Iterator[None]:
+    """Hold a lock file for a `with` block; raises `in_use` if another process holds it."""
+    with exclusive_lock(lock, wait=False) as is_locked:
+        if not is_locked:
+            raise in_use
+        yield

