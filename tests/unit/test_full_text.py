@@ -32,8 +32,9 @@ class Finds:
 
     def __call__(self, document: dict[str, Any], typed: str = "", *where: Where) -> bool:
         with self._store.database.write() as connection:
-            for statement in ("DELETE FROM alerts", "INSERT INTO alert_words (alert_words) VALUES ('delete-all')"):
-                connection.execute(text(statement))
+            for table in ("alert_entities", "alerts"):
+                connection.execute(text(f"DELETE FROM {table}"))
+            connection.execute(text("INSERT INTO alert_words (alert_words) VALUES ('delete-all')"))
         assert self._store.add_alerts([document]).accepted == 1
         page = self._store.search.page(AlertFilter(None, text=Text.parse(typed), where=where))
         return bool(page.alerts)
