@@ -153,9 +153,9 @@ class Figure:
 
     wide: Markup
     narrow: Markup
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    headings: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     keys: Sequence[Key] = ()
     points: str = ""
 
@@ -169,9 +169,9 @@ class Figure:
 def in_both_sizes(
     draw: Callable[[Size], tuple[float, Iterable[Markup]]],
     about: str,
-    caption: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    headings: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
     keys: Sequence[Key] = (),
     sizes: tuple[Size, Size] = (WIDE, NARROW),
     points: str = "",
