@@ -43,11 +43,12 @@ from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_
 
 @dataclass(frozen=True)
 class Training:
-    """A training run."""
+    """A training run; `saved` are paths for a scaler and a classifier, which executors must be able to write."""
 
     spark: SparkSession
     plan: TrainingPlan
     directory: Path
+    saved: tuple[Path, Path]
     models_dir: Path
     report: Callable[[str], None]
     stopwatch: Stopwatch
@@ -76,6 +77,7 @@ class Training:
             rows = int(plan.split.is_train.sum())
             self.report(f"fitting {best.algorithm.label} on {rows:,} rows{best.expected} ({self.stopwatch})")
             model = evaluated = fit(learned, best.algorithm, seed)
+            evaluated.save(*self.saved)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             evaluation, metrics, calibration = self._evaluate(
@@ -94,10 +96,13 @@ class Training:
         files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
 
         def save(scaler: Path, classifier: Path) -> None:
-            model.save(scaler, classifier)
+            folder = scaler.parent
             if model is not evaluated:  # a later model is compared with it on rows that it has not seen
-                beside = scaler.parent / EVALUATED_DIRECTORY
-                evaluated.save(beside / scaler.name, beside / classifier.name)
+                model.save(scaler, classifier)
+                folder /= EVALUATED_DIRECTORY
+                folder.mkdir()
+            for path in self.saved:
+                path.rename(folder / path.name)
 
         return write_artifact(self.models_dir, manifest, save, files)
 
@@ -153,7 +158,7 @@ class Training:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, choice, test_texts)
             self.report(f"measuring what its features do ({self.stopwatch})")
-            ranked = influences(model, best.algorithm.name, plan, test_vectors, test, self.directory)
+            ranked = influences(best.algorithm.name, *self.saved, plan, test_vectors, test)
             groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",

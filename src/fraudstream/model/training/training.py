@@ -10,7 +10,14 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import DeploymentRefused
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.artifact import (
+    CLASSIFIER_DIRECTORY,
+    SCALER_DIRECTORY,
+    ModelArtifact,
+    is_artifact,
+    load_artifact,
+    unfinished_directory,
+)
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.comparison import Comparison
@@ -75,10 +82,19 @@ def train(
     if existing is not None:
         report(f"{existing.name} exists already: same data, settings and seed")
         artifact = load_artifact(existing)
+        for each in ("name", "note", "tags"):
+            given, kept = getattr(settings, each), getattr(artifact.manifest, each)
+            if given and list(given) != list(kept):
+                report(f"warning: its {each} stays {kept!r}: the artifact is not written again")
     else:
         report(f"starting Spark ({stopwatch})")
-        with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
-            artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
+        with (
+            unfinished_directory(models_dir) as unfinished,
+            open_spark() as spark,
+            tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory,
+        ):
+            saved = unfinished / SCALER_DIRECTORY, unfinished / CLASSIFIER_DIRECTORY
+            artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
     manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
     if active is not None and active.model_id == manifest.model_id:
