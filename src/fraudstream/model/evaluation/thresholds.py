@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
+from fraudstream.errors import ChangedMeanwhile, SettingsError
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
@@ -19,7 +19,7 @@ from fraudstream.model.deployment.current import (
     write_deployment,
 )
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows
-from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, read_evaluation
+from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, require_evaluation
 from fraudstream.transactions.amounts import is_amount
 from fraudstream.transactions.label import CsvProfile
 
@@ -149,7 +149,7 @@ def excerpt(rows: Sequence[ThresholdRow], *thresholds: float) -> tuple[Threshold
 def threshold_table(model: Path) -> ThresholdTable:
     """Return the active model's table; raises ModelError if there is no usable model, or an old one without a table."""
     artifact, deployment = resolve(model)
-    evaluation = _evaluation(artifact.path)
+    evaluation = require_evaluation(artifact.path)
     return ThresholdTable(deployment, evaluation, row_at(evaluation.thresholds, deployment.threshold))
 
 
@@ -196,18 +196,7 @@ def set_threshold(
                 remedy="review the active deployment, and try again",
             )
         if value is None:
-            evaluation = _evaluation(models_dir / before.model_id)
+            evaluation = require_evaluation(models_dir / before.model_id)
             cost = evaluation.threshold.review_cost if review_cost is None else review_cost
             value = cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
         return write_deployment(models_dir, replace(before, threshold=value), who=who, why=why, now=now)
-
-
-def _evaluation(artifact: Path) -> Evaluation:
-    evaluation = read_evaluation(artifact)
-    if evaluation is None:
-        raise ModelError(
-            "the model has no threshold table: it was trained by an earlier version",
-            where=str(artifact),
-            remedy="give the threshold as a value, or train again: fraudstream train --data CSV",
-        )
-    return evaluation

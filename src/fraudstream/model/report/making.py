@@ -16,13 +16,6 @@ _MOST_BARS = 20
 """Bars of importance; the table has the rest."""
 _LABEL_CHAR_WIDTH = 6.6
 """Approximate width of a label's character."""
-PURPOSES = {
-    "fit": "candidates are fitted on it",
-    "comparison": "candidates are compared on it, then fitted on it too",
-    "validation": "candidates compared, the chosen one calibrated and its threshold chosen; then fitted on",
-    "gap": "left out of the preceding fit: labels had not arrived",
-    "test": "all metrics are measured on it",
-}
 _ROLE_LABELS = {
     "fit": ("fitted on", "fit"),
     "comparison": ("compared on", "compare"),
@@ -30,7 +23,7 @@ _ROLE_LABELS = {
     "gap": ("labels late", "gap"),
     "test": ("tested on", "test"),
 }
-"""The purpose of a stage, and its short form for a narrow bar."""
+"""The use of a stage, and its short form for a narrow bar."""
 _LEAST_WIDTH = 3.0
 _TICK_CHAR_WIDTH = 7.2
 _BOLD_CHAR_WIDTH = 8.6

@@ -17,16 +17,9 @@ from fraudstream.model.report import catching, making, words
 
 REPORT_FILE: Final = "report.html"
 _FILTERS: Final = (
-    words.count,
-    words.estimate,
-    words.estimate_percent,
-    words.money,
-    words.percent,
-    words.plain,
-    words.score,
-    words.signed,
-    words.small_percent,
-)
+    words.count, words.estimate, words.estimate_percent, words.money, words.percent, words.plain, words.score,
+    words.signed, words.small_percent,
+)  # fmt: skip
 
 
 def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:

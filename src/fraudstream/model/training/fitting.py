@@ -20,7 +20,7 @@ from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS, ScoredPeriod
 from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, choose_threshold, measure, metrics_of
-from fraudstream.model.evaluation.inputs import Importance, Influence
+from fraudstream.model.evaluation.inputs import Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
@@ -86,8 +86,7 @@ class Training:
             if len(plan.refitted_rows):
                 self.report(f"fitting it again on {len(plan.refitted_rows):,} rows{best.expected} ({self.stopwatch})")
                 model = fit(frame.filter(TrainingColumn.IS_KNOWN), best.algorithm, seed)
-            ranked, note = importances(model.classifier, plan.components)
-            shares = tuple(Importance(component, share) for component, share in ranked)
+            shares, note = importances(model.classifier, plan.components)
             evaluation = replace(evaluation, importances=shares, importance_note=note)
         finally:
             frame.unpersist()

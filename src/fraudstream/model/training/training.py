@@ -21,7 +21,7 @@ from fraudstream.model.artifact import (
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.evaluation.record import require_evaluation
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
@@ -97,9 +97,7 @@ def train(
             artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
     manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
-    if active is not None and active.model_id == manifest.model_id:
-        return TrainingResult(artifact, active, is_reused)
-    if active is not None and not deploys:
+    if active is not None and (active.model_id == manifest.model_id or not deploys):
         return TrainingResult(artifact, active, is_reused)
     if active is not None and not is_forced:
         if is_reused:
@@ -108,8 +106,7 @@ def train(
             with open_spark() as spark:
                 comparison: Comparison | None = compare_models(spark, new, former, source)[0]
         else:
-            evaluation = read_evaluation(artifact.path)
-            comparison = None if evaluation is None else evaluation.previous
+            comparison = require_evaluation(artifact.path).previous
         refusal = "it could not be compared" if comparison is None else comparison.refusal
         if refusal:
             raise DeploymentRefused(
