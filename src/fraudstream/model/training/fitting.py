@@ -38,7 +38,7 @@ from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
-from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates
+from fraudstream.model.training.split import Duplicates, Part, digested, find_duplicates
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,10 @@ class Training:
         """Search, fit, evaluate and write."""
         plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.labelled.weight, plan.split.part, plan.split.is_known)
-        digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
-        write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
-        duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
+        digests: list[int] = []
+        rows = digested(plan.source.json_rows(), plan.profile.time and plan.profile.time.column, digests)
+        write_training_rows(rows, notes, self.directory)
+        duplicates = find_duplicates(plan.profile, digests, plan.split.part)
         texts = read_rows(self.spark, self.directory)
         frame = with_vectors(texts, plan.choice.features).cache()
         try:
@@ -74,8 +75,8 @@ class Training:
                 stopwatch=self.stopwatch,
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
-            rows = int(plan.split.is_train.sum())
-            self.report(f"fitting {best.algorithm.label} on {rows:,} rows{best.expected} ({self.stopwatch})")
+            count = int(plan.split.is_train.sum())
+            self.report(f"fitting {best.algorithm.label} on {count:,} rows{best.expected} ({self.stopwatch})")
             model = evaluated = fit(learned, best.algorithm, seed)
             evaluated.save(*self.saved)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
