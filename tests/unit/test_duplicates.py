@@ -17,8 +17,7 @@ def duplicates_of(path: Path, lines: list[str], header: str = "Time,V1,V2,Class"
     csv_profile = profile(source, "Class")
     split = split_in_time(csv_profile.label.is_fraud, csv_profile.time)
     digests: list[int] = []
-    time_column = csv_profile.time and csv_profile.time.column
-    assert list(digested(source.json_rows(), time_column, digests)) == list(source.json_rows())
+    assert list(digested(source.json_rows(), csv_profile.time, digests)) == list(source.json_rows())
     return find_duplicates(csv_profile, digests, split.part), split.rows_of(Part.TEST).tolist()
 
 

@@ -58,7 +58,7 @@ class Training:
         plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.labelled.weight, plan.split.part, plan.split.is_known)
         digests: list[int] = []
-        rows = digested(plan.source.json_rows(), plan.profile.time and plan.profile.time.column, digests)
+        rows = digested(plan.source.json_rows(), plan.profile.time, digests)
         write_training_rows(rows, notes, self.directory)
         duplicates = find_duplicates(plan.profile, digests, plan.split.part)
         texts = read_rows(self.spark, self.directory)

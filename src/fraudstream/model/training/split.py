@@ -267,14 +267,15 @@ class Duplicates:
         return int(self.rows.sum())
 
 
-def digested(rows: Iterable[bytes], time_column: str | None, digests: list[int]) -> Iterator[bytes]:
+def digested(rows: Iterable[bytes], time: TimeOrder | None, digests: list[int]) -> Iterator[bytes]:
     """Yield the rows unchanged, each a JSON object, and append a digest of each, equal for equal rows in this process.
 
     It is of all cells including the label, except the one that orders the rows.
     """
     for row in rows:
         cells = orjson.loads(row)
-        cells.pop(time_column, None)
+        if time is not None:
+            cells.pop(time.column, None)
         digests.append(hash(tuple(cells.values())))
         yield row
 

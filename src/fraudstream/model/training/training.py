@@ -83,9 +83,9 @@ def train(
         report(f"{existing.name} exists already: same data, settings and seed")
         artifact = load_artifact(existing)
         for each in ("name", "note", "tags"):
-            given, kept = getattr(settings, each), getattr(artifact.manifest, each)
-            if given and list(given) != list(kept):
-                report(f"warning: its {each} stays {kept!r}: the artifact is not written again")
+            request, current = getattr(settings, each), getattr(artifact.manifest, each)
+            if request and list(request) != list(current):
+                report(f"warning: its {each} stays {current!r}: the artifact is not written again")
     else:
         report(f"starting Spark ({stopwatch})")
         with (
