@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from fraudstream.errors import ModelCorrupt, ModelError
+from fraudstream.errors import ModelCorrupt
 from fraudstream.model.evaluation import curves
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.breakdown import Breakdown
@@ -312,15 +312,3 @@ def read_evaluation(artifact: Path) -> Evaluation | None:
         raise ModelCorrupt(
             "the evaluation cannot be read", where=str(path), remedy="train again: fraudstream train --data CSV"
         ) from e
-
-
-def require_evaluation(artifact: Path) -> Evaluation:
-    """Read the evaluation in an artifact's directory; raises ModelError if there is none, else as `read_evaluation`."""
-    evaluation = read_evaluation(artifact)
-    if evaluation is None:
-        raise ModelError(
-            "the model has no threshold table: it was trained by an earlier version",
-            where=str(artifact),
-            remedy="give the threshold as a value, or train again: fraudstream train --data CSV",
-        )
-    return evaluation

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from fraudstream.errors import ChangedMeanwhile, SettingsError
+from fraudstream.errors import ChangedMeanwhile, ModelError, SettingsError
 from fraudstream.model.deployment.current import (
     CURRENT_FILE,
     Deployment,
@@ -19,7 +19,7 @@ from fraudstream.model.deployment.current import (
     write_deployment,
 )
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows
-from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, require_evaluation
+from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow, read_evaluation
 from fraudstream.transactions.amounts import is_amount
 from fraudstream.transactions.label import CsvProfile
 
@@ -200,3 +200,15 @@ def set_threshold(
             cost = evaluation.threshold.review_cost if review_cost is None else review_cost
             value = cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
         return write_deployment(models_dir, replace(before, threshold=value), who=who, why=why, now=now)
+
+
+def require_evaluation(artifact: Path) -> Evaluation:
+    """Read the evaluation in an artifact's directory; raises ModelError if there is none, else as `read_evaluation`."""
+    evaluation = read_evaluation(artifact)
+    if evaluation is None:
+        raise ModelError(
+            "the model has no threshold table: it was trained by an earlier version",
+            where=str(artifact),
+            remedy="give the threshold as a value, or train again: fraudstream train --data CSV",
+        )
+    return evaluation

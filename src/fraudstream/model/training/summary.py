@@ -13,7 +13,8 @@ from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.inputs import STRONGLY_SHIFTED
-from fraudstream.model.evaluation.record import Evaluation, Operating, require_evaluation
+from fraudstream.model.evaluation.record import Evaluation, Operating
+from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
 from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of

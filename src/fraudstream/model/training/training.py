@@ -21,7 +21,7 @@ from fraudstream.model.artifact import (
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.record import require_evaluation
+from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
