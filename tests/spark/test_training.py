@@ -142,15 +142,19 @@ def test_a_known_model_needs_no_spark(linear: TrainingResult) -> None:
     def refuse() -> nullcontext[SparkSession]:
         raise AssertionError("Spark was started")
 
+    lines: list[str] = []
     result = train(
         refuse,
         open_data(linear.artifact.path.parent.parent / "a.csv"),
-        TrainingSettings(algorithm="logistic-regression", seed=1),
+        TrainingSettings(algorithm="logistic-regression", seed=1, name="spring"),
         models_dir=linear.artifact.path.parent,
-        report=lambda line: None,
+        report=lines.append,
         now=lambda: NOW,
     )
     assert result.reused
+    assert [line for line in lines if "warning" in line] == [
+        "warning: its name stays '': the artifact is not written again"
+    ]
 
 
 def test_a_directory_of_models_may_have_any_name(linear: TrainingResult) -> None:

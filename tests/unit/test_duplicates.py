@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates, split_in_time
+from fraudstream.model.training.split import Duplicates, Part, digested, find_duplicates, split_in_time
 from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import profile
 
@@ -16,9 +16,9 @@ def duplicates_of(path: Path, lines: list[str], header: str = "Time,V1,V2,Class"
     source = open_data(path)
     csv_profile = profile(source, "Class")
     split = split_in_time(csv_profile.label.is_fraud, csv_profile.time)
-    digests = RowDigests(csv_profile.time.column if csv_profile.time is not None else None)
-    assert list(digests.passing(source.json_rows())) == list(source.json_rows())
-    return find_duplicates(csv_profile, digests.digests, split.part), split.rows_of(Part.TEST).tolist()
+    digests: list[int] = []
+    assert list(digested(source.json_rows(), csv_profile.time, digests)) == list(source.json_rows())
+    return find_duplicates(csv_profile, digests, split.part), split.rows_of(Part.TEST).tolist()
 
 
 def random_lines(rows: int = 100) -> list[str]:

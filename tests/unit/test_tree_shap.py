@@ -88,6 +88,15 @@ def test_trees_that_split_nothing_give_their_value_and_no_reason() -> None:
     assert (explained.base, prediction, contributions.tolist()) == (0.25, 0.25, [0.0] * 5)
 
 
+@pytest.mark.parametrize("depth", [0, 1, 7])
+def test_many_vectors_at_once_end_in_the_leaves_of_each(depth: int) -> None:
+    rng = random.Random(depth)
+    tree = random_tree(rng, depth)
+    vectors = np.array([[rng.gauss(0, 1.5) for _ in range(SLOTS)] for _ in range(50)])
+    predictions = [tree.nodes[leaf].prediction for leaf in tree.leaves(vectors)]
+    assert predictions == [expected(tree, vector, frozenset(COLUMN)) for vector in vectors.tolist()]
+
+
 def test_a_value_on_the_threshold_goes_left_as_in_spark() -> None:
     leaves = [Node(-1, -1, -1, math.nan, 5.0, value, math.nan) for value in (1.0, 2.0)]
     tree = Tree((Node(1, 2, 0, 0.5, 10.0, 0.0, math.nan), *leaves), 1.0)

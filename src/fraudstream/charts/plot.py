@@ -149,9 +149,9 @@ class Figure:
 
     wide: Markup
     narrow: Markup
-    caption: str
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    headings: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
     keys: Sequence[Key] = ()
     points: str = ""
 
@@ -165,9 +165,9 @@ class Figure:
 def in_both_sizes(
     draw: Callable[[Size], tuple[float, Iterable[Markup]]],
     about: str,
-    caption: str,
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
+    caption: str = "",
+    headings: Sequence[str] = (),
+    rows: Sequence[Sequence[str]] = (),
     keys: Sequence[Key] = (),
     sizes: tuple[Size, Size] = (WIDE, NARROW),
     points: str = "",

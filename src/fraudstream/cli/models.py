@@ -1,8 +1,10 @@
 """The commands `inspect`, `train`, `score` and `simulate`."""
 
 import sys
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -71,6 +73,7 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 )
 @click.option(
     "--label-delay",
+    "label_delay_seconds",
     type=options.duration,
     metavar="TIME",
     help="How long after a payment its label arrives, as in 7d or 12h: labels not known in time are not used."
@@ -99,24 +102,12 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 def train(
     data: tuple[Path, ...],
     reading: ReadingOptions,
-    label: str | None,
-    features: tuple[str, ...],
-    exclude: tuple[str, ...],
-    algorithm: str,
-    legitimate_share: float,
-    label_delay: float | None,
     review_cost: float | None,
     max_alerts_per_day: float | None,
-    refit: bool,
-    test_from: str | None,
-    name: str,
-    note: str,
-    tags: tuple[str, ...],
     deploy: bool,
     force: bool,
-    seed: int,
     as_json: bool,
-    **flags: object,
+    **flags: Any,
 ) -> None:
     """Train a model on payments, evaluate it on the last fifth in time, and fit it again on all rows.
 
@@ -133,27 +124,13 @@ def train(
     from fraudstream.runtime.files import tighten
     from fraudstream.transactions.data_source import open_data
 
+    chosen = {each.name: flags.pop(each.name) for each in fields(TrainingSettings) if each.name in flags}
     settings = Settings.load(**flags)
     tighten(settings.models)
-    source = open_data(data, reading)
     result = train(
         lambda: batch_spark(settings, "train"),
-        source,
-        TrainingSettings(
-            label=label,
-            features=features,
-            exclude=exclude,
-            algorithm=algorithm,
-            legitimate_share=legitimate_share,
-            label_delay_seconds=label_delay,
-            constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
-            seed=seed,
-            refit=refit,
-            test_from=test_from,
-            name=name,
-            note=note,
-            tags=tags,
-        ),
+        open_data(data, reading),
+        TrainingSettings(**chosen, constraints=ThresholdConstraints(review_cost, max_alerts_per_day)),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),

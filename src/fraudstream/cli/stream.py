@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -230,41 +231,22 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
 @click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
 @options.kafka
-def demo(
-    data: Path | None,
-    rate: float,
-    duration: float | None,
-    workdir: Path,
-    algorithm: str,
-    legitimate_share: float,
-    trigger: str,
-    fresh: bool,
-    browser: bool,
-    **flags: object,
-) -> None:
+def demo(data: Path | None, port: int | None, bootstrap_servers: str | None, **chosen: Any) -> None:
     """Run everything on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops everything."""
     from fraudstream.demo.run import run_demo
     from fraudstream.demo.system import DemoRequest
     from fraudstream.runtime.processes import stop_signals
 
-    settings = Settings.load(**flags)
+    settings = Settings.load(port=port, bootstrap_servers=bootstrap_servers)
     jars_for(settings)
-    servers = str(flags["bootstrap_servers"]) if flags["bootstrap_servers"] else None
     # Its own broker is an open one, whatever the settings say of the company's.
-    environment = os.environ | ({} if servers else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
+    environment = os.environ | ({} if bootstrap_servers else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
     request = DemoRequest(
         data=data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None),
-        rate=rate,
-        duration=duration,
         port=settings.port,
-        workdir=workdir,
-        algorithm=algorithm,
-        legitimate_share=legitimate_share,
-        trigger=trigger,
-        fresh=fresh,
-        browser=browser,
-        bootstrap_servers=servers,
+        bootstrap_servers=bootstrap_servers or None,
         environment=environment,
+        **chosen,
     )
     with stop_signals() as stop:
         run_demo(request, stop)

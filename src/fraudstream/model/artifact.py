@@ -5,7 +5,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -105,9 +106,8 @@ def write_artifact(
     """
     target = models_dir / manifest.model_id
     try:
-        models_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=models_dir, prefix=".unfinished-") as unfinished:
-            draft = Path(unfinished) / manifest.model_id
+        with unfinished_directory(models_dir) as unfinished:
+            draft = unfinished / manifest.model_id
             draft.mkdir()
             save(draft / SCALER_DIRECTORY, draft / CLASSIFIER_DIRECTORY)
             for name, content in extra_files.items():
@@ -118,10 +118,26 @@ def write_artifact(
                 draft.rename(target)
     except OSError as e:
         if not is_artifact(target):
-            raise ModelError(
-                f"the model cannot be written: {e.strerror}", where=str(target), remedy="check the disk and --models"
-            ) from e
+            raise _unwritable(target, e) from e
     return load_artifact(target)
+
+
+@contextmanager
+def unfinished_directory(models_dir: Path) -> Iterator[Path]:
+    """Create a temporary directory beside the models, which the executors of a cluster can write; or ModelError."""
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(dir=models_dir, prefix=".unfinished-")
+    except OSError as e:
+        raise _unwritable(models_dir, e) from e
+    with directory as unfinished:
+        yield Path(unfinished)
+
+
+def _unwritable(path: Path, e: OSError) -> ModelError:
+    return ModelError(
+        f"the model cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
+    )
 
 
 def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:

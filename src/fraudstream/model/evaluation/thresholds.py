@@ -149,7 +149,7 @@ def excerpt(rows: Sequence[ThresholdRow], *thresholds: float) -> tuple[Threshold
 def threshold_table(model: Path) -> ThresholdTable:
     """Return the active model's table; raises ModelError if there is no usable model, or an old one without a table."""
     artifact, deployment = resolve(model)
-    evaluation = _evaluation(artifact.path)
+    evaluation = require_evaluation(artifact.path)
     return ThresholdTable(deployment, evaluation, row_at(evaluation.thresholds, deployment.threshold))
 
 
@@ -196,13 +196,14 @@ def set_threshold(
                 remedy="review the active deployment, and try again",
             )
         if value is None:
-            evaluation = _evaluation(models_dir / before.model_id)
+            evaluation = require_evaluation(models_dir / before.model_id)
             cost = evaluation.threshold.review_cost if review_cost is None else review_cost
             value = cheapest(evaluation.thresholds, cost, max_alerts_per_day).threshold
         return write_deployment(models_dir, replace(before, threshold=value), who=who, why=why, now=now)
 
 
-def _evaluation(artifact: Path) -> Evaluation:
+def require_evaluation(artifact: Path) -> Evaluation:
+    """Read the evaluation in an artifact's directory; raises ModelError if there is none, else as `read_evaluation`."""
     evaluation = read_evaluation(artifact)
     if evaluation is None:
         raise ModelError(

@@ -224,16 +224,31 @@ def read_classifier(algorithm: str, features: Sequence[Feature], scaler_path: Pa
             coefficients, intercept = read_linear(path)
             typical = np.array([value for feature in features for value in feature.imputation])
             return LinearClassifier(scaler, coefficients, intercept, typical, column)
-        case "gbt":
+        case "gbt" | "random-forest":
             trees = read_trees(path)
-            values = [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.prediction for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(scaler, TreeShap.of(trees, values, column), FeatureScale.LOG_ODDS)
-        case "random-forest":
-            trees = read_trees(path)
-            values = [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]
-            return TreeEnsemble(scaler, TreeShap.of(trees, values, column), FeatureScale.PROBABILITY)
+            shap = TreeShap.of(trees, _node_values(algorithm, trees), column)
+            return TreeEnsemble(scaler, shap, FeatureScale.LOG_ODDS if algorithm == "gbt" else FeatureScale.PROBABILITY)
     raise ModelCorrupt(
         f"the artifact's algorithm {algorithm!r} is unknown to this version",
         where=str(path.parent),
         remedy=TRAIN_REMEDY,
     )
+
+
+def margins(algorithm: str, scaler_path: Path, path: Path, vectors: Floats) -> Floats:
+    """Compute the margins of many vectors by rows, with a scaler and a classifier that Spark saved."""
+    scaled = read_scaler(scaler_path).scaled(vectors)
+    if algorithm == "logistic-regression":
+        coefficients, intercept = read_linear(path)
+        return np.asarray(scaled @ coefficients + intercept)
+    trees, total = read_trees(path), np.zeros(len(vectors))
+    for tree, values in zip(trees, _node_values(algorithm, trees), strict=True):
+        total += np.array(values)[tree.leaves(scaled)]
+    return total
+
+
+def _node_values(algorithm: str, trees: Sequence[Tree]) -> list[list[float]]:
+    """Return by tree and node what a row that ends there adds to the margin."""
+    if algorithm == "gbt":
+        return [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.prediction for node in tree.nodes] for tree in trees]
+    return [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]

@@ -73,6 +73,16 @@ class Tree:
     nodes: tuple[Node, ...]
     weight: float
 
+    def leaves(self, scaled: Floats) -> NDArray[np.int64]:
+        """Return by row of scaled vectors the index of the leaf that it ends in."""
+        ways = np.array([(node.left, node.right, node.component) for node in self.nodes])
+        threshold = np.array([node.threshold for node in self.nodes])
+        at, rows = np.zeros(len(scaled), np.int64), np.arange(len(scaled))
+        while (is_inner := ways[at, 0] >= 0).any():
+            is_right = scaled[rows, ways[at, 2]] > threshold[at]
+            at = np.where(is_inner, ways[at, is_right.astype(np.int64)], at)
+        return at
+
 
 def read_scaler(path: Path) -> Scaler:
     """Read the scaler saved at `path`."""

@@ -7,9 +7,8 @@ from markupsafe import Markup
 
 from fraudstream.charts import plot, svg
 from fraudstream.charts.series import Axis, Series, series_chart
-from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin
+from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin, ScoreHistogram
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
-from fraudstream.model.report import words
 from fraudstream.model.report.words import count, percent, percent_tick, plain, score, small_percent
 
 _LEAST_SHARE = 1e-6
@@ -49,10 +48,7 @@ def precision_recall(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
     return plot.in_both_sizes(
         draw,
         f"Precision by recall with its 95 % interval; average precision {test.average_precision.value:.3f}",
-        "Best precision with at least this share of the frauds caught, on the test period",
-        ("recall", "precision", "interval from", "to"),
-        [(percent(p.recall, 0), *map(percent, (p.precision, p.low, p.high))) for p in points],
-        (
+        keys=(
             plot.Key("this model", "curve"),
             plot.Key("95 % bootstrap interval", "band", is_area=True),
             plot.Key("a random ranking", "other dashed"),
@@ -87,22 +83,7 @@ def reliability(test: TestFigures) -> plot.Figure:
     return plot.in_both_sizes(
         draw,
         "Reliability diagram: share of frauds by mean score, before and after calibration",
-        "Rows grouped by score, on the test period",
-        ("", "score from", "to", "rows", "frauds", "mean score", "fraud share", "interval from", "to"),
-        [
-            (
-                when,
-                score(b.low),
-                score(b.high),
-                count(b.rows),
-                count(b.frauds),
-                score(b.mean_score),
-                *(small_percent(share) for share in (b.fraud_share, b.share_low, b.share_high)),
-            )
-            for when, bins in (("after", after), ("before", before))
-            for b in bins
-        ],
-        (
+        keys=(
             plot.Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
             plot.Key("before", "before-dot", is_area=True),
             plot.Key("perfectly calibrated", "other dashed"),
@@ -125,12 +106,7 @@ def _tip(bin_: ReliabilityBin) -> str:
 def score_distribution(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
     """Draw the score distribution of each class: frauds upwards, the others downwards."""
     edges, frauds, others = test.histogram.edges, test.histogram.frauds, test.histogram.legitimate
-    chosen = evaluation.threshold.threshold
-    bins = [
-        (edges[at], edges[at + 1], frauds[at], others[at])
-        for at in range(len(frauds))
-        if at or frauds[at] or others[at]
-    ]
+    chosen, bins = evaluation.threshold.threshold, bins_of(test.histogram)
 
     def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
         area = plot.Area.of(size)
@@ -158,18 +134,17 @@ def score_distribution(evaluation: Evaluation, test: TestFigures) -> plot.Figure
     return plot.in_both_sizes(
         draw,
         "Distribution of the scores of frauds and of legitimate payments, on a logarithmic axis",
-        "Share of each class by score, on the test period (the first bin holds all lower scores too)",
-        ("score from", "to", "of the frauds", "of the legitimate"),
-        [
-            (score(low), score(high), percent(fraud), small_percent(other))
-            for low, high, fraud, other in bins
-            if fraud or other
-        ],
-        (
+        keys=(
             plot.Key("frauds", "fraud-bar", is_area=True),
             plot.Key("legitimate payments", "legitimate-bar", is_area=True),
         ),
     )
+
+
+def bins_of(histogram: ScoreHistogram) -> list[tuple[float, float, float, float]]:
+    """Return each bin's ends and its shares of the frauds and of the others; without the first bin if it is empty."""
+    bins = zip(histogram.edges, histogram.edges[1:], histogram.frauds, histogram.legitimate, strict=False)
+    return [each for number, each in enumerate(bins) if number or any(each[2:])]
 
 
 def _bin_label(low: float, high: float, fraud: float, other: float) -> str:
@@ -182,8 +157,7 @@ _MOST_RELATIVE_COST = 1.25
 
 def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
     """Draw the cost and its parts by threshold, per day if there is a time column, else over the period."""
-    review, expected = evaluation.threshold.review_cost, _expected_label(evaluation)
-    daily = _is_daily(evaluation)
+    review, daily = evaluation.threshold.review_cost, _is_daily(evaluation)
 
     def shared(value: float, period: Operating) -> float:
         return value / period.days if daily and period.days else value
@@ -192,7 +166,7 @@ def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
         return shared(period.cost(review), period)
 
     series = [
-        _series(evaluation, f"cost, {expected}", "curve", cost),
+        _series(evaluation, f"cost, {expected_label(evaluation)}", "curve", cost),
         _series(evaluation, "missed frauds", "part dashed", lambda o: shared(o.amount_missed, o)),
         _series(evaluation, "reviews of false alarms", "part dotted", lambda o: shared(review * o.false_alarms, o)),
         *_test_series(evaluation, "cost, test period (not used for the choice)", cost),
@@ -209,9 +183,6 @@ def cost_by_threshold(evaluation: Evaluation) -> plot.Figure:
         [row.threshold for row in evaluation.thresholds[::-1]],
         series,
         about=f"Cost by threshold; the recommended one is {score(evaluation.threshold.threshold)}",
-        caption=f"{expected}: what each threshold catches and costs over the period",
-        headings=words.HEADINGS,
-        rows=[words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=partial(_recommended, evaluation),
         left=66,
         has_tips=True,
@@ -226,7 +197,7 @@ def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
         return (period.alerts_per_day if daily else period.alerts) or None
 
     series = [
-        _series(evaluation, _expected_label(evaluation), "curve", alerts),
+        _series(evaluation, expected_label(evaluation), "curve", alerts),
         *_test_series(evaluation, "test period", alerts),
     ]
     values = [value for one in series for value in one.values if value is not None] or [1.0]
@@ -239,8 +210,6 @@ def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
             yield svg.text(area.right - 6, up.at(limit) - 5, f"at most {limit:g}", "label", "end")
         yield from _recommended(evaluation, area, across, up)
 
-    tested = [(row.threshold, row.test) for row in evaluation.thresholds if row.test is not None]
-    review = evaluation.threshold.review_cost
     return series_chart(
         _threshold_axis(evaluation),
         Axis(
@@ -252,12 +221,6 @@ def alerts_by_threshold(evaluation: Evaluation) -> plot.Figure:
         [row.threshold for row in evaluation.thresholds[::-1]],
         series,
         about="Alerts by threshold, on logarithmic axes",
-        caption="On the test period: what each threshold caught and cost over it"
-        if tested
-        else f"{_expected_label(evaluation)}: alerts by threshold",
-        headings=words.HEADINGS,
-        rows=[words.threshold_cells(threshold, period, review) for threshold, period in tested]
-        or [words.threshold_cells(row.threshold, row.expected, review) for row in evaluation.thresholds],
         marks=marks,
         left=66,
         has_tips=True,
@@ -270,7 +233,8 @@ def _is_daily(evaluation: Evaluation) -> bool:
     return all(period.days is not None and period.days >= 1 for period in periods)
 
 
-def _expected_label(evaluation: Evaluation) -> str:
+def expected_label(evaluation: Evaluation) -> str:
+    """Name the rows that the expected figures are of."""
     return "expected (validation period)" if evaluation.threshold.row is not None else "on the training rows"
 
 

@@ -8,22 +8,14 @@ from markupsafe import Markup
 from fraudstream.charts import svg
 from fraudstream.charts.plot import Area, Figure, Key, Linear, Size, in_both_sizes, x_axis
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.record import Evaluation, Stage, TestFigures
+from fraudstream.model.evaluation.record import Evaluation, Stage
 from fraudstream.model.explanation.reasons import shortened
-from fraudstream.model.report.words import NONE, count, estimate, percent, signed
+from fraudstream.model.report.words import count, estimate, percent
 
 _MOST_BARS = 20
 """Bars of importance; the table has the rest."""
 _LABEL_CHAR_WIDTH = 6.6
 """Approximate width of a label's character."""
-_PURPOSES = {
-    "fit": "candidates are fitted on it",
-    "comparison": "candidates are compared on it, then fitted on it too",
-    "validation": "candidates compared, the chosen one calibrated and its threshold chosen; then fitted on",
-    "gap": "left out of the preceding fit: labels had not arrived",
-    "test": "all metrics are measured on it",
-}
 _ROLE_LABELS = {
     "fit": ("fitted on", "fit"),
     "comparison": ("compared on", "compare"),
@@ -31,7 +23,7 @@ _ROLE_LABELS = {
     "gap": ("labels late", "gap"),
     "test": ("tested on", "test"),
 }
-"""The purpose of a stage, and its short form for a narrow bar."""
+"""The use of a stage, and its short form for a narrow bar."""
 _LEAST_WIDTH = 3.0
 _TICK_CHAR_WIDTH = 7.2
 _BOLD_CHAR_WIDTH = 8.6
@@ -61,21 +53,6 @@ def split_in_time(evaluation: Evaluation) -> Figure:
     return in_both_sizes(
         draw,
         "The split of the rows in time: " + "; ".join(f"{_ROLE_LABELS[s.role][0]} {s.rows:,} rows" for s in stages),
-        "The parts, the earliest first" + ("" if by_time else " (their width is proportional to their rows)"),
-        ("part", "purpose", "from", "to", "days", "rows", "frauds", "frauds in 1,000 rows"),
-        [
-            (
-                stage.role,
-                _PURPOSES[stage.role],
-                stage.start,
-                stage.end,
-                NONE if stage.days is None else f"{stage.days:.2f}",
-                count(stage.rows),
-                count(stage.frauds),
-                f"{1000 * stage.frauds / stage.rows:.2f}",
-            )
-            for stage in stages
-        ],
     )
 
 
@@ -121,37 +98,20 @@ def importances(evaluation: Evaluation) -> Figure:
     return in_both_sizes(
         draw,
         "Importance of the features, the greatest first",
-        "Share of the total for every component of the model's vector",
-        ("component", "share"),
-        [(each.slot, percent(each.share, 2)) for each in evaluation.importances],
     )
 
 
 def candidates(evaluation: Evaluation) -> Figure:
     """Draw the candidates with their intervals."""
-    candidates = evaluation.candidates
     lines = [
         _Line(each.name, each.average_precision, each.by_period, "best" if each.chosen else "dot")
-        for each in candidates
+        for each in evaluation.candidates
         if each.average_precision is not None
     ]
     return in_both_sizes(
         lambda size: _intervals(size, lines, "average precision, mean of the periods"),
         "Average precision of the candidates with 95 % intervals",
-        "Candidates, the best first",
-        ("candidate", "average precision", "on each period", "behind the best by", "steps per score", "why"),
-        [
-            (
-                each.name + (" (chosen)" if each.chosen else ""),
-                estimate(each.average_precision),
-                ", ".join(f"{value:.3f}" for value in each.by_period) or NONE,
-                NONE if each.difference is None else signed(each.difference),
-                count(each.predictions),
-                each.why,
-            )
-            for each in candidates
-        ],
-        (
+        keys=(
             Key("chosen, with 95 % interval", "best", is_area=True),
             Key("the others", "dot", is_area=True),
             Key("each period", "period", is_area=True),
@@ -161,24 +121,12 @@ def candidates(evaluation: Evaluation) -> Figure:
     )
 
 
-def against_previous(test: TestFigures, previous: Comparison) -> Figure | None:
-    """Draw this model next to the previously active one; None if they could not be compared."""
-    if previous.average_precision is None or previous.difference is None:
-        return None
-    lines = [
-        _Line("this model", test.average_precision, (), "best"),
-        _Line(previous.model_id, previous.average_precision, (), "dot"),
-    ]
+def against_previous(average_precision: Estimate, model_id: str, former: Estimate) -> Figure:
+    """Draw the average precision of this model next to that of the previously active one."""
+    lines = [_Line("this model", average_precision, (), "best"), _Line(model_id, former, (), "dot")]
     return in_both_sizes(
         lambda size: _intervals(size, lines, "average precision on the test period"),
         "Average precision of this model and the previous one, with 95 % intervals",
-        f"On {count(previous.rows)} rows that both could score",
-        ("model", "average precision"),
-        [
-            ("this model", estimate(test.average_precision)),
-            (previous.model_id, estimate(previous.average_precision)),
-            ("the difference (paired)", signed(previous.difference)),
-        ],
     )
 
 

@@ -1,14 +1,14 @@
 """Describes the report's figures in sentences and formats numbers."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
 from fraudstream.model.evaluation.bootstrap import Estimate
-from fraudstream.model.evaluation.comparison import Comparison, Measure
+from fraudstream.model.evaluation.comparison import Measure
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
-from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
+from fraudstream.model.evaluation.record import Evaluation, Operating
 
 NONE: Final = "n/a"
 SPACE: Final = "\N{NO-BREAK SPACE}"
@@ -119,25 +119,6 @@ def workload(operating: Operating) -> str:
     return f"{operating.alerts:,.0f} alerts" + (f" in {duration(operating.days)}" if operating.days else "")
 
 
-def headline(evaluation: Evaluation) -> str:
-    """Summarize the figures in a few sentences."""
-    test, choice = evaluation.test, evaluation.threshold
-    if test is None:
-        why = evaluation.measured_on.removeprefix("n/a: ")
-        return f"There are no figures on rows that were not used in training: {why}."
-    lines = [
-        f"On {count(test.rows)} later payments not used in training, {count(test.frauds)} of them frauds, the model "
-        f"reaches an average precision of {estimate(test.average_precision)}; a random ranking would reach "
-        f"{plain(test.fraud_share)}."
-    ]
-    at = choice.row.test if choice.row is not None else None
-    if at is not None:
-        lines.append(
-            f"At the recommended threshold of {score(choice.threshold)} it {operating_summary(at, choice.review_cost)}."
-        )
-    return " ".join(lines)
-
-
 def operating_summary(at: Operating, review_cost: float) -> str:
     """Summarize what a threshold caught and cost over a period, in a verb phrase."""
     true = f", {percent(at.precision, 0)} of its alerts were frauds" if at.alerts else ""
@@ -146,124 +127,3 @@ def operating_summary(at: Operating, review_cost: float) -> str:
     cost = f"{count(at.false_alarms)} false alarms ({workload(at)}){true}"
     caught = f"{count(at.frauds_caught)} of the {count(at.frauds)} frauds"
     return f"caught {caught} at the cost of {cost}, and {balance} when a review costs {review_cost:g}"
-
-
-def facts(evaluation: Evaluation) -> Iterator[tuple[str, str, str]]:
-    """Yield the main figures as name, value and reference."""
-    test, choice = evaluation.test, evaluation.threshold
-    if test is not None:
-        figure = test.average_precision
-        ends = figure.interval
-        interval = f"95 % interval {ends.low:.3f} to {ends.high:.3f}" if ends else f"no interval: {figure.note}"
-        yield "average precision", f"{figure.value:.3f}", interval
-    at = choice.row.test if choice.row is not None else None
-    if at is not None:
-        caught = f"{count(at.frauds_caught)} of {count(at.frauds)}", at.recall_estimate
-        false = f"{count(at.false_alarms)} false alarms", at.precision_estimate(1 / evaluation.legitimate_share)
-        for name, (about, figure) in (("frauds caught", caught), ("alerts that are frauds", false)):
-            low, high = figure.interval or (0.0, 1.0)
-            yield name, percent(figure.value), f"{about}, 95 % interval {percent(low)} to {percent(high)}"
-        number, _, period = workload(at).partition(" alerts")
-        yield "alerts", number, period.strip() or "in the test period"
-        yield "saved", count(at.saved(choice.review_cost)), f"of {count(at.amount_caught + at.amount_missed)} at stake"
-    if test is not None:
-        errors = test.calibration
-        yield "calibration error", plain(errors.error_after), f"{plain(errors.error_before)} before calibration"
-
-
-def catching(test: TestFigures) -> list[str]:
-    """Describe the recall at limited false positive rates."""
-    lines = [f"ROC AUC {estimate(test.roc_auc)}."]
-    lines += [
-        f"If {small_percent(each.false_positive_rate)} of the legitimate payments raise an alarm, it catches "
-        f"{estimate_percent(each.recall)} of the frauds."
-        for each in test.recall_at_rates
-    ]
-    return lines
-
-
-def threshold(evaluation: Evaluation) -> list[str]:
-    """Describe how the threshold was chosen, with its expected and its actual results."""
-    choice = evaluation.threshold
-    lines = [
-        f"Recommended: {score(choice.threshold)}, by {choice.rule}.",
-        f"A false alarm costs {choice.review_cost:g} ({choice.review_cost_note}); a missed fraud loses "
-        + (
-            f"its amount, column {choice.amount_column}."
-            if choice.amount_column
-            else f"an assumed amount: {choice.amount_note}."
-        )
-        + (f" {choice.amount_note}." if choice.amount_column and choice.amount_note else ""),
-    ]
-    if choice.row is not None:
-        lines.append(
-            f"Expected, from the validation period: it {operating_summary(choice.row.expected, choice.review_cost)}."
-        )
-        if choice.row.test is not None:
-            lines.append(f"On the test period: it {operating_summary(choice.row.test, choice.review_cost)}.")
-    return lines
-
-
-def calibration(test: TestFigures) -> list[str]:
-    """Describe the calibration in numbers."""
-    report = test.calibration
-    return [
-        f"Expected calibration error {plain(report.error_after)}, before calibration {plain(report.error_before)}: "
-        "the average difference between score and fraud share over all rows.",
-        f"Calibration: {report.method}.",
-    ]
-
-
-def previous(comparison: Comparison | None, *, is_scored: bool) -> str:
-    """Describe the comparison with the previously active model."""
-    if comparison is None:
-        return "No other model was active before." if is_scored else "There are no rows left to compare models on."
-    if comparison.difference is None:
-        return f"{comparison.model_id} could not be compared: {comparison.note}."
-    gap = comparison.difference
-    ends = gap.interval or (-math.inf, math.inf)
-    result = "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "not significantly different on these rows"
-    return (
-        f"Compared with {comparison.model_id}: average precision {signed(gap)}, so the new one is {result}. The same "
-        f"rows were resampled for both; the previous one was {comparison.note}."
-    )
-
-
-def not_evaluated_on(evaluation: Evaluation) -> str:
-    """Describe how duplicates were handled."""
-    line = evaluation.timeline
-    if line.duplicates_removed:
-        copies = "row was" if line.duplicates_removed == 1 else "rows were"
-        return (
-            f"{count(line.duplicates_removed)} test {copies} removed: equal to an earlier row in every column except "
-            "time, they would favour a model that has memorized them."
-        )
-    return f"{line.duplicates_note}." if line.duplicates_note else "No test row is a duplicate of an earlier one."
-
-
-HEADINGS: Final = (
-    "threshold",
-    "alerts",
-    "frauds caught",
-    "recall",
-    "precision",
-    "false alarms",
-    "missed",
-    "reviews",
-    "cost",
-)
-
-
-def threshold_cells(threshold: float, period: Operating, review_cost: float) -> tuple[str, ...]:
-    """Format the results of a threshold over a period, under `HEADINGS`."""
-    return (
-        score(threshold),
-        workload(period).replace(" alerts", ""),
-        f"{count(period.frauds_caught)} of {count(period.frauds)}",
-        percent(period.recall),
-        percent(period.precision) if period.alerts else NONE,
-        count(period.false_alarms),
-        money(period.amount_missed),
-        money(review_cost * period.false_alarms),
-        money(period.cost(review_cost)),
-    )

@@ -7,19 +7,18 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import pyarrow as pa
-from pyspark.ml.functions import array_to_vector, vector_to_array
+from numpy.typing import NDArray
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredPeriod, ScoredRows, average_precision
 from fraudstream.model.evaluation.breakdown import Breakdown, by_amount, by_category, by_time
 from fraudstream.model.evaluation.inputs import FeatureDrift, Influence, drift
-from fraudstream.model.explanation.classifier import read_classifier
+from fraudstream.model.explanation.classifier import margins, read_classifier
 from fraudstream.model.features.reading import Projected, TrainingColumn
 from fraudstream.model.manifest import Feature, FeatureType, by_component
 from fraudstream.model.training.plan import TrainingPlan
-from fraudstream.model.training.recipe import FittedModel
 from fraudstream.model.training.split import Part
 
 _MOST_FRAUDS, _MOST_LEGITIMATE = 200, 1_000
@@ -30,9 +29,12 @@ _MOST_EXPLAINED: Final = 100
 
 
 def influences(
-    model: FittedModel, algorithm: str, plan: TrainingPlan, vectors: DataFrame, test: ScoredPeriod, folder: Path
+    algorithm: str, scaler: Path, classifier: Path, plan: TrainingPlan, vectors: DataFrame, test: ScoredPeriod
 ) -> tuple[Influence, ...]:
-    """Measure each feature on a sample of the test rows, the one that matters most first; `folder` is for files."""
+    """Measure each feature on a sample of the test rows, the one that matters most first.
+
+    The saved model scores them without Spark: a job, and a frame of the shuffled copies, would take longer.
+    """
     rng, is_fraud = np.random.default_rng(plan.settings.seed), test.raw.is_fraud
     chosen, scale = [], np.ones(len(is_fraud))
     limit = max(_MOST_NUMBERS // len(plan.components) // len(plan.choice.features) - _MOST_FRAUDS, _MOST_FRAUDS)
@@ -41,26 +43,21 @@ def influences(
         chosen.append(rng.choice(rows, min(most, len(rows)), replace=False))
         scale[rows] = len(rows) / len(chosen[-1])
     at = np.concatenate(chosen)
-    sample = ScoredRows(test.raw.score[at], is_fraud[at], (test.raw.weight * scale)[at])
-    matrix = _matrix(vectors, test.rows[at])
+    weight, matrix = (test.raw.weight * scale)[at], _matrix(vectors, test.rows[at])
     features = by_component(plan.choice.features)
     column = np.array([number for number, feature in enumerate(features) for _ in feature.components])
     shuffled = np.tile(matrix, (len(features), 1))
     for number in range(len(features)):
         # As many frauds as in the period, not as in the sample, give their values to others.
-        donors = rng.choice(len(at), len(at), p=sample.weight / sample.weight.sum())
+        donors = rng.choice(len(at), len(at), p=weight / weight.sum())
         block = shuffled[number * len(at) : (number + 1) * len(at)]
         block[:, column == number] = matrix[donors][:, column == number]
-    lost = average_precision(sample) - np.array(
-        [
-            average_precision(ScoredRows(score, sample.is_fraud, sample.weight))
-            for score in _scores(model, vectors, shuffled).reshape(len(features), -1)
-        ]
-    )
-    model.save(folder / "scaler", folder / "classifier")
-    classifier = read_classifier(algorithm, features, folder / "scaler", folder / "classifier")
-    explained = np.concatenate([np.flatnonzero(sample.is_fraud == each)[:_MOST_EXPLAINED] for each in (True, False)])
-    parts = np.array([classifier.parts(matrix[row]).contributions for row in explained])
+    ranked = margins(algorithm, scaler, classifier, np.vstack([matrix, shuffled])).reshape(len(features) + 1, -1)
+    precision = np.array([average_precision(ScoredRows(each, is_fraud[at], weight)) for each in ranked])
+    lost = precision[0] - precision[1:]
+    saved = read_classifier(algorithm, features, scaler, classifier)
+    explained = np.concatenate([np.flatnonzero(is_fraud[at] == each)[:_MOST_EXPLAINED] for each in (True, False)])
+    parts = np.array([saved.parts(matrix[row]).contributions for row in explained])
     measured = [
         Influence(feature.name, float(lost[i]), float(np.abs(parts[:, i]).mean()), direction)
         for i, feature in enumerate(features)
@@ -69,9 +66,10 @@ def influences(
     return tuple(sorted(measured, key=lambda each: (-each.permutation, -each.shapley)))
 
 
-def _matrix(vectors: DataFrame, rows: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Floats:
+def _matrix(vectors: DataFrame, rows: NDArray[np.int64]) -> Floats:
     """Collect the vectors of some rows, in their order."""
-    of_rows = vectors.where(F.col(TrainingColumn.ROW).isin(rows.tolist()))
+    # As text: `isin` would call the JVM for every number.
+    of_rows = vectors.where(f"{TrainingColumn.ROW} IN ({', '.join(map(str, rows.tolist()))})")
     table = of_rows.select(
         TrainingColumn.ROW, vector_to_array(F.col(Projected.FEATURES)).alias(Projected.FEATURES)
     ).toArrow()
@@ -79,14 +77,6 @@ def _matrix(vectors: DataFrame, rows: np.ndarray[tuple[int], np.dtype[np.int64]]
     order = np.argsort(table.column(TrainingColumn.ROW).to_numpy())
     ordered: Floats = values[order][np.argsort(np.argsort(rows))]
     return ordered
-
-
-def _scores(model: FittedModel, vectors: DataFrame, matrix: Floats) -> Floats:
-    """Score vectors that are not in a frame."""
-    arrays = pa.FixedSizeListArray.from_arrays(matrix.ravel(), matrix.shape[1]).cast(pa.list_(pa.float64()))
-    table = pa.table({TrainingColumn.ROW: np.arange(len(matrix)), Projected.FEATURES: arrays})
-    frame = vectors.sparkSession.createDataFrame(table)
-    return model.scores(frame.withColumn(Projected.FEATURES, array_to_vector(F.col(Projected.FEATURES))))[1]
 
 
 def _direction(feature: Feature, values: Floats, contribution: Floats) -> str:

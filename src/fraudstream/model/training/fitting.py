@@ -20,7 +20,7 @@ from fraudstream.model.evaluation.bootstrap import RELIABLE_FRAUDS, ScoredPeriod
 from fraudstream.model.evaluation.breakdown import Breakdown
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST, choose_threshold, measure, metrics_of
-from fraudstream.model.evaluation.inputs import Importance, Influence
+from fraudstream.model.evaluation.inputs import Influence
 from fraudstream.model.evaluation.record import (
     EVALUATION_FILE,
     Evaluation,
@@ -38,16 +38,17 @@ from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
 from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
-from fraudstream.model.training.split import Duplicates, Part, RowDigests, find_duplicates
+from fraudstream.model.training.split import Duplicates, Part, digested, find_duplicates
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training run."""
+    """A training run; `saved` are paths for a scaler and a classifier, which executors must be able to write."""
 
     spark: SparkSession
     plan: TrainingPlan
     directory: Path
+    saved: tuple[Path, Path]
     models_dir: Path
     report: Callable[[str], None]
     stopwatch: Stopwatch
@@ -56,9 +57,10 @@ class Training:
         """Search, fit, evaluate and write."""
         plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.labelled.weight, plan.split.part, plan.split.is_known)
-        digests = RowDigests(plan.profile.time.column if plan.profile.time is not None else None)
-        write_training_rows(digests.passing(plan.source.json_rows()), notes, self.directory)
-        duplicates = find_duplicates(plan.profile, digests.digests, plan.split.part)
+        digests: list[int] = []
+        rows = digested(plan.source.json_rows(), plan.profile.time, digests)
+        write_training_rows(rows, notes, self.directory)
+        duplicates = find_duplicates(plan.profile, digests, plan.split.part)
         texts = read_rows(self.spark, self.directory)
         frame = with_vectors(texts, plan.choice.features).cache()
         try:
@@ -73,9 +75,10 @@ class Training:
                 stopwatch=self.stopwatch,
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
-            rows = int(plan.split.is_train.sum())
-            self.report(f"fitting {best.algorithm.label} on {rows:,} rows{best.expected} ({self.stopwatch})")
+            count = int(plan.split.is_train.sum())
+            self.report(f"fitting {best.algorithm.label} on {count:,} rows{best.expected} ({self.stopwatch})")
             model = evaluated = fit(learned, best.algorithm, seed)
+            evaluated.save(*self.saved)
             self.report(f"evaluating it on later rows ({self.stopwatch})")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             evaluation, metrics, calibration = self._evaluate(
@@ -84,8 +87,7 @@ class Training:
             if len(plan.refitted_rows):
                 self.report(f"fitting it again on {len(plan.refitted_rows):,} rows{best.expected} ({self.stopwatch})")
                 model = fit(frame.filter(TrainingColumn.IS_KNOWN), best.algorithm, seed)
-            ranked, note = importances(model.classifier, plan.components)
-            shares = tuple(Importance(component, share) for component, share in ranked)
+            shares, note = importances(model.classifier, plan.components)
             evaluation = replace(evaluation, importances=shares, importance_note=note)
         finally:
             frame.unpersist()
@@ -94,10 +96,13 @@ class Training:
         files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
 
         def save(scaler: Path, classifier: Path) -> None:
-            model.save(scaler, classifier)
+            folder = scaler.parent
             if model is not evaluated:  # a later model is compared with it on rows that it has not seen
-                beside = scaler.parent / EVALUATED_DIRECTORY
-                evaluated.save(beside / scaler.name, beside / classifier.name)
+                model.save(scaler, classifier)
+                folder /= EVALUATED_DIRECTORY
+                folder.mkdir()
+            for path in self.saved:
+                path.rename(folder / path.name)
 
         return write_artifact(self.models_dir, manifest, save, files)
 
@@ -153,7 +158,7 @@ class Training:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, choice, test_texts)
             self.report(f"measuring what its features do ({self.stopwatch})")
-            ranked = influences(model, best.algorithm.name, plan, test_vectors, test, self.directory)
+            ranked = influences(best.algorithm.name, *self.saved, plan, test_vectors, test)
             groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
             model_id=f"{best.algorithm.name}-{plan.digest}",

@@ -17,6 +17,7 @@ from fraudstream.model.evaluation.bootstrap import (
     draw_paired,
     estimate,
 )
+from fraudstream.model.evaluation.inputs import Importance
 from fraudstream.model.evaluation.record import Candidate
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import Algorithm, RowScores, fit_classifier, fit_scaler, scores
@@ -205,7 +206,7 @@ def _candidate(
     )
 
 
-def importances(classifier: object, components: Sequence[str]) -> tuple[tuple[tuple[str, float], ...], str]:
+def importances(classifier: object, components: Sequence[str]) -> tuple[tuple[Importance, ...], str]:
     """Return each component's importance to a fitted classifier, the greatest first, and how it is measured."""
     if hasattr(classifier, "featureImportances"):
         values = np.asarray(classifier.featureImportances.toArray(), dtype=np.float64)
@@ -214,5 +215,5 @@ def importances(classifier: object, components: Sequence[str]) -> tuple[tuple[tu
         values = np.abs(np.asarray(classifier.coefficients.toArray(), dtype=np.float64))  # type: ignore[attr-defined]
         note = "share of the sum of the absolute coefficients of the standardised components"
     total = float(values.sum()) or 1.0
-    ranked = sorted(zip(components, (values / total).tolist(), strict=True), key=lambda pair: -pair[1])
-    return tuple(ranked), note
+    shares = map(Importance, components, (values / total).tolist())
+    return tuple(sorted(shares, key=lambda each: -each.share)), note

@@ -1,6 +1,6 @@
 """Splits the rows in time into training, validation and test periods, and finds duplicates across them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -267,34 +267,26 @@ class Duplicates:
         return int(self.rows.sum())
 
 
-class RowDigests:
-    """Digests each passing row: all of its cells including the label, except the one that orders the rows."""
+def digested(rows: Iterable[bytes], time: TimeOrder | None, digests: list[int]) -> Iterator[bytes]:
+    """Yield the rows unchanged, each a JSON object, and append a digest of each, equal for equal rows in this process.
 
-    def __init__(self, time_column: str | None) -> None:
-        self._time_column = time_column
-        self._digests: list[int] = []
-
-    def passing(self, rows: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the rows unchanged, each a JSON object."""
-        for row in rows:
-            cells = orjson.loads(row)
-            cells.pop(self._time_column, None)
-            self._digests.append(hash(tuple(cells.values())))
-            yield row
-
-    @property
-    def digests(self) -> NDArray[np.int64]:
-        """A 64-bit digest per row, equal for equal rows within this process."""
-        return np.array(self._digests, dtype=np.int64)
+    It is of all cells including the label, except the one that orders the rows.
+    """
+    for row in rows:
+        cells = orjson.loads(row)
+        if time is not None:
+            cells.pop(time.column, None)
+        digests.append(hash(tuple(cells.values())))
+        yield row
 
 
-def find_duplicates(profile: CsvProfile, digests: NDArray[np.int64], part: NDArray[np.int8]) -> Duplicates:
+def find_duplicates(profile: CsvProfile, digests: Sequence[int], part: NDArray[np.int8]) -> Duplicates:
     """Find the test rows that equal a row of training or of the gap before the test, unless chance explains it.
 
     In a file of few columns with few values, equal rows are similar payments, not duplicates, and stay in the test.
     """
-    is_test = part == Part.TEST
-    equal = is_test & np.isin(digests, digests[~is_test])
+    is_test, digest = part == Part.TEST, np.array(digests, dtype=np.int64)
+    equal = is_test & np.isin(digest, digest[~is_test])
     if not equal.any():
         return Duplicates(equal)
     if _chance_of_equality(profile, ~is_test) * (~is_test).sum() > MOST_BY_CHANCE:

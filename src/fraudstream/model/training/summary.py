@@ -13,11 +13,8 @@ from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.bootstrap import Estimate
 from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.inputs import STRONGLY_SHIFTED
-from fraudstream.model.evaluation.record import (
-    Evaluation,
-    Operating,
-    read_evaluation,
-)
+from fraudstream.model.evaluation.record import Evaluation, Operating
+from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
 from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
@@ -31,7 +28,8 @@ _MOST_REASONS: Final = 5
 def as_json(result: TrainingResult) -> Object:
     """Return the result as one JSON object: the manifest's figures, the artifact's path and the active deployment."""
     manifest, report = result.artifact.manifest, report_of(result.artifact.path)
-    evaluation = read_evaluation(result.artifact.path)
+    evaluation = require_evaluation(result.artifact.path)
+    choice, row = evaluation.threshold, evaluation.threshold.row
     return {
         **{name: getattr(manifest, name) for name in (*_MANIFEST_FIELDS, "name", "note", "tags")},
         "path": str(result.artifact.path),
@@ -49,30 +47,20 @@ def as_json(result: TrainingResult) -> Object:
         "metrics": asdict(manifest.metrics),
         **{name: getattr(manifest.metrics, name) for name in ("average_precision", "roc_auc", "calibration_error")},
         "calibration": asdict(manifest.calibration),
-        **_evaluation_json(evaluation),
-        "warnings": [*(cautions(evaluation) if evaluation is not None else ()), *manifest.warnings],
-        "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
-        "deployed": result.is_deployed,
-    }
-
-
-def _evaluation_json(evaluation: Evaluation | None) -> Object:
-    """Return the fields from the evaluation; the curves stay in its file."""
-    if evaluation is None:
-        return {}
-    row = evaluation.threshold.row
-    return {
         "candidates": [asdict(candidate) for candidate in evaluation.candidates],
         "choice": evaluation.choice,
-        "review_cost": evaluation.threshold.review_cost,
-        "expected": None if row is None else operating_as_json(row.expected, evaluation.threshold.review_cost),
-        "on_test": None if row is None else operating_as_json(row.test, evaluation.threshold.review_cost),
+        "review_cost": choice.review_cost,
+        "expected": None if row is None else operating_as_json(row.expected, choice.review_cost),
+        "on_test": None if row is None else operating_as_json(row.test, choice.review_cost),
         "duplicates_removed": evaluation.timeline.duplicates_removed,
         "label_delay_seconds": evaluation.timeline.label_delay_seconds,
         "leaks": [asdict(leak) for leak in evaluation.leaks],
         "influences": [asdict(influence) for influence in evaluation.influences],
         "drifts": [asdict(drift) for drift in evaluation.drifts],
         "previous": None if evaluation.previous is None else asdict(evaluation.previous),
+        "warnings": [*cautions(evaluation), *manifest.warnings],
+        "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
+        "deployed": result.is_deployed,
     }
 
 
@@ -86,12 +74,12 @@ def operating_as_json(operating: Operating | None, review_cost: float) -> Object
 
 def render(result: TrainingResult) -> RenderableType:
     """Render what `fraudstream train` prints: a line of cautions, then data, selection, test and threshold."""
-    manifest, evaluation = result.artifact.manifest, read_evaluation(result.artifact.path)
+    manifest, evaluation = result.artifact.manifest, require_evaluation(result.artifact.path)
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     blocks = {
-        "Data": [*_data(manifest), *(_quality(evaluation) if evaluation is not None else ())],
+        "Data": [*_data(manifest), *_quality(evaluation)],
         "Selection": _selection(manifest, evaluation),
         "Test": _test(manifest, evaluation),
         "Threshold": [*_threshold(manifest, evaluation), *_results(result)],
@@ -100,7 +88,7 @@ def render(result: TrainingResult) -> RenderableType:
         table.add_row(Text(title, style="bold not dim"))
         for name, value in lines:
             table.add_row(f"  {name}", Text(value.replace(SPACE, " ")))
-    notes = cautions(evaluation) if evaluation is not None else []
+    notes = cautions(evaluation)
     first = [Text(f"warning: {'; '.join(notes)}", style="yellow")] if notes else []
     rest = [Text(f"warning: {warning}", style="yellow") for warning in manifest.warnings]
     return Group(Text(manifest.model_id, style="bold"), *first, *rest, table)
@@ -143,20 +131,19 @@ def _quality(evaluation: Evaluation) -> Lines:
         yield "drift", f"{len(moved)} of {len(evaluation.drifts)} features differ strongly in the test period: {names}"
 
 
-def _selection(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
-    if evaluation is not None:
-        for candidate in evaluation.candidates:
-            figure = candidate.average_precision
-            text = "" if figure is None else f": average precision {estimate(figure)}"
-            yield "chosen" if candidate.chosen else "", f"{candidate.name}{text}"
-        yield "because", evaluation.choice
+def _selection(manifest: Manifest, evaluation: Evaluation) -> Lines:
+    for candidate in evaluation.candidates:
+        figure = candidate.average_precision
+        text = "" if figure is None else f": average precision {estimate(figure)}"
+        yield "chosen" if candidate.chosen else "", f"{candidate.name}{text}"
+    yield "because", evaluation.choice
     if manifest.refit is not None:
         yield "deployed fit", manifest.refit.note
 
 
-def _test(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
-    test = evaluation.test if evaluation is not None else None
-    if test is None or evaluation is None:
+def _test(manifest: Manifest, evaluation: Evaluation) -> Lines:
+    test = evaluation.test
+    if test is None:
         yield "average precision", manifest.metrics.measured_on
         return
     yield "average precision", estimate(test.average_precision)
@@ -173,12 +160,11 @@ def _test(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
         yield from _comparison(evaluation.previous)
 
 
-def _threshold(manifest: Manifest, evaluation: Evaluation | None) -> Lines:
+def _threshold(manifest: Manifest, evaluation: Evaluation) -> Lines:
     yield "threshold", f"{manifest.threshold:.6g}: {manifest.threshold_rule}"
-    row = evaluation.threshold.row if evaluation is not None else None
-    if row is None or evaluation is None:
+    choice, row = evaluation.threshold, evaluation.threshold.row
+    if row is None:
         return
-    choice = evaluation.threshold
     if not choice.amount_column:
         yield "amounts", choice.amount_note
     yield "expected", operating_summary(row.expected, choice.review_cost)

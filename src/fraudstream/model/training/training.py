@@ -10,11 +10,18 @@ from pathlib import Path
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import DeploymentRefused
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.artifact import (
+    CLASSIFIER_DIRECTORY,
+    SCALER_DIRECTORY,
+    ModelArtifact,
+    is_artifact,
+    load_artifact,
+    unfinished_directory,
+)
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.comparison import Comparison
-from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
@@ -75,15 +82,22 @@ def train(
     if existing is not None:
         report(f"{existing.name} exists already: same data, settings and seed")
         artifact = load_artifact(existing)
+        for each in ("name", "note", "tags"):
+            request, current = getattr(settings, each), getattr(artifact.manifest, each)
+            if request and list(request) != list(current):
+                report(f"warning: its {each} stays {current!r}: the artifact is not written again")
     else:
         report(f"starting Spark ({stopwatch})")
-        with open_spark() as spark, tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory:
-            artifact = Training(spark, plan, Path(directory), models_dir, report, stopwatch).run()
+        with (
+            unfinished_directory(models_dir) as unfinished,
+            open_spark() as spark,
+            tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory,
+        ):
+            saved = unfinished / SCALER_DIRECTORY, unfinished / CLASSIFIER_DIRECTORY
+            artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
         report(f"trained in {stopwatch}")
     manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
-    if active is not None and active.model_id == manifest.model_id:
-        return TrainingResult(artifact, active, is_reused)
-    if active is not None and not deploys:
+    if active is not None and (active.model_id == manifest.model_id or not deploys):
         return TrainingResult(artifact, active, is_reused)
     if active is not None and not is_forced:
         if is_reused:
@@ -92,8 +106,7 @@ def train(
             with open_spark() as spark:
                 comparison: Comparison | None = compare_models(spark, new, former, source)[0]
         else:
-            evaluation = read_evaluation(artifact.path)
-            comparison = None if evaluation is None else evaluation.previous
+            comparison = require_evaluation(artifact.path).previous
         refusal = "it could not be compared" if comparison is None else comparison.refusal
         if refusal:
             raise DeploymentRefused(
