@@ -113,13 +113,11 @@ class Statistics:
 
     def contract(self) -> Contract | None:
         """Return the active model's schema contract; None if it cannot be read."""
-        deployment = self._deployment()
-        return deployment.contract if deployment is not None else None
+        return deployment.contract if (deployment := self._deployment()) else None
 
     def label(self) -> MinuteLabel | None:
         """Return the label column of the active model's training data, which a replayed file contains."""
-        deployment = self._deployment()
-        return deployment.label if deployment is not None else None
+        return deployment.label if (deployment := self._deployment()) else None
 
     def threshold(self) -> float | None:
         """Return the active threshold, or that of the newest sample."""

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from fraudstream.dashboard.services.live_scores import Traffic
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.evaluation.intervals import most_if_none, wilson
-from fraudstream.model.evaluation.record import Evaluation, Operating
+from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow
 from fraudstream.model.evaluation.thresholds import row_at
 from fraudstream.store import tables
 from fraudstream.store.reading import AlertReader
@@ -75,19 +75,14 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
         lacking = "The model has no table of thresholds: it was trained by an earlier version. Train again to get one."
         return WhatIfSource("test", title, "measured", about, lacking)
     rows = evaluation.thresholds
-    is_test = all(row.test is not None for row in rows)
-    if is_test:
+    if rows[0].test is not None:
         about = "Measured: the model's results on the last payments of the training file, which it was not trained on."
     else:
         title = "The model's validation period"
         about = "Measured on the validation period by models that were not trained on it: there is no test period."
 
-    def operating(threshold: float) -> Operating:
-        row = row_at(rows, threshold)
-        return row.test if is_test and row.test is not None else row.expected
-
     def at(threshold: float) -> PeriodFigures:
-        point = operating(threshold)
+        point = _measured(row_at(rows, threshold))
         return PeriodFigures(
             point.alerts,
             point.alerts_per_day,
@@ -98,18 +93,22 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
             point.saved(review_cost),
         )
 
-    point = operating(rows[0].threshold)
+    point = _measured(rows[0])
     days = "" if point.days is None else f"{point.days:,.1f} days, "
     weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file is a sample"
     return WhatIfSource("test", title, "measured", about, period=f"{days}{point.frauds:,} frauds{weighted}", at=at)
+
+
+def _measured(row: ThresholdRow) -> Operating:
+    """Return the results of the test period, or of the validation period if there is none."""
+    return row.test or row.expected
 
 
 def mean_fraud(evaluation: Evaluation | None) -> float | None:
     """Return the mean amount of a fraud in the model's own table; None without a table."""
     if evaluation is None or not evaluation.thresholds:
         return None
-    row = evaluation.thresholds[0]
-    point = row.test or row.expected
+    point = _measured(evaluation.thresholds[0])
     return (point.amount_caught + point.amount_missed) / point.frauds if point.frauds else None
 
 

@@ -11,7 +11,7 @@ from flask import render_template
 from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
 from fraudstream.dashboard.views.alert_figures import reason_rows, sum_sentence
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.formats import NOTHING, band
+from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
@@ -158,4 +158,4 @@ def _timeline(document: Mapping[str, Any], explained_us: int | None) -> list[Mom
 
 def _apart(between_us: int) -> str:
     """Format the time between two steps."""
-    return f"{'−' if between_us < 0 else '+'}{presentation.duration(abs(between_us) / 1e6)}"
+    return f"{'−' if between_us < 0 else '+'}{duration(abs(between_us) / 1e6)}"

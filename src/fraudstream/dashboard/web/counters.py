@@ -26,17 +26,13 @@ def texts(stats: Mapping[str, Any]) -> Object:
     quiet = stats["quiet_seconds"]
     return {
         "tiles": {each.key: {"label": each.label, "figure": each.figure, "line": each.line} for each in tiles(stats)},
-        "badges": {name: _short(number) for name, number in _badges(stats).items()},
+        "badges": {
+            "queue": _short(stats["to_do"]),
+            "rejected": _short(sum(stats[name] for name in ("dead_letters", "unscorable", "rejected"))),
+            "schema": _short(len(stats["columns"].suggestions)),
+            "ledger": _short(stats["ledger"].lost),
+        },
         "quiet": "" if quiet is None else f"No payments for {duration(quiet)}",
-    }
-
-
-def _badges(stats: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        "queue": stats["to_do"],
-        "rejected": sum(stats[name] for name in ("dead_letters", "unscorable", "rejected")),
-        "schema": len(stats["columns"].suggestions),
-        "ledger": stats["ledger"].lost,
     }
 
 

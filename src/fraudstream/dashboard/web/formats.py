@@ -109,11 +109,10 @@ def when(at: str | datetime | None, *, exact: bool = False) -> When:
 
 
 def duration(seconds: float) -> str:
-    """Format a duration in its largest unit, as the ages of times: 45 s, 12 min, 3 h, 2 d."""
-    size, unit = next(
-        each for each in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")) if seconds >= each[0] * (each[0] > 1)
-    )
-    return f"{seconds // size:.0f} {unit}"
+    """Format a time span in its largest unit, small numbers with a decimal: 4.4 s, 45 s, 12 min or 1.5 h."""
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (0.001, "ms"))
+    return f"{seconds / size:,.{1 if seconds < 10 * size else 0}f} {unit}"
 
 
 def form_time(at: str | None) -> str:

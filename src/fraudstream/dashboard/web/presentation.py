@@ -63,13 +63,6 @@ def milliseconds(value: float | None) -> str:
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
 
 
-def duration(seconds: float) -> str:
-    """Format a time span in its largest unit: 4.4 s or 1.5 h."""
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (0.001, "ms"))
-    return f"{seconds / size:,.1f} {unit}"
-
-
 def is_number(value: object) -> TypeGuard[int | float]:
     """Whether a value of a transaction is a number."""
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,40 +1,14 @@
-// Formats values; presentation.py formats them alike on the server.
+// Formats numbers and times in the few places that no server has rendered.
 
-export const NOTHING = "–";
-const VALUES_PER_ROW = 3;
-const TEXT_CHARS = 40;
-const ID_CHARS = 14;
-const MODEL_ID = /^([a-z]+(?:-[a-z]+)*)-([0-9a-f]{12})$/;
-// As in transactions/amounts.py.
-const AMOUNT_TERMS = new Set(["amount", "amt", "value", "sum", "price"]);
-const OTHER_TERMS = new Set(
-  ["mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"],
-);
-const UNINFORMATIVE = /^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$/i;
+const NOTHING = "–";
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
-const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat("en-GB", {
   ...{ timeZone: document.documentElement.dataset.zone || "UTC", day: "numeric", month: "short" },
   ...{ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
 });
 
 export const count = (value) => whole.format(value);
-export const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
-
-// Shortens a model's id to the initials of its algorithm and its first digits, which distinguish models.
-export function shortId(id) {
-  const model = MODEL_ID.exec(id);
-  if (model === null || id.length <= ID_CHARS) return shortened(id, ID_CHARS);
-  const terms = model[1].split("-");
-  return `${terms.length === 1 ? terms[0] : terms.map((term) => term[0]).join("")}-${model[2].slice(0, 8)}`;
-}
-
-export function number(value) {
-  const size = Math.abs(value);
-  if (Number.isInteger(value) && size < 1e9) return whole.format(value);
-  return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
-}
 
 // In the zone of the page, for the few times that no server has rendered; with the date unless it is today.
 export function time(iso) {
@@ -53,27 +27,6 @@ export function age(iso) {
   const [size, unit] = seconds < 60 ? [1, "s"] : seconds < 3600 ? [60, "min"] : seconds < 86_400 ? [3600, "h"] : [86_400, "d"];
   const text = `${Math.floor(seconds / size)} ${unit}`;
   return ahead > 0 ? `in ${text}` : `${text} ago`;
-}
-
-function isAmount(name) {
-  const terms = (name.match(/[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g) ?? []).map((term) => term.toLowerCase());
-  return terms.some((term) => AMOUNT_TERMS.has(term)) && !terms.some((term) => OTHER_TERMS.has(term));
-}
-
-export function amount(transaction) {
-  const entry = Object.entries(transaction).find(([name, value]) => typeof value === "number" && isAmount(name));
-  return entry === undefined ? NOTHING : hundredths.format(Math.abs(entry[1]));
-}
-
-export function largestValues(transaction) {
-  const candidates = Object.entries(transaction).filter(([name]) => !UNINFORMATIVE.test(name));
-  const numbers = candidates.filter(([, value]) => typeof value === "number");
-  if (numbers.length > 0) {
-    numbers.sort((one, other) => Math.abs(other[1]) - Math.abs(one[1]));
-    return numbers.slice(0, VALUES_PER_ROW).map(([name, value]) => [name, number(value)]);
-  }
-  const texts = candidates.filter(([, value]) => typeof value === "string");
-  return texts.slice(0, VALUES_PER_ROW).map(([name, value]) => [name, shortened(value, TEXT_CHARS)]);
 }
 
 // Updates the ages of the times that the server marked; without this they read as a date.
