@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from fraudstream.dashboard.web.formats import NOTHING, duration
-from fraudstream.dashboard.web.presentation import milliseconds, rate, short_id
+from fraudstream.dashboard.web.presentation import milliseconds, short_id
 from fraudstream.messages.base import Object
 
 MOST_IN_FULL: Final = 9_999
@@ -58,7 +58,7 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
         Tile(
             "rate",
             "Payments a second",
-            rate(stats["rate"]),
+            f"{stats['rate']:,.{0 if stats['rate'] >= 100 else 1}f}",
             f"≈ {stats['lag']:,} waiting",
             "Over the last ten seconds. Waiting: acknowledged, but not yet scored (estimated from samples, ≈).",
         ),

@@ -64,10 +64,6 @@ def band(score: float | None, threshold: float | None) -> str:
     return "at threshold" if ratio < HIGH_ODDS else "high" if ratio < VERY_HIGH_ODDS else "very high"
 
 
-def _is_own_path(path: str) -> bool:
-    return path.startswith("/") and not path.startswith(("//", "/\\"))
-
-
 def _odds(probability: float) -> float:
     return probability / (1 - probability) if probability < 1 else math.inf
 
@@ -142,4 +138,5 @@ def preferences(form: MultiDict[str, str]) -> tuple[dict[str, str], str]:
     if name and zone_named(name.removeprefix(BROWSER)) is None:
         raise RequestError(f"there is no time zone {name[:40]}: give one such as Europe/Zurich, or UTC")
     back = form.get("next", "")
-    return {THEME_COOKIE: theme if theme in THEMES else "", ZONE_COOKIE: name}, back if _is_own_path(back) else "/"
+    is_own = back.startswith("/") and not back.startswith(("//", "/\\"))
+    return {THEME_COOKIE: theme if theme in THEMES else "", ZONE_COOKIE: name}, back if is_own else "/"

@@ -49,11 +49,6 @@ def compact(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
-def rate(value: float) -> str:
-    """Format a rate per second."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
 def milliseconds(value: float | None) -> str:
     """Format a duration, in the unit that keeps it short."""
     if value is None:

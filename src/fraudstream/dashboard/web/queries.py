@@ -34,12 +34,13 @@ EVERY: Final = "all"
 
 
 def _time_or_event(value: str) -> str:
-    if not _is_event(value):
+    if not is_event(value):
         time_of(value)
     return value
 
 
-def _is_event(value: str) -> bool:
+def is_event(value: str) -> bool:
+    """Whether a text is the id of an event."""
     return value.isascii() and value.isdecimal() and len(value) <= 18
 
 
@@ -99,7 +100,7 @@ class AlertQuery(OutcomeQuery):
     @property
     def event(self) -> int | None:
         """The event id in `since`; None if that is a time."""
-        return int(self.since) if self.since is not None and _is_event(self.since) else None
+        return int(self.since) if self.since is not None and is_event(self.since) else None
 
     def filter(self) -> AlertFilter:
         """Return the filter for the store."""
