@@ -1,14 +1,32 @@
-// Formats numbers and times in the few places that no server has rendered.
+// Formats values; presentation.py formats them alike on the server.
 
-const NOTHING = "–";
+export const NOTHING = "–";
+const ID_CHARS = 14;
+const MODEL_ID = /^([a-z]+(?:-[a-z]+)*)-([0-9a-f]{12})$/;
 
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const hundredths = new Intl.NumberFormat("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const clock = new Intl.DateTimeFormat("en-GB", {
   ...{ timeZone: document.documentElement.dataset.zone || "UTC", day: "numeric", month: "short" },
   ...{ hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
 });
 
 export const count = (value) => whole.format(value);
+const shortened = (text, chars) => (text.length <= chars ? text : `${text.slice(0, chars - 1)}…`);
+
+// Shortens a model's id to the initials of its algorithm and its first digits, which distinguish models.
+export function shortId(id) {
+  const model = MODEL_ID.exec(id);
+  if (model === null || id.length <= ID_CHARS) return shortened(id, ID_CHARS);
+  const terms = model[1].split("-");
+  return `${terms.length === 1 ? terms[0] : terms.map((term) => term[0]).join("")}-${model[2].slice(0, 8)}`;
+}
+
+export function number(value) {
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e9) return whole.format(value);
+  return size >= 0.01 && size < 1e6 ? hundredths.format(value) : value.toExponential(2);
+}
 
 // In the zone of the page, for the few times that no server has rendered; with the date unless it is today.
 export function time(iso) {
