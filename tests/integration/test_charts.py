@@ -31,8 +31,7 @@ def paid(number: int, amount: float, label: object = None) -> dict[str, object]:
 def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore, clock: Clock) -> None:
     tally = MinuteTally()
     first = charts(store, tally, clock)
-    tally.end(clock(), 100)
-    tally.end(clock() + timedelta(seconds=1), 130)
+    tally.payments(clock() + timedelta(seconds=1), 30)
     tally.score(clock(), 0.0)
     tally.score(clock(), 1.0)
     tally.latencies(clock(), "store", [0.9])

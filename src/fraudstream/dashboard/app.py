@@ -23,20 +23,9 @@ from fraudstream.dashboard.services.statistics import DeployedModel, Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
 from fraudstream.dashboard.services.what_if import WhatIfService
 from fraudstream.dashboard.views import alerts, audit, dead_letters, entities, model, queue, records, system, triage
-from fraudstream.dashboard.views.alerts import AlertViews
-from fraudstream.dashboard.views.audit import AuditViews
-from fraudstream.dashboard.views.dead_letters import DeadLetterViews
-from fraudstream.dashboard.views.entities import EntityViews
-from fraudstream.dashboard.views.model import ModelViews
 from fraudstream.dashboard.views.pages import PageViews
-from fraudstream.dashboard.views.queue import QueueViews
-from fraudstream.dashboard.views.records import RecordViews
-from fraudstream.dashboard.views.system import SystemViews
-from fraudstream.dashboard.views.triage import TriageViews, publish_triage, receive_triage
 from fraudstream.dashboard.web import actor, counters, formats, openapi, presentation
-from fraudstream.dashboard.web.actor import Actors
 from fraudstream.dashboard.web.export import Exports
-from fraudstream.dashboard.web.openapi import OpenApiViews
 from fraudstream.dashboard.web.routing import json_response
 from fraudstream.dashboard.web.security import acting_session, behind_proxies, guard, validate_binding
 from fraudstream.errors import FraudstreamError, SettingsError, StoreError
@@ -96,8 +85,8 @@ class Dashboard:
             clock=clock,
         )
         self.what_if = WhatIfService(settings.model, self.explainers, store, statistics.scores)
-        self.triage = TriageService(store, on_commit=partial(publish_triage, self.hub, self.instances))
-        self.instances.handlers["triage"] = partial(receive_triage, self.hub)
+        self.triage = TriageService(store, on_commit=partial(triage.publish_triage, self.hub, self.instances))
+        self.instances.handlers["triage"] = partial(triage.receive_triage, self.hub)
         self.instances.handlers["reasons"] = self.reason_worker.broadcast
         self.changes = ChangeLog(database)
         self.deployments = Deployments(settings.model, self.changes, publish=statistics.publish, clock=clock)
@@ -121,24 +110,23 @@ class Dashboard:
         app.url_map.merge_slashes = False
         guard(app, self.settings, self.sessions)
         app.wsgi_app = behind_proxies(app.wsgi_app, self.settings.trusted_proxies)  # type: ignore[method-assign]
-        actors = Actors(self.sessions)
+        actors = actor.Actors(self.sessions)
         app.context_processor(partial(_viewer, actors))
         for blueprint in self._blueprints():
             app.register_blueprint(blueprint)
-        needs_token = self.settings.ingest_token is not None
-        app.jinja_env.globals |= {"problems": self.system.messages, "notice": notice, "needs_token": needs_token}
-        app.jinja_env.globals["counters"] = self.statistics.recent
-        app.jinja_env.globals |= {"short_id": presentation.short_id, "currency": self.settings.currency}
         app.jinja_env.globals |= {
+            "problems": self.system.messages,
+            "notice": notice,
+            "needs_token": self.settings.ingest_token is not None,
+            "counters": self.statistics.recent,
+            "short_id": presentation.short_id,
+            "currency": self.settings.currency,
             "reason_codes": self.changes.reason_codes,
             "people": ChangeReader(self.store.database).people,
             "verdict_topic": self.settings.kafka.topic_name(Topic.VERDICTS),
         }
         app.jinja_env.filters |= {
-            "money": formats.money,
-            "percent": formats.percent,
-            "when": formats.when,
-            "form_time": formats.form_time,
+            each.__name__: each for each in (formats.money, formats.percent, formats.when, formats.form_time)
         }
         _handle_errors(app)
         return app
@@ -148,35 +136,32 @@ class Dashboard:
         settings, store, statistics, reasons = self.settings, self.store, self.statistics, self.reasons
         explainers, state, sessions, clock = self.explainers, self.system, self.sessions, self.clock
         mask = DataMask(settings.card_columns)
-        actors = Actors(sessions)
+        actors = actor.Actors(sessions)
         exports = Exports(settings, self.changes, actors)
-        changes = AuditViews(store.database, exports)
-        replays = DeadLetterViews(store.database, clock, exports, actors)
         worker, entity_columns = self.reason_worker, explainers.entity_columns
-        posted = RecordViews(store, mask, self.instances, statistics, self.health, state, worker, entity_columns)
+        posted = records.RecordViews(
+            store, mask, self.instances, statistics, self.health, state, worker, entity_columns
+        )
         self.instances.handlers["events"] = posted.receive_events
-        of_entities = EntityViews(store, statistics, reasons)
-        active_model = ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors)
-        review = QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
-        triage_views = TriageViews(store, self.triage, reasons, actors, self.changes)
+        review = queue.QueueViews(store, statistics, reasons, actors, SavedViews(store.database))
         views = (
             posted,
-            AlertViews(
+            alerts.AlertViews(
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
-            of_entities,
-            triage_views,
+            of_entities := entities.EntityViews(store, statistics, reasons),
+            triaged := triage.TriageViews(store, self.triage, reasons, actors, self.changes),
             review,
             actors,
-            changes,
-            replays,
-            active_model,
-            SystemViews(store, statistics, state, self.charts, self.health, self.changes, actors),
-            OpenApiViews(APIS),
+            changes := audit.AuditViews(store.database, exports),
+            replays := dead_letters.DeadLetterViews(store.database, clock, exports, actors),
+            active := model.ModelViews(settings.model, store, statistics, self.deployments, self.what_if, actors),
+            system.SystemViews(store, statistics, state, self.charts, self.health, self.changes, actors),
+            openapi.OpenApiViews(APIS),
         )
         yield from (api.blueprint(each) for api, each in zip(APIS, views, strict=True))
         shared = (store, statistics, reasons, explainers, self.charts, state, sessions, actors)
-        pages = PageViews(*shared, replays, changes, active_model, triage_views, review).blueprint()
+        pages = PageViews(*shared, replays, changes, active, triaged, review).blueprint()
         pages.add_url_rule("/entities/<column>/<path:value>", "entity", of_entities.render)
         yield pages
 
@@ -206,7 +191,7 @@ def _invalid(why: str, where: str) -> SettingsError:
     )
 
 
-def _viewer(actors: Actors) -> dict[str, object]:
+def _viewer(actors: actor.Actors) -> dict[str, object]:
     """Return what every page knows of its viewer: name, theme and time zone."""
     return {
         "signed_in": acting_session() is not None,

@@ -79,17 +79,13 @@ class MinuteTally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[int, _Count] = {}
-        self._end: int | None = None
         self._returned: list[Minute] = []
 
-    def end(self, at: datetime, end: int) -> None:
-        """Record the end offset of the topic: its growth since the last call counts for this minute."""
+    def payments(self, at: datetime, number: int) -> None:
+        """Count the payments that arrived until a time."""
         with self._lock:
-            grown = None if self._end is None or end < self._end else end - self._end
-            self._end = end
-            if grown is not None:
-                count = self._count(minute_of(at))
-                count.payments = (count.payments or 0) + grown
+            count = self._count(minute_of(at))
+            count.payments = (count.payments or 0) + number
 
     def score(self, at: datetime, score: float) -> None:
         """Count a sampled score."""

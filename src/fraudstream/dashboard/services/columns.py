@@ -1,7 +1,7 @@
 """Compares sampled transactions with the model's schema contract, and suggests aliases for missing features."""
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -170,18 +170,16 @@ class ColumnWatch:
         with self._lock:
             samples, since = list(self._samples), dict(self._since)
         rows = sum(sample.rows for sample in samples)
-        imputed: dict[str, float] = {}
-        absent: dict[str, float] = {}
-        unscored: dict[str, float] = {}
+        imputed, absent, unscored = (defaultdict[str, float](float) for _ in range(3))
         retyped: dict[str, str] = {}
         columns: dict[str, str] = {}
         for sample in samples:
             columns |= sample.observation.columns
             for name in sample.imputed:
-                imputed[name] = imputed.get(name, 0.0) + sample.rows / rows
-                unscored[name] = unscored.get(name, 0.0) + sample.unscorable * sample.rows / rows
+                imputed[name] += sample.rows / rows
+                unscored[name] += sample.unscorable * sample.rows / rows
             for name in sample.drift.missing:
-                absent[name] = absent.get(name, 0.0) + sample.rows / rows
+                absent[name] += sample.rows / rows
             retyped |= sample.drift.retyped
         unscorable = sum(sample.rows for sample in samples if sample.unscorable) / rows if rows else 0.0
         newest = samples[-1] if samples else None

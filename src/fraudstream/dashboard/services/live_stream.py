@@ -36,11 +36,11 @@ class Published:
     __slots__ = ("_delivered", "_version", "_work", "frame", "outcome", "produced_us", "rows", "seq")
 
     def __init__(self, alert: StoredAlert) -> None:
-        """Serialise an alert as an event of the stream."""
+        """Serialise an alert as an event; its `id` is the order of commit, from which a viewer resumes."""
         self.seq = alert.seq
         self.outcome = alert.outcome
         self.produced_us = alert.produced_us
-        self.frame = alert_frame(alert)
+        self.frame = b"id: %d\nevent: alert\ndata: %s\n\n" % (alert.seq, alert.body)
         self.rows: dict[str, bytes] = {}  # by time zone, for the viewers that want HTML
         self._delivered = False
         self._work = b'"work":' + UNTOUCHED
@@ -68,11 +68,6 @@ class Published:
 def json_frames(alerts: Sequence[Published]) -> bytes:
     """Return alerts as events with their JSON."""
     return b"".join(alert.frame for alert in alerts)
-
-
-def alert_frame(alert: StoredAlert) -> bytes:
-    """Return an alert as an event; its `id` is the order of commit, from which a viewer resumes."""
-    return b"id: %d\nevent: alert\ndata: %s\n\n" % (alert.seq, alert.body)
 
 
 class Hub:

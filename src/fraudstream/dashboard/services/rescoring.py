@@ -9,7 +9,7 @@ from fraudstream.errors import ModelError
 from fraudstream.messages.answers import Contribution, StoredScore
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import read_manifest
-from fraudstream.model.deployment.current import Deployment, current_file, read_current
+from fraudstream.model.deployment.current import Deployment, current_file, read_current, read_model
 from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
 from fraudstream.model.explanation.reasons import Reason
 from fraudstream.transactions.wire import AlertField, Outcome
@@ -53,13 +53,10 @@ def rescore_alert(library: ExplainerLibrary, model: Path, alert: Mapping[str, An
 def deployment_at(model: Path) -> Deployment:
     """Read the deployment at a model path, an artifact or a `current` file; raises ModelError if it cannot be read."""
     current = current_file(model)
-    if current is not None:
-        return read_current(current)
     try:
-        manifest = read_manifest(model)
+        return read_model(model, read_manifest)[1] if current is None else read_current(current)
     except OSError as e:
         raise ModelError(f"the model cannot be read: {e.strerror}", where=str(model)) from e
-    return Deployment(manifest.model_id, manifest.threshold)
 
 
 def _by_feature(then: Explanation | None, now: Explanation) -> list[Contribution]:

@@ -135,6 +135,10 @@ def change_of(revision: Revision) -> tuple[Change, datetime]:
     """Return a revision as a change, with the time at which it was deployed."""
     before, after = revision.before, revision.after
     digest = hashlib.sha256(orjson.dumps([after.get(name) for name in (*STATE_FIELDS, "when", "who")]))
+    try:
+        at = parse_time(revision.when)
+    except ValueError:
+        at = datetime.now(UTC)  # edited by hand
     change = Change(
         Actor(revision.who),
         _action(before, after),
@@ -144,7 +148,7 @@ def change_of(revision: Revision) -> tuple[Change, datetime]:
         revision.why,
         change_id=digest.hexdigest()[:32],
     )
-    return change, _activation_time(revision.when)
+    return change, at
 
 
 def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Action:
@@ -155,10 +159,3 @@ def _action(before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> Actio
 
 def _state_fields(state: Mapping[str, Any] | None) -> Object | None:
     return None if state is None else {name: state.get(name) for name in STATE_FIELDS}
-
-
-def _activation_time(when: str) -> datetime:
-    try:
-        return parse_time(when)
-    except ValueError:
-        return datetime.now(UTC)  # edited by hand

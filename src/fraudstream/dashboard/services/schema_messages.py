@@ -1,7 +1,7 @@
 """Builds the messages about schema changes and alert storms for banners and events."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,15 +101,14 @@ class Storm:
 
 
 class StormWatch:
-    """Counts the alerts committed in the last 60 s, in bins of a second: a commit costs the same for any size.
+    """Counts the alerts committed in the last 60 s, by second: a commit costs the same for any size.
 
     In memory only: after a restart of the dashboard a storm is reported again with its next 600 alerts.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._bins: deque[tuple[int, int]] = deque()
-        self._total = 0
+        self._counts: Counter[int] = Counter()
         self._scored: deque[tuple[int, int]] = deque()
         self._since: datetime | None = None
 
@@ -119,15 +118,8 @@ class StormWatch:
         with self._lock:
             # A storm may have ended since the last call.
             self._forget(second)
-            if alerts == 0:
-                return
-            newest, count = self._bins[-1] if self._bins else (second, 0)
-            if self._bins and newest >= second:
-                self._bins[-1] = newest, count + alerts
-            else:
-                self._bins.append((second, alerts))
-            self._total += alerts
-            if self._since is None and self._total > STORM_ALERTS:
+            self._counts[second] += alerts
+            if self._since is None and self._counts.total() > STORM_ALERTS:
                 self._since = at
 
     def scored(self, payments: int, at: datetime) -> None:
@@ -151,20 +143,18 @@ class StormWatch:
                 return None
             scored = payments - self._scored[0][1]
             # The number scored is estimated from samples: it may lag a little behind the alerts.
-            share = min(1.0, self._total / scored) if scored > 0 else None
+            total = self._counts.total()
+            share = min(1.0, total / scored) if scored > 0 else None
             since = iso(microseconds(self._since))
             of = "" if share is None else f", {percent(share)} of the payments scored"
-            after = f": {self._total:,} in the last minute{of}"
+            after = f": {total:,} in the last minute{of}"
             sentence = Sentence("More alerts than analysts can review since ", since, after)
-            return Storm(self._total, None if share is None else round(share, 4), since, sentence)
+            return Storm(total, None if share is None else round(share, 4), since, sentence)
 
     def _forget(self, second: int) -> None:
-        if self._bins and second < self._bins[-1][0] - WINDOW_SECONDS:
-            self._bins.clear()  # the clock was set back
-            self._total = 0
-        while self._bins and self._bins[0][0] <= second - WINDOW_SECONDS:
-            self._total -= self._bins.popleft()[1]
-        if self._total < CALM_ALERTS:
+        # Either side: the clock may have been set back.
+        self._counts = Counter({at: n for at, n in self._counts.items() if abs(second - at) < WINDOW_SECONDS})
+        if self._counts.total() < CALM_ALERTS:
             self._since = None
 
 

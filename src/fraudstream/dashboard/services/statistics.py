@@ -113,13 +113,11 @@ class Statistics:
 
     def contract(self) -> Contract | None:
         """Return the active model's schema contract; None if it cannot be read."""
-        deployment = self._deployment()
-        return deployment.contract if deployment is not None else None
+        return deployment.contract if (deployment := self._deployment()) else None
 
     def label(self) -> MinuteLabel | None:
         """Return the label column of the active model's training data, which a replayed file contains."""
-        deployment = self._deployment()
-        return deployment.label if deployment is not None else None
+        return deployment.label if (deployment := self._deployment()) else None
 
     def threshold(self) -> float | None:
         """Return the active threshold, or that of the newest sample."""
@@ -223,10 +221,11 @@ class Statistics:
                 if (at - self._ends[-1][0]).total_seconds() < RECREATED_SECONDS:
                     return  # of another relay, which read it earlier
                 self._ends.clear()  # the topic was recreated
-            if not self._ends or end > self._ends[-1][1]:
-                self._grew_at = self._clock() if self._ends else self._grew_at
+            if self._ends:
+                grown = end - self._ends[-1][1]
+                self._grew_at = self._clock() if grown else self._grew_at
+                self.minutes.payments(at, grown)
             self._ends.append((at, end))
-            self.minutes.end(at, end)
             # One reading before the window stays: the rate covers the whole window.
             while len(self._ends) > 2 and (at - self._ends[1][0]).total_seconds() >= RATE_SECONDS:
                 self._ends.popleft()

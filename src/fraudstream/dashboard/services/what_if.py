@@ -16,8 +16,6 @@ from fraudstream.dashboard.services.what_if_sources import (
     WhatIfSource,
     live_source,
     mean_fraud,
-    read_alert_scores,
-    read_verdicts,
     test_source,
     verdict_source,
 )
@@ -96,9 +94,6 @@ class WhatIfService:
         cost = review_cost if review_cost is not None else own.review_cost if own is not None else DEFAULT_REVIEW_COST
         rows = () if evaluation is None else evaluation.thresholds
         traffic = self.scores.traffic(deployment.model_id)
-        since_us = 2**62 if traffic is None else traffic.since_us
-        alerts = read_alert_scores(self.store, deployment.model_id, since_us)
-        verdicts = read_verdicts(self.store, deployment.model_id)
         return WhatIfResult(
             # `who` and `why` are free text.
             deployment=replace(deployment, who=masked_text(deployment.who), why=masked_text(deployment.why)),
@@ -108,8 +103,8 @@ class WhatIfService:
             cheapest=cheapest(rows, cost).threshold if rows else None,
             sources=(
                 test_source(evaluation, cost),
-                live_source(traffic, alerts, deployment.threshold, mean_fraud(evaluation), cost),
-                verdict_source(verdicts, deployment.threshold, cost),
+                live_source(self.store, traffic, deployment, mean_fraud(evaluation), cost),
+                verdict_source(self.store, deployment, cost),
             ),
             why_not=_why_not(self.model),
         )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 
 from fraudstream.dashboard.services.live_scores import Traffic
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.evaluation.intervals import most_if_none, wilson
-from fraudstream.model.evaluation.record import Evaluation, Operating
+from fraudstream.model.evaluation.record import Evaluation, Operating, ThresholdRow
 from fraudstream.model.evaluation.thresholds import row_at
 from fraudstream.store import tables
 from fraudstream.store.reading import AlertReader
@@ -20,60 +20,7 @@ from fraudstream.transactions.wire import Outcome
 MAX_VERDICTS: Final = 15_000
 """The most verdicts read, the newest of all kinds together: their shares determine the money saved."""
 
-
-@dataclass(frozen=True)
-class Verdicts:
-    """Decided alerts of one model, and whether there are more than were read (`is_cut`).
-
-    For an alert decided as unsure neither `is_fraud` nor `is_false` holds; `amount` is 0 for a payment without one.
-    `days` are from the first payment to the last; None if unknown.
-    """
-
-    score: NDArray[np.float64]
-    amount: NDArray[np.float64]
-    is_fraud: NDArray[np.bool_]
-    is_false: NDArray[np.bool_]
-    days: float | None
-    is_cut: bool
-
-
-def read_verdicts(store: AlertReader, model_id: str) -> Verdicts:
-    """Read the newest verdicts on alerts of a model."""
-    column = tables.alerts.c
-    query = (
-        select(column.status, column.score, column.amount, column.produced_us, column.model_id)
-        .where(
-            column.decided_us.is_not(None),
-            column.outcome == Outcome.ALERT.value,
-            column.status.in_([status.value for status in VERDICTS]),
-        )
-        .order_by(column.decided_us.desc())
-        .limit(MAX_VERDICTS)
-    )
-    newest = store.rows(query)
-    is_cut = len(newest) == MAX_VERDICTS
-    rows = [row for row in newest if row.model_id == model_id and row.score is not None]
-    times = [row.produced_us for row in rows if row.produced_us is not None]
-    status_of = np.array([row.status for row in rows], dtype=str)
-    return Verdicts(
-        score=np.array([row.score for row in rows], dtype=np.float64),
-        amount=np.array([row.amount or 0.0 for row in rows], dtype=np.float64),
-        is_fraud=status_of == AlertStatus.CONFIRMED_FRAUD.value,
-        is_false=status_of == AlertStatus.FALSE_ALARM.value,
-        days=(max(times) - min(times)) / 86_400e6 if len(times) > 1 else None,
-        is_cut=is_cut,
-    )
-
-
-def read_alert_scores(store: AlertReader, model_id: str, since_us: int) -> NDArray[np.float64]:
-    """Read the scores of a model's alerts on payments that were produced since a time."""
-    column = tables.alerts.c
-    query = select(column.score).where(
-        column.outcome == Outcome.ALERT.value, column.model_id == model_id, column.produced_us >= since_us
-    )
-    return np.array([row.score for row in store.rows(query) if row.score is not None], dtype=np.float64)
-
-
+_ALERT: Final = tables.alerts.c
 MIN_DAYS: Final = 1.0
 """Less than a day says nothing of the alerts a day: nights differ from mornings."""
 
@@ -128,19 +75,14 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
         lacking = "The model has no table of thresholds: it was trained by an earlier version. Train again to get one."
         return WhatIfSource("test", title, "measured", about, lacking)
     rows = evaluation.thresholds
-    is_test = all(row.test is not None for row in rows)
-    if is_test:
+    if rows[0].test is not None:
         about = "Measured: the model's results on the last payments of the training file, which it was not trained on."
     else:
         title = "The model's validation period"
         about = "Measured on the validation period by models that were not trained on it: there is no test period."
 
-    def operating(threshold: float) -> Operating:
-        row = row_at(rows, threshold)
-        return row.test if is_test and row.test is not None else row.expected
-
     def at(threshold: float) -> PeriodFigures:
-        point = operating(threshold)
+        point = _measured(row_at(rows, threshold))
         return PeriodFigures(
             point.alerts,
             point.alerts_per_day,
@@ -151,27 +93,31 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
             point.saved(review_cost),
         )
 
-    point = operating(rows[0].threshold)
+    point = _measured(rows[0])
     days = "" if point.days is None else f"{point.days:,.1f} days, "
     weighted = "" if evaluation.legitimate_share >= 1 else "; false alarms are scaled up, the file is a sample"
     return WhatIfSource("test", title, "measured", about, period=f"{days}{point.frauds:,} frauds{weighted}", at=at)
+
+
+def _measured(row: ThresholdRow) -> Operating:
+    """Return the results of the test period, or of the validation period if there is none."""
+    return row.test or row.expected
 
 
 def mean_fraud(evaluation: Evaluation | None) -> float | None:
     """Return the mean amount of a fraud in the model's own table; None without a table."""
     if evaluation is None or not evaluation.thresholds:
         return None
-    row = evaluation.thresholds[0]
-    point = row.test or row.expected
+    point = _measured(evaluation.thresholds[0])
     return (point.amount_caught + point.amount_missed) / point.frauds if point.frauds else None
 
 
 def live_source(
-    traffic: Traffic | None, alerts: NDArray[np.float64], active: float, mean_amount: float | None, review_cost: float
+    store: AlertReader, traffic: Traffic | None, active: Deployment, mean_amount: float | None, review_cost: float
 ) -> WhatIfSource:
     """Return live traffic: alerts as the store has them by their scores, and what is below them from samples."""
     title = "Live traffic"
-    known = active if traffic is None else max(traffic.threshold, active)
+    known = active.threshold if traffic is None else max(traffic.threshold, active.threshold)
     about = (
         f"Alerts at {known:.4g} or more are counted; below, an estimate from samples of at most the last 24 hours. "
         "Which payments were frauds is not known yet: their number is the sum of the scores, which is correct if the "
@@ -181,7 +127,13 @@ def live_source(
         lacking = "No sample of this model has arrived yet. Figures appear as soon as payments are scored."
         return WhatIfSource("live", title, "estimate", about, lacking)
     days = traffic.days if traffic.days >= MIN_DAYS else None
-    stored = alerts[alerts >= known]
+    query = select(_ALERT.score).where(
+        _ALERT.outcome == Outcome.ALERT.value,
+        _ALERT.model_id == active.model_id,
+        _ALERT.produced_us >= traffic.since_us,
+        _ALERT.score >= known,
+    )
+    stored = np.array([row.score for row in store.rows(query)], dtype=np.float64)
     payments = traffic.between(0.0, known)[0] + len(stored)
     frauds = traffic.between(0.0, known)[1] + float(stored.sum())
 
@@ -215,33 +167,52 @@ def live_source(
     return WhatIfSource("live", title, "estimate", about, period=period, at=at, samples=traffic.samples)
 
 
-def verdict_source(verdicts: Verdicts, deployment: float, review_cost: float) -> WhatIfSource:
-    """Return the analysts' verdicts so far."""
+def verdict_source(store: AlertReader, active: Deployment, review_cost: float) -> WhatIfSource:
+    """Return the analysts' verdicts on alerts of the active model so far."""
     title = "Verdicts so far"
     about = (
-        f"Partial: only alerts have a verdict. Payments below the active threshold of {deployment:.4g} have none, "
-        "so the verdicts do not show the effect of a lower one."
+        f"Partial: only alerts have a verdict. Payments below the active threshold of {active.threshold:.4g} have "
+        "none, so the verdicts do not show the effect of a lower one."
     )
-    decided = len(verdicts.score)
-    if not decided:
+    query = (
+        select(_ALERT.status, _ALERT.score, _ALERT.amount, _ALERT.produced_us, _ALERT.model_id)
+        .where(
+            _ALERT.decided_us.is_not(None),
+            _ALERT.outcome == Outcome.ALERT.value,
+            _ALERT.status.in_([status.value for status in VERDICTS]),
+        )
+        .order_by(_ALERT.decided_us.desc())
+        .limit(MAX_VERDICTS)
+    )
+    newest = store.rows(query)
+    rows = [row for row in newest if row.model_id == active.model_id and row.score is not None]
+    if not rows:
         lacking = "No alert of this model is decided yet. Open an alert and decide it."
         return WhatIfSource("verdicts", title, "partial", about, lacking)
+    scores = np.array([row.score for row in rows], dtype=np.float64)
+    amounts = np.array([row.amount or 0.0 for row in rows], dtype=np.float64)
+    status_of = np.array([row.status for row in rows], dtype=str)  # an unsure one is neither
+    is_fraud = status_of == AlertStatus.CONFIRMED_FRAUD.value
+    is_false = status_of == AlertStatus.FALSE_ALARM.value
+    times = [row.produced_us for row in rows if row.produced_us is not None]
+    days = (max(times) - min(times)) / 86_400e6 if times else 0.0
 
     def at(threshold: float) -> PeriodFigures:
-        is_alert = verdicts.score >= threshold
-        caught, false = is_alert & verdicts.is_fraud, is_alert & verdicts.is_false
-        alerts, false_alarms = int(is_alert.sum()), int(false.sum())
+        is_alert = scores >= threshold
+        caught, alerts, false_alarms = is_alert & is_fraud, int(is_alert.sum()), int((is_alert & is_false).sum())
         return PeriodFigures(
             alerts,
-            alerts / verdicts.days if verdicts.days and verdicts.days >= MIN_DAYS else None,
+            alerts / days if days >= MIN_DAYS else None,
             None,
             int(caught.sum()),
-            int((verdicts.is_fraud & ~is_alert).sum()),
+            int((is_fraud & ~is_alert).sum()),
             false_alarms,
-            float(verdicts.amount[caught].sum()) - review_cost * false_alarms,
+            float(amounts[caught].sum()) - review_cost * false_alarms,
         )
 
-    frauds, false = int(verdicts.is_fraud.sum()), int(verdicts.is_false.sum())
-    newest, unsure = "the newest " if verdicts.is_cut else "", decided - frauds - false
-    period = f"{newest}{decided:,} decided: {frauds:,} frauds, {false:,} false alarms, {unsure:,} unsure"
-    return WhatIfSource("verdicts", title, "partial", about, period=period, known_from=deployment, at=at)
+    frauds, false = int(is_fraud.sum()), int(is_false.sum())
+    period = (
+        f"{'the newest ' if len(newest) == MAX_VERDICTS else ''}{len(rows):,} decided: {frauds:,} frauds, "
+        f"{false:,} false alarms, {len(rows) - frauds - false:,} unsure"
+    )
+    return WhatIfSource("verdicts", title, "partial", about, period=period, known_from=active.threshold, at=at)

@@ -11,7 +11,7 @@ from flask import render_template
 from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
 from fraudstream.dashboard.views.alert_figures import reason_rows, sum_sentence
 from fraudstream.dashboard.web import presentation
-from fraudstream.dashboard.web.formats import band
+from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
@@ -118,7 +118,7 @@ def _columns(
         columns.append(ColumnValue(name, text, *_mark(name, imputed, manifest, aliases)))
     missing = [name for name in imputed if name not in transaction]
     typical = "Imputed with the typical value"
-    return columns + [ColumnValue(name, presentation.NOTHING, "missing", typical) for name in missing]
+    return columns + [ColumnValue(name, NOTHING, "missing", typical) for name in missing]
 
 
 def _mark(name: str, imputed: list[str], manifest: Manifest | None, aliases: Mapping[str, str]) -> tuple[str, str]:
@@ -158,4 +158,4 @@ def _timeline(document: Mapping[str, Any], explained_us: int | None) -> list[Mom
 
 def _apart(between_us: int) -> str:
     """Format the time between two steps."""
-    return f"{'−' if between_us < 0 else '+'}{presentation.duration(abs(between_us) / 1e6)}"
+    return f"{'−' if between_us < 0 else '+'}{duration(abs(between_us) / 1e6)}"

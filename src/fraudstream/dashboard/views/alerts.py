@@ -15,7 +15,7 @@ from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.rescoring import rescore_alert
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web.export import Exports, export_csv, export_json
-from fraudstream.dashboard.web.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery
+from fraudstream.dashboard.web.queries import AlertFileQuery, AlertList, AlertQuery, AlertScan, StreamQuery, is_event
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.dashboard.web.security import while_signed_in
 from fraudstream.errors import RequestError
@@ -101,7 +101,7 @@ class AlertViews:
     def stream(self, query: StreamQuery) -> Response:
         """Alerts, reasons, triage and counters as server-sent events; resumes after the header `Last-Event-ID`."""
         resume = request.headers.get("Last-Event-ID")
-        if resume is not None and not (resume.isascii() and resume.isdecimal() and len(resume) <= 18):
+        if resume is not None and not is_event(resume):
             raise RequestError("Last-Event-ID must be the id of an event of this stream")
         pieces = frames(
             self.hub,

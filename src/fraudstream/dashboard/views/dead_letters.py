@@ -1,8 +1,10 @@
 """Defines the page, the API routes and the files of dead letters, unscorable transactions and replays."""
 
 import base64
+from codecs import getincrementaldecoder
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import islice
@@ -216,7 +218,7 @@ def dead_letter_row(dead_letter: StoredDeadLetter, replays: list[Replay]) -> Dea
     """Return the row of a dead letter on the page."""
     line = _line(dead_letter)
     payload = dead_letter.payload
-    text, is_hex = _readable((payload or b"")[:PREVIEW_BYTES])
+    text, is_hex = _readable(payload or b"")
     return DeadLetterRow(
         line=line,
         origin="" if dead_letter.record_id is None else str(dead_letter.record_id),
@@ -255,15 +257,14 @@ def _text(payload: bytes) -> str | None:
 
 
 def _readable(payload: bytes) -> tuple[str, bool]:
-    """Return printable UTF-8 as text, anything else in hexadecimal, and whether it is hexadecimal."""
-    # The last character may be cut off.
-    for end in range(len(payload), max(len(payload) - 4, -1), -1):
-        text = _text(payload[:end])
-        if text is not None and (end == len(payload) or len(payload) == PREVIEW_BYTES):
-            if all(char.isprintable() or char in "\t\r\n" for char in text):
-                return text, False
-            break
-    lines = (payload[at : at + _HEX_LINE].hex(" ", 2) for at in range(0, len(payload), _HEX_LINE))
+    """Return the beginning of printable UTF-8 as text, of anything else in hexadecimal, and whether it is that."""
+    start = payload[:PREVIEW_BYTES]
+    with suppress(UnicodeDecodeError):
+        # The last character may be cut off.
+        text = getincrementaldecoder("utf-8")().decode(start, final=len(start) < PREVIEW_BYTES)
+        if all(char.isprintable() or char in "\t\r\n" for char in text):
+            return text, False
+    lines = (start[at : at + _HEX_LINE].hex(" ", 2) for at in range(0, len(start), _HEX_LINE))
     return "\n".join(lines), True
 
 

@@ -8,6 +8,7 @@ from flask import render_template
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
+from fraudstream.dashboard.web.formats import duration
 from fraudstream.dashboard.web.queries import EntityList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.errors import RequestError
@@ -71,7 +72,7 @@ class EntityViews:
             bars=BARS,
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
-            within=presentation.duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),
+            within=duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),
             rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
 

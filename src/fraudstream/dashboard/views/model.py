@@ -1,7 +1,7 @@
 """Defines the API routes of the active model: threshold, schemas and aliases."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
@@ -18,7 +18,7 @@ from fraudstream.messages.answers import ActiveModel, Aliases, NewDeployment, Wh
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import Alias, Command, NewThreshold, RemovedAlias
 from fraudstream.model.deployment.aliases import declare_alias, remove_alias
-from fraudstream.model.deployment.current import Deployment, changeable_models_dir
+from fraudstream.model.deployment.current import Deployment, DeploymentChange, changeable_models_dir
 from fraudstream.model.deployment.registry import history
 from fraudstream.model.evaluation.thresholds import set_threshold
 from fraudstream.store.changes import Actor
@@ -29,17 +29,13 @@ LISTED_CHANGES: Final = 10
 
 
 class FormerChange(NamedTuple):
-    """A past change of the threshold (None before if no model was active) by a `revision`, and `what` else it changed.
+    """A past change of the deployment, with the threshold `before` it (None if no model was active).
 
-    `can_undo` is whether it is the newest one and changed only the threshold.
+    `what` else it changed; `can_undo` is whether it is the newest one and changed only the threshold.
     """
 
-    revision: int
-    when: str
-    who: str
-    why: str
+    change: DeploymentChange
     before: float | None
-    after: float
     what: str
     can_undo: bool
 
@@ -105,12 +101,10 @@ class ModelViews:
             return []
         changes = []
         for index, each in enumerate(newest):
-            before, after = each.before or {}, each.after
-            what = _other(before, after)
-            old = before.get("threshold")
-            can_undo = index == 0 and old is not None and old != after["threshold"] and not what
-            who, why, what = (masked_text(text) for text in (each.who, each.why, what))
-            changes.append(FormerChange(each.revision, each.when, who, why, old, after["threshold"], what, can_undo))
+            before, what = (each.before or {}).get("threshold"), masked_text(_other(each.before or {}, each.after))
+            can_undo = index == 0 and before not in (None, each.after["threshold"]) and not what
+            change = replace(each, who=masked_text(each.who), why=masked_text(each.why))
+            changes.append(FormerChange(change, before, what, can_undo))
         return changes
 
     def schema_report(self, *, limit: int = LISTED_SCHEMAS) -> Schemas:

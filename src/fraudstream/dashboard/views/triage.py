@@ -17,15 +17,7 @@ from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.errors import RequestError
 from fraudstream.messages.answers import Alert, Change, Text, Triage, Triaged, answer
 from fraudstream.messages.base import Object, reason
-from fraudstream.messages.requests import (
-    AddNote,
-    Claim,
-    Decide,
-    Escalate,
-    NeedInformation,
-    Release,
-    Undo,
-)  # fmt: skip
+from fraudstream.messages.requests import AddNote, Claim, Decide, Escalate, NeedInformation, Release, Undo
 from fraudstream.messages.verdicts import VERDICT_NAMES, ReasonCodes, label_of
 from fraudstream.store.changes import ChangeLog
 from fraudstream.store.store import AlertStore

@@ -113,6 +113,17 @@ class FigureLine(NamedTuple):
     help: str
 
 
+_LINES: Final = (
+    ("Alerts", "alerts", None, "Over the whole period."),
+    ("Alerts a day", "alerts_per_day", None, "Each has to be reviewed; from a day on."),
+    ("Frauds caught", "frauds_caught", True, "Frauds at or above the threshold."),
+    ("Frauds missed", "frauds_missed", False, "Frauds below it."),
+    ("False alarms", "false_alarms", False, "Legitimate payments at or above it."),
+    ("Money saved", "saved", True, "Amounts of the frauds caught, minus reviews."),
+)
+"""The name of a line, its figure, whether more of it is better (None: neither), and its help."""
+
+
 class Card(NamedTuple):
     """A source with its lines; none if it has no figures."""
 
@@ -147,14 +158,7 @@ def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
     if source.at is None:
         return Card(source, [], "")
     now, then = source.at(deployment), source.at(max(threshold, source.known_from))
-    lines = [
-        _line("Alerts", now, then, "alerts", source, None, "Over the whole period."),
-        _line("Alerts a day", now, then, "alerts_per_day", source, None, "Each has to be reviewed; from a day on."),
-        _line("Frauds caught", now, then, "frauds_caught", source, True, "Frauds at or above the threshold."),
-        _line("Frauds missed", now, then, "frauds_missed", source, False, "Frauds below it."),
-        _line("False alarms", now, then, "false_alarms", source, False, "Legitimate payments at or above it."),
-        _line("Money saved", now, then, "saved", source, True, "Amounts of the frauds caught, minus reviews."),
-    ]
+    lines = [_line(source, now, then, *each) for each in _LINES]
     notes = []
     if then.low is not None and then.high is not None:
         ends = f"{math.floor(then.low):,} to {math.ceil(then.high):,}"
@@ -168,29 +172,17 @@ def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
 
 
 def _line(
-    name: str,
-    now: PeriodFigures,
-    then: PeriodFigures,
-    field: str,
-    source: WhatIfSource,
-    is_good: bool | None,
-    help_: str,
+    source: WhatIfSource, now: PeriodFigures, then: PeriodFigures, name: str, key: str, is_good: bool | None, help_: str
 ) -> FigureLine:
-    old, new = getattr(now, field), getattr(then, field)
+    old, new = getattr(now, key), getattr(then, key)
     if old is None or new is None:
         return FigureLine(name, "n/a", "n/a", "", "", help_)
     difference = new - old
     is_none = abs(difference) < 0.005
     sense = "" if is_good is None or is_none else "better" if (difference > 0) == is_good else "worse"
     change = "no change" if is_none else f"{MINUS if difference < 0 else '+'}{_format(abs(difference))}"
-    return FigureLine(
-        name,
-        _about(source, now, field) + _format(old),
-        _about(source, then, field) + _format(new),
-        change,
-        sense,
-        help_,
-    )
+    before, after = _about(source, now, key) + _format(old), _about(source, then, key) + _format(new)
+    return FigureLine(name, before, after, change, sense, help_)
 
 
 def _about(source: WhatIfSource, figures: PeriodFigures, field: str) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from flask import Response, request
 
+from fraudstream.dashboard.web.formats import COOKIE_SECONDS
 from fraudstream.dashboard.web.routing import Api, json_response
 from fraudstream.dashboard.web.security import acting_session
 from fraudstream.errors import RequestError
@@ -21,7 +22,6 @@ from fraudstream.store.triage_state import LONGEST_NAME, is_same_person, name_of
 
 COOKIE: Final = "fraudstream_actor"
 HEADER: Final = "X-Fraudstream-Actor"
-COOKIE_SECONDS: Final = 365 * 24 * 3600
 
 A_NAME: Final = f"a name of 1 to {LONGEST_NAME} printable characters of one script, without a card number"
 ACTS_AS: Final = "this session acts as {}: sign out to act under another name"

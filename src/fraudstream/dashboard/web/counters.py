@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from fraudstream.dashboard.web.formats import NOTHING, duration
-from fraudstream.dashboard.web.presentation import milliseconds, rate, short_id
+from fraudstream.dashboard.web.presentation import milliseconds, short_id
 from fraudstream.messages.base import Object
 
 MOST_IN_FULL: Final = 9_999
@@ -26,17 +26,13 @@ def texts(stats: Mapping[str, Any]) -> Object:
     quiet = stats["quiet_seconds"]
     return {
         "tiles": {each.key: {"label": each.label, "figure": each.figure, "line": each.line} for each in tiles(stats)},
-        "badges": {name: _short(number) for name, number in _badges(stats).items()},
+        "badges": {
+            "queue": _short(stats["to_do"]),
+            "rejected": _short(sum(stats[name] for name in ("dead_letters", "unscorable", "rejected"))),
+            "schema": _short(len(stats["columns"].suggestions)),
+            "ledger": _short(stats["ledger"].lost),
+        },
         "quiet": "" if quiet is None else f"No payments for {duration(quiet)}",
-    }
-
-
-def _badges(stats: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        "queue": stats["to_do"],
-        "rejected": sum(stats[name] for name in ("dead_letters", "unscorable", "rejected")),
-        "schema": len(stats["columns"].suggestions),
-        "ledger": stats["ledger"].lost,
     }
 
 
@@ -62,7 +58,7 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
         Tile(
             "rate",
             "Payments a second",
-            rate(stats["rate"]),
+            f"{stats['rate']:,.{0 if stats['rate'] >= 100 else 1}f}",
             f"≈ {stats['lag']:,} waiting",
             "Over the last ten seconds. Waiting: acknowledged, but not yet scored (estimated from samples, ≈).",
         ),

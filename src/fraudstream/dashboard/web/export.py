@@ -125,14 +125,11 @@ class Exports:
 
 
 def _headings(names: list[str], own: set[str]) -> list[str]:
-    drain = {*own, *names}
-    headings = []
+    """Return the names as headings, with a prefix where one is a column of ours."""
+    headings: list[str] = []
     for name in names:
         heading = name
-        if name in own:
-            heading = COLLISION_PREFIX + name
-            while heading in drain:
-                heading = COLLISION_PREFIX + heading
-            drain.add(heading)
+        while heading in own or (heading != name and heading in (*names, *headings)):
+            heading = COLLISION_PREFIX + heading
         headings.append(heading)
     return headings

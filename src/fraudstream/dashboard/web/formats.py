@@ -64,10 +64,6 @@ def band(score: float | None, threshold: float | None) -> str:
     return "at threshold" if ratio < HIGH_ODDS else "high" if ratio < VERY_HIGH_ODDS else "very high"
 
 
-def _is_own_path(path: str) -> bool:
-    return path.startswith("/") and not path.startswith(("//", "/\\"))
-
-
 def _odds(probability: float) -> float:
     return probability / (1 - probability) if probability < 1 else math.inf
 
@@ -109,11 +105,10 @@ def when(at: str | datetime | None, *, exact: bool = False) -> When:
 
 
 def duration(seconds: float) -> str:
-    """Format a duration in its largest unit, as the ages of times: 45 s, 12 min, 3 h, 2 d."""
-    size, unit = next(
-        each for each in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")) if seconds >= each[0] * (each[0] > 1)
-    )
-    return f"{seconds // size:.0f} {unit}"
+    """Format a time span in its largest unit, small numbers with a decimal: 4.4 s, 45 s, 12 min or 1.5 h."""
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (0.001, "ms"))
+    return f"{seconds / size:,.{1 if seconds < 10 * size else 0}f} {unit}"
 
 
 def form_time(at: str | None) -> str:
@@ -143,4 +138,5 @@ def preferences(form: MultiDict[str, str]) -> tuple[dict[str, str], str]:
     if name and zone_named(name.removeprefix(BROWSER)) is None:
         raise RequestError(f"there is no time zone {name[:40]}: give one such as Europe/Zurich, or UTC")
     back = form.get("next", "")
-    return {THEME_COOKIE: theme if theme in THEMES else "", ZONE_COOKIE: name}, back if _is_own_path(back) else "/"
+    is_own = back.startswith("/") and not back.startswith(("//", "/\\"))
+    return {THEME_COOKIE: theme if theme in THEMES else "", ZONE_COOKIE: name}, back if is_own else "/"

@@ -8,8 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from fraudstream.dashboard.web.formats import NOTHING as NOTHING
-from fraudstream.dashboard.web.formats import percent, when
+from fraudstream.dashboard.web.formats import NOTHING, percent, when
 from fraudstream.messages.verdicts import label_of
 from fraudstream.model.explanation.reasons import shortened
 from fraudstream.store.entities import MOST_COUNTED
@@ -50,11 +49,6 @@ def compact(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or float(value).is_integer() else f"{value:.3g}"
 
 
-def rate(value: float) -> str:
-    """Format a rate per second."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:,.1f}"
-
-
 def milliseconds(value: float | None) -> str:
     """Format a duration, in the unit that keeps it short."""
     if value is None:
@@ -62,13 +56,6 @@ def milliseconds(value: float | None) -> str:
     if value >= 10_000:
         return f"{value / 1000:,.1f} s"
     return f"{value:,.0f} ms" if value >= 100 else f"{value:.1f} ms"
-
-
-def duration(seconds: float) -> str:
-    """Format a time span in its largest unit: 4.4 s or 1.5 h."""
-    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-    size, unit = next(((size, unit) for size, unit in units if seconds >= size), (0.001, "ms"))
-    return f"{seconds / size:,.1f} {unit}"
 
 
 def is_number(value: object) -> TypeGuard[int | float]:
@@ -91,13 +78,6 @@ REASON_CHARS: Final = 18
 
 _UNINFORMATIVE = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
 """Columns whose size means nothing: the clock, the label, identifiers, and the amount (shown elsewhere)."""
-
-
-class LabelledValue(NamedTuple):
-    """One of the transaction's own values."""
-
-    name: str
-    text: str
 
 
 class ReasonBar(NamedTuple):
@@ -134,7 +114,7 @@ class TriageLabel(NamedTuple):
 
 
 class AlertRow(NamedTuple):
-    """A row of the table of alerts."""
+    """A row of the table of alerts; `loss` is the expected one, score times amount: the queue's default order."""
 
     seq: int
     alert_id: str
@@ -142,14 +122,10 @@ class AlertRow(NamedTuple):
     at_text: str
     score: float | None
     score_text: str
-    tick: str
     amount: str
-    values: list[LabelledValue]
+    values: list[tuple[str, str]]
     reason: str
-    source_row: str
     novelty: str
-    model: str
-    model_id: str
     reasons: list[ReasonBar]
     work: TriageLabel
     page: str
@@ -162,10 +138,7 @@ class AlertRow(NamedTuple):
 def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
     """Return an alert as a row."""
     at = alert.get(AlertField.PRODUCED_AT) or alert.get("received_at") or ""
-    model_id = alert.get(AlertField.MODEL_ID) or ""
-    source_row = alert.get(AlertField.SOURCE_ROW)
-    score = alert.get(AlertField.SCORE)
-    transaction = alert[AlertField.TRANSACTION]
+    score, transaction = alert.get(AlertField.SCORE), alert[AlertField.TRANSACTION]
     amount = amount_of(transaction)
     return AlertRow(
         seq=alert["seq"],
@@ -174,18 +147,14 @@ def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
         at_text=when(at, exact=True).text,
         score=score,
         score_text=percent(score),
-        tick=f"{min(max(alert.get(AlertField.THRESHOLD) or 0.0, 0.0), 1.0) * 100:.2f}%",
         amount=NOTHING if amount is None else f"{amount:,.2f}",
         values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
-        source_row=NOTHING if source_row is None else f"{source_row:,}",
-        novelty=_novelty(source_row, model_id, stats),
-        model=short_id(model_id),
-        model_id=model_id,
+        novelty=_novelty(alert, stats),
         reasons=reason_bars(alert.get("reasons") or ()),
         work=triage_label(alert.get("work") or {}, stats["at"]),
         page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
-        loss=expected_loss(alert),
+        loss=NOTHING if amount is None or score is None else f"{score * amount:,.2f}",
         age=age_level(at, stats["at"]),
         is_explained=alert.get("explanation") is not None,
         entities=entity_chips(alert.get("entities") or ()),
@@ -203,12 +172,6 @@ def age_level(at: str, now: str) -> str:
     except ValueError:
         return ""
     return next((level for level, limit in AGES.items() if age >= limit), "")
-
-
-def expected_loss(alert: Mapping[str, Any]) -> str:
-    """Return score times amount, the queue's default order."""
-    amount, score = amount_of(alert[AlertField.TRANSACTION]), alert.get(AlertField.SCORE)
-    return NOTHING if amount is None or score is None else f"{score * amount:,.2f}"
 
 
 def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
@@ -258,19 +221,19 @@ def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
     ]
 
 
-def largest_values(transaction: Mapping[str, Any]) -> list[LabelledValue]:
-    """Return the largest numbers of a transaction; the first texts if there are none."""
+def largest_values(transaction: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the largest numbers of a transaction with their names; the first texts if there are none."""
     candidates = [(name, value) for name, value in transaction.items() if not _UNINFORMATIVE.match(name)]
     numbers = [(name, value) for name, value in candidates if is_number(value)]
     if numbers:
         numbers.sort(key=lambda pair: -abs(pair[1]))
-        return [LabelledValue(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
+        return [(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
     texts = [(name, value) for name, value in candidates if isinstance(value, str)]
-    return [LabelledValue(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
+    return [(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
 
 
-def _novelty(source_row: int | None, model_id: str, stats: Mapping[str, Any]) -> str:
-    unseen_from = stats["unseen_from_row"]
-    if source_row is None or unseen_from is None or model_id != stats["model_id"]:
+def _novelty(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> str:
+    source_row, unseen_from = alert.get(AlertField.SOURCE_ROW), stats["unseen_from_row"]
+    if source_row is None or unseen_from is None or alert.get(AlertField.MODEL_ID) != stats["model_id"]:
         return ""
     return "new" if source_row >= unseen_from else "seen"

@@ -1,5 +1,6 @@
 """Defines the query parameters of routes and pages; an empty value, as a form sends it, counts as absent."""
 
+from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, PlainValidator, WithJsonSchema
@@ -33,31 +34,29 @@ EVERY: Final = "all"
 
 
 def _time_or_event(value: str) -> str:
-    if not _is_event(value):
+    if not is_event(value):
         time_of(value)
     return value
 
 
-def _is_event(value: str) -> bool:
+def is_event(value: str) -> bool:
+    """Whether a text is the id of an event."""
     return value.isascii() and value.isdecimal() and len(value) <= 18
 
 
-def _condition(text: str) -> str:
-    if Where.parse(text) is None:
-        raise ValueError(f"must be NAME:OP:VALUE, OP one of {', '.join(Op)}")
-    return text
+def _read_by(parse: Callable[[str], object], form: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if parse(text) is None:
+            raise ValueError(f"must be {form}")
+        return text
 
-
-def _entity(text: str) -> str:
-    if Entity.parse(text) is None:
-        raise ValueError("must be COLUMN:VALUE")
-    return text
+    return AfterValidator(check)
 
 
 Event = Annotated[str, AfterValidator(_time_or_event)]
 DeadLetterCursor = Annotated[Cursor, PlainValidator(parse_cursor), WithJsonSchema({"type": "string"})]
-Condition = Annotated[str, AfterValidator(_condition)]
-EntityText = Annotated[str, AfterValidator(_entity)]
+Condition = Annotated[str, _read_by(Where.parse, f"NAME:OP:VALUE, OP one of {', '.join(Op)}")]
+EntityText = Annotated[str, _read_by(Entity.parse, "COLUMN:VALUE")]
 
 
 class OutcomeQuery(Query):
@@ -101,7 +100,7 @@ class AlertQuery(OutcomeQuery):
     @property
     def event(self) -> int | None:
         """The event id in `since`; None if that is a time."""
-        return int(self.since) if self.since is not None and _is_event(self.since) else None
+        return int(self.since) if self.since is not None and is_event(self.since) else None
 
     def filter(self) -> AlertFilter:
         """Return the filter for the store."""
