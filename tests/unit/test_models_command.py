@@ -209,6 +209,14 @@ def test_a_model_is_found_by_its_name_or_a_tag_and_lists_them(models: Path) -> N
     assert "gbt-2" in both.remedy
 
 
+def test_an_exact_name_or_tag_comes_before_the_beginning_of_an_id(models: Path) -> None:
+    for model_id, text in (("gbt-1", "logistic"), ("gbt-2", "gbt")):
+        linear_model(models, model_id, replace(linear_manifest(model_id), name=text, tags=(f"{text}-",)))
+        for each in (text, f"{text}-"):
+            assert document_of("models", "show", each, "--models", models)["model_id"] == model_id
+    assert document_of("models", "show", "logistic-regression-1", "--models", models)["model_id"] == ONE
+
+
 def test_models_without_their_data_are_compared_once_some_are_named(models: Path) -> None:
     assert document_of("models", "compare", ONE, TWO, "--models", models)["comparison"] is None
     assert "--data FILE" in run("models", "compare", ONE, TWO, "--models", models).stdout
