@@ -217,6 +217,11 @@ def test_an_exact_name_or_tag_comes_before_the_beginning_of_an_id(models: Path) 
     assert document_of("models", "show", "logistic-regression-1", "--models", models)["model_id"] == ONE
 
 
+def test_force_without_deploy_is_refused(models: Path) -> None:
+    forced = run("train", "--data", models / "none.csv", "--models", models, "--force")
+    assert (forced.exit_code, "--deploy" in forced.output) == (2, True)
+
+
 def test_models_without_their_data_are_compared_once_some_are_named(models: Path) -> None:
     assert document_of("models", "compare", ONE, TWO, "--models", models)["comparison"] is None
     assert "--data FILE" in run("models", "compare", ONE, TWO, "--models", models).stdout
