@@ -222,6 +222,15 @@ def test_force_without_deploy_is_refused(models: Path) -> None:
     assert (forced.exit_code, "--deploy" in forced.output) == (2, True)
 
 
+def test_models_are_not_compared_on_a_file_that_has_changed(models: Path) -> None:
+    data = models / "payments.csv"
+    data.write_text("Time,V1,Class\n1,2,0\n2,3,1\n")
+    newer = linear_manifest("gbt-1")
+    training_data = replace(newer.training_data, paths=(str(data),), fingerprint="0" * 64)
+    linear_model(models, "gbt-1", replace(newer, training_data=training_data))
+    assert "--data FILE" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
+
+
 def test_models_without_their_data_are_compared_once_some_are_named(models: Path) -> None:
     assert document_of("models", "compare", ONE, TWO, "--models", models)["comparison"] is None
     assert "--data FILE" in run("models", "compare", ONE, TWO, "--models", models).stdout
