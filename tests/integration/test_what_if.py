@@ -92,6 +92,19 @@ def test_the_test_period_comes_from_the_model_s_own_table(client: FlaskClient, e
     assert estimate["now"]["false_alarms"] == pytest.approx(now.false_alarms)
 
 
+@pytest.mark.parametrize(("frauds", "has_cheapest"), [(19, False), (20, True)])
+def test_the_cheapest_threshold_needs_twenty_frauds(
+    client: FlaskClient, current: Path, evaluation: Evaluation, frauds: int, has_cheapest: bool
+) -> None:
+    rows = tuple(replace(each, expected=replace(each.expected, frauds=frauds)) for each in evaluation.thresholds)
+    beside = {"evaluation.json": evaluation_to_json(replace(evaluation, thresholds=rows))}
+    other = replace(small_evaluation()[1], model_id="gbt-ba9876543210")
+    write_artifact(current.parent, other, lambda scaler, classifier: None, beside)
+    deploy(current.parent, other.model_id, 0.5, who="test", why="", now=NOW)
+    assert (json_of(client.get("/api/what-if"))["cheapest"] is not None) == has_cheapest
+    assert ("Least cost at this review cost" in client.get("/what-if").text) == has_cheapest
+
+
 def live(client: FlaskClient, query: str = "") -> dict[str, Any]:
     return sources(client.get(f"/api/what-if{query}"))["live"]
 

@@ -34,6 +34,7 @@ from fraudstream.model.training.summary import as_json, render
 from fraudstream.model.training.training import TrainingResult, train
 from fraudstream.scoring.scorer import load_scorer, score_csv
 from fraudstream.transactions.data_source import DataSource, open_data
+from saved_models import LINEAR_ID, linear_model
 
 pytestmark = pytest.mark.spark
 
@@ -451,6 +452,25 @@ def test_a_worse_model_stays_a_candidate_unless_it_is_forced(
     forced = train_worse(spark, worse, deploys=True, is_forced=True)
     assert forced.is_deployed
     assert read_current(worse[1] / "current").revision == 2
+
+
+def test_a_model_is_compared_with_the_one_that_became_active_during_its_training(
+    worse: tuple[DataSource, Path], spark: SparkSession
+) -> None:
+    source, models = worse
+    linear_model(models)
+
+    def report(line: str) -> None:
+        if line.startswith("writing the model"):
+            deploy(models, LINEAR_ID, 0.5, who="ann", why="meanwhile", now=NOW)
+
+    settings = TrainingSettings(algorithm="logistic-regression", seed=1, refit=False)
+    with pytest.raises(DeploymentRefused, match=f"could not be compared with {LINEAR_ID}"):
+        train(
+            lambda: nullcontext(spark), source, settings,
+            models_dir=models, report=report, now=lambda: NOW, deploys=True,
+        )  # fmt: skip
+    assert read_current(models / "current").model_id == LINEAR_ID
 
 
 def test_a_search_is_known_again_whatever_it_chose(

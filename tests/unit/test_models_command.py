@@ -209,6 +209,28 @@ def test_a_model_is_found_by_its_name_or_a_tag_and_lists_them(models: Path) -> N
     assert "gbt-2" in both.remedy
 
 
+def test_an_exact_name_or_tag_comes_before_the_beginning_of_an_id(models: Path) -> None:
+    for model_id, text in (("gbt-1", "logistic"), ("gbt-2", "gbt")):
+        linear_model(models, model_id, replace(linear_manifest(model_id), name=text, tags=(f"{text}-",)))
+        for each in (text, f"{text}-"):
+            assert document_of("models", "show", each, "--models", models)["model_id"] == model_id
+    assert document_of("models", "show", "logistic-regression-1", "--models", models)["model_id"] == ONE
+
+
+def test_force_without_deploy_is_refused(models: Path) -> None:
+    forced = run("train", "--data", models / "none.csv", "--models", models, "--force")
+    assert (forced.exit_code, "--deploy" in forced.output) == (2, True)
+
+
+def test_models_are_not_compared_on_a_file_that_has_changed(models: Path) -> None:
+    data = models / "payments.csv"
+    data.write_text("Time,V1,Class\n1,2,0\n2,3,1\n")
+    newer = linear_manifest("gbt-1")
+    training_data = replace(newer.training_data, paths=(str(data),), fingerprint="0" * 64)
+    linear_model(models, "gbt-1", replace(newer, training_data=training_data))
+    assert "--data FILE" in run("models", "compare", ONE, "gbt-1", "--models", models).stdout
+
+
 def test_models_without_their_data_are_compared_once_some_are_named(models: Path) -> None:
     assert document_of("models", "compare", ONE, TWO, "--models", models)["comparison"] is None
     assert "--data FILE" in run("models", "compare", ONE, TWO, "--models", models).stdout

@@ -119,6 +119,15 @@ def test_the_cheapest_by_the_models_own_table_is_taken(
     assert change.threshold == expected
 
 
+@pytest.mark.parametrize(("arguments", "warns"), [(("--review-cost", "20"), True), (("0.7",), False)])
+def test_a_choice_by_the_cost_of_few_frauds_is_a_warning(
+    current: Path, arguments: tuple[str, ...], warns: bool
+) -> None:
+    ran = CliRunner().invoke(cli, ["threshold", "set", *arguments, "--model", str(current)])
+    assert ran.exit_code == 0, ran.output
+    assert ("warning: chosen by the cost of 10 frauds" in ran.stderr) == warns
+
+
 @pytest.mark.parametrize("constraints", [{}, {"value": 0.5, "review_cost": 1.0}, {"max_alerts_per_day": -1.0}])
 def test_what_is_not_clear_changes_nothing(current: Path, constraints: dict[str, Any]) -> None:
     before = read_current(current)

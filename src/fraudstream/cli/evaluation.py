@@ -109,7 +109,7 @@ def compare(
 ) -> None:
     """Show the differences between two models, and compare the newer with the older one on the same labelled rows.
 
-    The rows are those of --data; without it the test period of the newer model, if its file is still there.
+    The rows are those of --data; without it the test period of the newer model, if its file is unchanged.
     """
     from fraudstream.model.deployment.registry import are_comparable, differences, model_in_use, show_model
     from fraudstream.model.report.words import compared
@@ -130,12 +130,13 @@ def compare(
             click.echo("the metrics were measured on different rows and cannot be compared")
     older, newer = sorted(pair, key=lambda model: model.written_at)
     trained_on = newer.manifest.training_data if newer.manifest is not None else None
+    source = options.open_payments(data, reading) if data else None
     if not data and trained_on and trained_on.paths and all(Path(path).exists() for path in trained_on.paths):
-        data, reading = tuple(map(Path, trained_on.paths)), ReadingOptions.of(trained_on.reading)
-    if data:
+        own = options.open_payments(tuple(map(Path, trained_on.paths)), ReadingOptions.of(trained_on.reading))
+        source = own if own.fingerprint == trained_on.fingerprint else None
+    if source is not None:
         from fraudstream.model.training.comparing import compare_models, review_cost_of
 
-        source = options.open_payments(data, reading)
         new, former = (model_in_use(settings.models, model.model_id) for model in (newer, older))
         with batch_spark(settings, "compare") as spark:
             comparison, both = compare_models(spark, new, former, source, legitimate_share)

@@ -124,6 +124,8 @@ def train(
     from fraudstream.runtime.files import tighten
     from fraudstream.transactions.data_source import open_data
 
+    if force and not deploy:
+        raise click.UsageError("--force is for --deploy: name both")
     chosen = {each.name: flags.pop(each.name) for each in fields(TrainingSettings) if each.name in flags}
     settings = Settings.load(**flags)
     tighten(settings.models)

@@ -46,6 +46,7 @@ def threshold(
     running detector uses within 15 seconds. Without `set`, a terminal asks first. The figures are for the validation
     period, with those of the test period beside.
     """
+    from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
     from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
 
     settings = options.load_settings(**flags)
@@ -66,6 +67,9 @@ def threshold(
             why=why,
             now=datetime.now(UTC),
         )
+        frauds = FRAUDS_FOR_COST if value is not None else threshold_table(settings.model).nearest.expected.frauds
+        if frauds < FRAUDS_FOR_COST:
+            click.echo(f"warning: chosen by the cost of {frauds} frauds: too few for cost to decide", err=True)
         if as_json:
             options.print_json(asdict(deployment))
         else:

@@ -23,6 +23,7 @@ from fraudstream.errors import ModelError, ModelNamedDirectly
 from fraudstream.messages.answers import ActiveModel
 from fraudstream.messages.base import Object
 from fraudstream.model.deployment.current import Deployment, changeable_models_dir
+from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
 from fraudstream.model.evaluation.record import Evaluation, read_evaluation
 from fraudstream.model.evaluation.thresholds import DEFAULT_REVIEW_COST, cheapest
 from fraudstream.model.explanation.explainer import ExplainerLibrary
@@ -39,7 +40,7 @@ class WhatIfResult:
     """The effect of another threshold, next to the one `recommended` by the training (None if unknown).
 
     Attributes:
-        cheapest: Of least cost in the model's own table at this cost of a false alarm; None without a table.
+        cheapest: Of least cost in the model's own table at this cost of a false alarm; None if unknown or few frauds.
         why_not: Why it cannot be deployed here; empty if it can.
     """
 
@@ -100,7 +101,7 @@ class WhatIfService:
             threshold=deployment.threshold if threshold is None else threshold,
             review_cost=cost,
             recommended=None if own is None else own.threshold,
-            cheapest=cheapest(rows, cost).threshold if rows else None,
+            cheapest=cheapest(rows, cost).threshold if rows and rows[0].expected.frauds >= FRAUDS_FOR_COST else None,
             sources=(
                 test_source(evaluation, cost),
                 live_source(self.store, traffic, deployment, mean_fraud(evaluation), cost),

@@ -69,17 +69,18 @@ def show_model(models_dir: Path, model_id: str) -> KnownModel:
 
 
 def find_id(models_dir: Path, text: str) -> str:
-    """Return the model that `text` is the id, the beginning of the id, the name or a tag of; `current` is the active.
+    """Return the model that `text` is the id, else the name, a tag or the beginning of; `current` is the active.
 
     Raises ModelNotFound if there is none, or several.
     """
     text = read_current(models_dir / CURRENT_FILE).model_id if text == CURRENT_FILE else text
     ids = [path.name for path in _artifacts(models_dir)]
-    matches = [text] if text in ids else [model_id for model_id in ids if text and model_id.startswith(text)]
+    matches = [text] if text in ids else []
     if text and not matches:
         named = [model for model in list_models(models_dir) if model.manifest is not None]
         matches = [model.model_id for model in named if model.manifest and model.manifest.name == text]
         matches = matches or [model.model_id for model in named if model.manifest and text in model.manifest.tags]
+        matches = matches or [model_id for model_id in ids if model_id.startswith(text)]
     if len(matches) != 1:
         raise ModelNotFound(
             f"{len(matches)} models match {text!r}" if matches else f"there is no model {text!r}",

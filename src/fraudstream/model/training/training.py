@@ -20,7 +20,6 @@ from fraudstream.model.artifact import (
 )
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
-from fraudstream.model.evaluation.comparison import Comparison
 from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
@@ -100,13 +99,12 @@ def train(
     if active is not None and (active.model_id == manifest.model_id or not deploys):
         return TrainingResult(artifact, active, is_reused)
     if active is not None and not is_forced:
-        if is_reused:
+        comparison = None if is_reused else require_evaluation(artifact.path).previous
+        if is_reused or (comparison is not None and comparison.model_id != active.model_id):  # changed meanwhile
             report(f"comparing it with the active model {active.model_id} ({stopwatch})")
             new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
             with open_spark() as spark:
-                comparison: Comparison | None = compare_models(spark, new, former, source)[0]
-        else:
-            comparison = require_evaluation(artifact.path).previous
+                comparison = compare_models(spark, new, former, source)[0]
         refusal = "it could not be compared" if comparison is None else comparison.refusal
         if refusal:
             raise DeploymentRefused(
