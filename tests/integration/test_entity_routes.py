@@ -42,6 +42,13 @@ def test_the_entities_with_the_most_alerts_are_listed_by_column(client: FlaskCli
     assert json_of(client.get("/api/entities"))["column"] == "card_id"
 
 
+@pytest.mark.parametrize("query", ["q=T8", "where=card_id:eq:C1"])
+def test_entities_are_not_counted_by_text_or_another_column(client: FlaskClient, query: str) -> None:
+    refused = client.get(f"/api/entities?{query}")
+    assert refused.status_code == 400
+    assert "leave these out" in refused.text
+
+
 def test_the_list_is_filtered_by_entity(client: FlaskClient) -> None:
     alerts = json_of(client.get("/api/alerts?entity=terminal_id:T/7&entity=card_id:C1"))["alerts"]
     assert [each["alert_id"] for each in alerts] == ["id-1"]
