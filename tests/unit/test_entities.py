@@ -62,6 +62,13 @@ def test_the_model_names_its_entities_and_new_columns_go_by_their_names() -> Non
     assert entities_of(transaction, model) == [("card_id", "C1"), ("batch", "B1")]
 
 
+def test_of_very_many_entities_those_of_the_model_come_first() -> None:
+    transaction = {f"card{'_' * number}": "C" for number in range(190)} | {"batch": "B1"}
+    entities = entities_of(transaction, EntityColumns(("batch",)))
+    assert len(entities) == 16
+    assert entities[-1] == ("batch", "B1")
+
+
 def test_training_records_the_identifiers_that_recur(tmp_path: Path) -> None:
     columns: dict[str, Callable[[int], object]] = {
         "card_id": lambda n: f"C{n % 3_000}",
