@@ -116,6 +116,11 @@ def test_the_columns_of_the_model_that_scored_an_alert_apply(store: AlertStore) 
     assert columns == {1: ["card_id", "terminal_id"], 2: ["terminal_id", "Time"]}
 
 
+def test_columns_that_differ_in_nul_and_its_sign_are_one_entity(store: AlertStore) -> None:
+    store.add_alerts([alert(1, transaction={"card\0id": "C1", "card\u2400id": "C2"})])
+    assert [each.value for each in store.entities.counts([1])[1]] == ["C2"]
+
+
 @pytest.mark.parametrize("sort", [each for each in Sort if each is not Sort.DUE])
 def test_alerts_of_an_entity_are_found_in_any_order(store: AlertStore, sort: Sort) -> None:
     store.add_alerts([at(number, f"C{number % 3}", f"T{number % 2}", score=number / 20) for number in range(12)])
