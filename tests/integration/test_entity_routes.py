@@ -12,8 +12,10 @@ from columns import row
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.store.store import AlertStore
+from fraudstream.transactions.cards import masked_text
 
 WHO = {"X-Fraudstream-Actor": "Ann"}
+CARD = "4111111111111111"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -76,6 +78,14 @@ def test_the_page_offers_to_decide_what_is_undecided(client: FlaskClient) -> Non
     page = client.get("/entities/terminal_id/T%2F7").text
     assert "Decide all" not in page
     assert "3 false alarm" in page
+
+
+@pytest.mark.parametrize("route", ["/entities", "/api/entities"])
+def test_a_full_card_number_leads_to_the_masked_one(client: FlaskClient, route: str) -> None:
+    client.post("/api/alerts", json=[alert(9, transaction=row(9, card_id=masked_text(CARD)))])
+    response = client.get(f"{route}/card_id/{CARD}")
+    assert response.status_code == 200
+    assert masked_text(CARD) in response.text
 
 
 def test_a_script_in_an_entity_is_text(client: FlaskClient) -> None:
