@@ -261,6 +261,16 @@ def test_the_reason_codes_are_those_of_the_newest_change(store: AlertStore) -> N
     assert recorded(store) == [("Ann", "reason_codes", "reason codes")]
 
 
+def test_reason_codes_that_another_has_changed_meanwhile_are_not_replaced(store: AlertStore) -> None:
+    log = ChangeLog(store.database)
+    former = log.reason_codes_change()
+    codes = ReasonCodes(confirmed_fraud=["SIM swap"], false_alarm=[], unsure=[])
+    assert log.change_reason_codes(ANN, codes, former) == log.reason_codes_change()
+    with pytest.raises(RequestError, match="somebody else has changed the reasons"):
+        log.change_reason_codes(BEN, DEFAULT_REASON_CODES, former)
+    assert log.reason_codes() == codes
+
+
 @pytest.mark.parametrize(
     ("labels", "error"),
     [
