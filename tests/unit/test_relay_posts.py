@@ -65,7 +65,12 @@ class Verdicts(DashboardClient):
         if content["until"]:
             self.stop.set()
             return {"verdicts": [], "until": 1}
-        verdict = {"event_id": "verdict/c/id-1", "alert_id": "id-1", "verdict": "unsure", "reason_code": None}
+        verdict: dict[str, Any] = {
+            "event_id": "verdict/c/id-1",
+            "alert_id": "id-1",
+            "verdict": "unsure",
+            "reason_code": None,
+        }
         verdict |= {"former_verdict": None, "by": "Ann", "verified": False, "at": "2026-01-02T03:04:05Z"}
         verdict |= {"action": "verdict", "change_id": "c", "version": 1, "model_id": None, "score": None}
         return {"verdicts": [verdict | {"outcome": "alert"}], "until": 1}
