@@ -12,8 +12,10 @@ from columns import row
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
 from fraudstream.store.store import AlertStore
+from fraudstream.transactions.cards import masked_text
 
 WHO = {"X-Fraudstream-Actor": "Ann"}
+CARD = "4111111111111111"
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -40,6 +42,13 @@ def test_the_entities_with_the_most_alerts_are_listed_by_column(client: FlaskCli
         ("T8", 1, 100.0),
     ]
     assert json_of(client.get("/api/entities"))["column"] == "card_id"
+
+
+@pytest.mark.parametrize("query", ["q=T8", "where=card_id:eq:C1"])
+def test_entities_are_not_counted_by_text_or_another_column(client: FlaskClient, query: str) -> None:
+    refused = client.get(f"/api/entities?{query}")
+    assert refused.status_code == 400
+    assert "leave these out" in refused.text
 
 
 def test_the_list_is_filtered_by_entity(client: FlaskClient) -> None:
@@ -69,6 +78,14 @@ def test_the_page_offers_to_decide_what_is_undecided(client: FlaskClient) -> Non
     page = client.get("/entities/terminal_id/T%2F7").text
     assert "Decide all" not in page
     assert "3 false alarm" in page
+
+
+@pytest.mark.parametrize("route", ["/entities", "/api/entities"])
+def test_a_full_card_number_leads_to_the_masked_one(client: FlaskClient, route: str) -> None:
+    client.post("/api/alerts", json=[alert(9, transaction=row(9, card_id=masked_text(CARD)))])
+    response = client.get(f"{route}/card_id/{CARD}")
+    assert response.status_code == 200
+    assert masked_text(CARD) in response.text
 
 
 def test_a_script_in_an_entity_is_text(client: FlaskClient) -> None:

@@ -274,4 +274,9 @@ def test_a_team_edits_its_reasons_in_a_form(ann: FlaskClient, app: Flask) -> Non
     codes = {"confirmed_fraud": ["SIM swap", "Stolen card"], "false_alarm": [], "unsure": ["Waiting"]}
     (change,) = json_of(ann.get("/api/audit?action=reason_codes"))["changes"]
     assert (change["actor"], change["after"]) == ("Ann", codes)
-    assert "Waiting</textarea>" in ann.get("/reason-codes").text
+    stale = ann.post("/reason-codes", data=form | {"unsure": "Moved", "former": ""}).text
+    assert "somebody else has changed the reasons" in stale
+    assert '<input type="hidden" name="former" value="">' in stale, "nor are they replaced at the second attempt"
+    page = ann.get("/reason-codes").text
+    assert f'<input type="hidden" name="former" value="{change["change_id"]}">' in page
+    assert "Waiting</textarea>" in page

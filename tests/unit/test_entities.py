@@ -62,6 +62,13 @@ def test_the_model_names_its_entities_and_new_columns_go_by_their_names() -> Non
     assert entities_of(transaction, model) == [("card_id", "C1"), ("batch", "B1")]
 
 
+def test_of_very_many_entities_those_of_the_model_come_first() -> None:
+    transaction = {f"card{'_' * number}": "C" for number in range(190)} | {"batch": "B1"}
+    entities = entities_of(transaction, EntityColumns(("batch",)))
+    assert len(entities) == 16
+    assert entities[-1] == ("batch", "B1")
+
+
 def test_training_records_the_identifiers_that_recur(tmp_path: Path) -> None:
     columns: dict[str, Callable[[int], object]] = {
         "card_id": lambda n: f"C{n % 3_000}",
@@ -107,6 +114,11 @@ def test_the_columns_of_the_model_that_scored_an_alert_apply(store: AlertStore) 
     store.add_alerts(posted, columns_of=lambda model_id: models.get(model_id or "", EntityColumns()))
     columns = {seq: [each.column for each in entities] for seq, entities in store.entities.counts([1, 2]).items()}
     assert columns == {1: ["card_id", "terminal_id"], 2: ["terminal_id", "Time"]}
+
+
+def test_columns_that_differ_in_nul_and_its_sign_are_one_entity(store: AlertStore) -> None:
+    store.add_alerts([alert(1, transaction={"card\0id": "C1", "card\u2400id": "C2"})])
+    assert [each.value for each in store.entities.counts([1])[1]] == ["C2"]
 
 
 @pytest.mark.parametrize("sort", [each for each in Sort if each is not Sort.DUE])

@@ -238,6 +238,14 @@ def test_verdicts_and_their_withdrawals_are_published_in_their_order(triage: Tri
     assert [each.alert_id for each in reader.unpublished_verdicts(0).verdicts] == ["id-4"]
 
 
+def test_a_position_in_the_verdicts_of_another_store_is_ignored(triage: TriageService, store: AlertStore) -> None:
+    reader = ChangeReader(store.database)
+    assert reader.unpublished_verdicts(500) == UnpublishedVerdicts([], 0)
+    triage.verdict(ANN, ["id-1"], FRAUD)
+    answer = reader.unpublished_verdicts(500)
+    assert ([each.alert_id for each in answer.verdicts], answer.until) == (["id-1"], 1)
+
+
 def test_the_reason_codes_are_those_of_the_newest_change(store: AlertStore) -> None:
     log = ChangeLog(store.database)
     assert log.reason_codes() == DEFAULT_REASON_CODES
@@ -251,6 +259,16 @@ def test_the_reason_codes_are_those_of_the_newest_change(store: AlertStore) -> N
     )
     assert (codes.label("sim_swap"), codes.label("stolen_card")) == ("SIM swap", "Stolen card")
     assert recorded(store) == [("Ann", "reason_codes", "reason codes")]
+
+
+def test_reason_codes_that_another_has_changed_meanwhile_are_not_replaced(store: AlertStore) -> None:
+    log = ChangeLog(store.database)
+    former = log.reason_codes_change()
+    codes = ReasonCodes(confirmed_fraud=["SIM swap"], false_alarm=[], unsure=[])
+    assert log.change_reason_codes(ANN, codes, former) == log.reason_codes_change()
+    with pytest.raises(RequestError, match="somebody else has changed the reasons"):
+        log.change_reason_codes(BEN, DEFAULT_REASON_CODES, former)
+    assert log.reason_codes() == codes
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import orjson
 import structlog
 import urllib3
 from confluent_kafka import KafkaError, KafkaException, Producer
-from pydantic import ValidationError
 
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
@@ -196,9 +195,12 @@ def publish_verdicts(dashboard: DashboardClient, cluster: Cluster, stop: threadi
                 log.info("published verdicts", verdicts=len(verdicts))
             if answer["until"] != until:
                 until, wait = answer["until"], 0.0
-        except (DashboardFailed, KafkaException, ValidationError) as e:
-            log.debug("verdicts not published", reason=str(e))
-            wait = RETRY_SECONDS
+        except (DashboardFailed, KafkaException) as e:
+            log.warning("verdicts not published", reason=str(e))
+            producer, wait = None, RETRY_SECONDS  # after a fatal error a producer sends nothing any more
+        except Exception as e:  # or the thread would end, and later verdicts never be published
+            log.error("verdicts not published", reason=f"{type(e).__name__}: {e}")
+            producer, wait = None, RETRY_SECONDS
 
 
 def _send(producer: Producer, topic: str, records: Sequence[tuple[str, bytes, str]], stop: threading.Event) -> bool:

@@ -100,10 +100,13 @@ class ChangeReader(Repository):
         return [_change(Change, row, row.item_before, row.item_after) for row in self._database.rows(query)]
 
     def unpublished_verdicts(self, until: int) -> UnpublishedVerdicts:
-        """Return the next verdicts to publish, after storing that those `until` a change are published."""
+        """Return the next verdicts to publish, after storing that those `until` a change are published.
+
+        A position beyond the newest change is another store's, and ignored: later verdicts would count as published.
+        """
         names = tables.totals.c
         after = self._database.scalar(select(names.value).where(names.name == Total.VERDICTS_PUBLISHED)) or 0
-        if until > after:
+        if after < until <= self.latest_seq():
             row = {"name": Total.VERDICTS_PUBLISHED, "value": until}
             with self._database.write(relaxed=True) as connection:
                 connection.execute(upsert(tables.totals, where=names.value < until), row)

@@ -14,8 +14,9 @@ from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Column, Connection, Select, func, select
 
+from fraudstream.errors import RequestError
 from fraudstream.messages.verdicts import DEFAULT_REASON_CODES, VERDICT_NAMES, ReasonCodes
 from fraudstream.store import tables
 from fraudstream.store.database import ROWS_AT_ONCE, Repository, insert
@@ -226,16 +227,24 @@ class ChangeLog(Repository):
 
     def reason_codes(self) -> ReasonCodes:
         """Return the team's reason codes; the default ones until somebody changes them."""
-        query = select(_CHANGE.after).where(_CHANGE.action == Action.REASON_CODES.value)
-        after = self._database.scalar(query.order_by(_CHANGE.seq.desc()).limit(1))
+        after = self._database.scalar(_newest_codes(_CHANGE.after))
         return DEFAULT_REASON_CODES if after is None else ReasonCodes.model_validate_json(after)
 
-    def change_reason_codes(self, actor: Actor, codes: ReasonCodes) -> str | None:
-        """Replace the reason codes; returns the `change_id`, None if they are the same. Raises StoreError."""
+    def reason_codes_change(self) -> str:
+        """Return the `change_id` of the newest change of the reason codes; empty before the first."""
+        return self._database.scalar(_newest_codes(_CHANGE.change_id)) or ""
+
+    def change_reason_codes(self, actor: Actor, codes: ReasonCodes, former: str | None = None) -> str | None:
+        """Replace the reason codes; returns the `change_id`, None if they are the same.
+
+        Raises RequestError if `former` is not the `change_id` of the newest change of them, or StoreError.
+        """
         with self._database.write() as connection:
             before, after = (each.model_dump(include={*VERDICT_NAMES}) for each in (self.reason_codes(), codes))
             if before == after:
                 return None
+            if former not in (None, self.reason_codes_change()):
+                raise RequestError("somebody else has changed the reasons since this page was opened", status=409)
             change = Change(actor, Action.REASON_CODES, "reason codes", before, after)
             return insert_change(connection, change, self._database.now())
 
@@ -249,6 +258,11 @@ class ChangeLog(Repository):
         """Record changes with their times, unless their `change_id` is already recorded; returns how many were new."""
         with self._database.write() as connection:
             return sum(insert_change(connection, change, at) is not None for change, at in changes)
+
+
+def _newest_codes(column: Column[Any]) -> Select[Any]:
+    query = select(column).where(_CHANGE.action == Action.REASON_CODES.value)
+    return query.order_by(_CHANGE.seq.desc()).limit(1)
 
 
 def parse_state(text: str | None) -> TriageState | None:

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 
 from fraudstream.messages.base import instant
 from fraudstream.store import tables
+from fraudstream.store.backends.backend import without_nul
 from fraudstream.store.database import Repository, in_pages, insert
 from fraudstream.store.filters import AlertFilter, is_entity
 from fraudstream.store.reading import StoredAlert
@@ -40,13 +41,13 @@ _AT: Final = func.coalesce(_ALERT.produced_us, _ALERT.received_us)
 
 def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[str, object], EntityColumns]]) -> None:
     """Insert the entities of alerts, from their `seq`, transactions and entity columns."""
-    rows = [
-        {"alert": seq, "column": column, "value": value}
+    rows = {  # by name as PostgreSQL stores it, where two may be the same
+        (seq, without_nul(column)): {"alert": seq, "column": column, "value": value}
         for seq, transaction, columns in alerts
         for column, value in entities_of(transaction, columns)
-    ]
+    }
     if rows:
-        connection.execute(_INSERT, rows)
+        connection.execute(_INSERT, list(rows.values()))
 
 
 def insert_missing(connection: Connection) -> None:

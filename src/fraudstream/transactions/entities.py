@@ -22,6 +22,9 @@ _SUFFIXES: Final = frozenset(
 
 LONGEST: Final = 200
 
+MOST_ENTITIES: Final = 16
+"""Of one transaction: each is stored, and its alerts are counted wherever the alert is shown."""
+
 
 class Entity(NamedTuple):
     """An entity: the column that identifies it, and its value there as text."""
@@ -73,7 +76,7 @@ def entities_of(transaction: Mapping[str, object], columns: EntityColumns = UNKN
     """Return the entities of a transaction, the most useful first.
 
     A column that its model has never read, as it is new, is recognised by its name. Values that are empty, long,
-    fractions or completely masked identify nobody.
+    fractions or completely masked identify nobody. Of very many columns those of the model come first.
     """
     names = _entity_names(tuple(transaction), columns)
     return [Entity(name, value) for name in names if (value := _text(transaction[name]))]
@@ -86,7 +89,8 @@ def _entity_names(names: tuple[str, ...], columns: EntityColumns) -> list[str]:
         for name in names
         if name in columns.entities or (name not in columns.others and entity_kind(name) is not None)
     ]
-    return sorted(entities, key=entity_order)
+    entities.sort(key=lambda name: (name not in columns.entities, entity_order(name)))
+    return sorted(entities[:MOST_ENTITIES], key=entity_order)
 
 
 def _text(value: object) -> str:

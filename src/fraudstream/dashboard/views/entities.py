@@ -18,6 +18,7 @@ from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
+from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.entities import Entity
 
 ROWS: Final = 50
@@ -41,9 +42,14 @@ class EntityViews:
 
         Of the newest 100,000 alerts; `columns` are all that identify entities.
         """
+        filter_ = query.filter()
+        if filter_.looks_inside:
+            raise RequestError(
+                "entities cannot be counted by q or where", remedy="leave these out, or list the alerts (/api/alerts)"
+            )
         columns = self.store.entities.columns()
         column = query.column or next(iter(columns), None)
-        entities = [] if column is None else self.store.entities.top(column, query.filter(), query.limit)
+        entities = [] if column is None else self.store.entities.top(column, filter_, query.limit)
         return {"columns": columns, "column": column, "entities": list(map(asdict, entities))}
 
     @api.operation(
@@ -52,14 +58,14 @@ class EntityViews:
     )  # fmt: skip
     def one_entity(self, column: str, value: str) -> Object:
         """An entity: the sums of its alerts, their number by status, and when they came."""
-        totals = self._totals(column, value)
+        entity, totals = self._entity(column, value)
         timeline = list(map(asdict, self.store.entities.timeline(totals)))
-        statuses = self.store.entities.statuses(Entity(column, value))
+        statuses = self.store.entities.statuses(entity)
         return {"totals": asdict(totals), "statuses": statuses, "timeline": timeline}
 
     def render(self, column: str, value: str) -> str:
         """Render the page of an entity."""
-        entity, totals = Entity(column, value), self._totals(column, value)
+        entity, totals = self._entity(column, value)
         stats = self.statistics.current()
         page = self.store.search.page(AlertFilter(entities=(entity,)), limit=ROWS)
         alerts = self.store.entities.with_entities(self.reasons.with_reasons(page.alerts))
@@ -76,8 +82,9 @@ class EntityViews:
             rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
         )
 
-    def _totals(self, column: str, value: str) -> EntityTotals:
-        totals = self.store.entities.totals(Entity(column, value))
+    def _entity(self, column: str, value: str) -> tuple[Entity, EntityTotals]:
+        entity = Entity(column, masked_text(value))  # as it is stored
+        totals = self.store.entities.totals(entity)
         if totals is None:
             raise RequestError("there is no alert of this entity", status=404)
-        return totals
+        return entity, totals

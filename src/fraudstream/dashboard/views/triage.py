@@ -101,12 +101,13 @@ class TriageViews:
     def edit_reason_codes(self) -> str:
         """Render the form of the reasons for verdicts, or save what it sends."""
         texts, problem, is_saved = dict[str, str](), "", False
+        former = request.form.get("former")
         if request.method == "POST":
             texts = {verdict: request.form.get(verdict, "") for verdict in VERDICT_NAMES}
             try:
                 lines = {name: list(filter(str.strip, text.splitlines())) for name, text in texts.items()}
                 codes = ReasonCodes.model_validate(lines)
-                self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes)
+                self.changes.change_reason_codes(self.actors.require(request.form.get("who")), codes, former)
                 is_saved = True
             except ValidationError as e:
                 verdict, *line = e.errors()[0]["loc"]
@@ -115,8 +116,9 @@ class TriageViews:
             except RequestError as e:
                 problem = e.what
         if not problem:
+            former = self.changes.reason_codes_change()  # before the codes: then these are at least as new
             texts = {name: "\n".join(labels) for name, labels in self.changes.reason_codes()}
-        return render_template("reason_codes.html", texts=texts, problem=problem, saved=is_saved)
+        return render_template("reason_codes.html", texts=texts, problem=problem, saved=is_saved, former=former)
 
     def _state(self, alert_id: str) -> tuple[TriageState, list[Change]]:
         if (state := self.triage.state(alert_id)) is None:
