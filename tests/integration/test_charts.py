@@ -77,6 +77,10 @@ def test_the_api_gives_the_minutes_asked_for(client: FlaskClient) -> None:
     assert len(json_of(client.get("/api/charts?minutes=10080"))["minutes"]["alerts"]) == 10_080
     assert client.get("/api/charts?minutes=10081").status_code == 400
     assert client.get("/charts").status_code == 200
+    for path in ("/charts", "/api/charts"):
+        answer = client.get(f"{path}?until=0001-01-01T00:00:00Z&minutes=10080")
+        assert answer.status_code == 400
+        assert "a time from 1970 on" in answer.text
 
 
 def test_the_fragment_is_the_charts_of_the_page_without_their_tables(client: FlaskClient) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from flask.testing import FlaskClient
@@ -12,9 +13,12 @@ from flask.testing import FlaskClient
 from apps import create_app
 from dashboards import alert, json_of
 from fraudstream.config import Settings
+from fraudstream.dashboard.services.live_stream import Published
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.presentation import largest_values, number, short_id
+from fraudstream.messages.base import Object
 from fraudstream.store.store import AlertStore
+from fraudstream.store.triage_state import AlertStatus, TriageState
 
 
 @pytest.fixture
@@ -85,6 +89,54 @@ def test_a_saved_view_is_replaced_by_one_of_the_same_name(client: FlaskClient) -
     assert json_of(client.get("/api/views")) == {"views": [{"name": "Large", "query": "min_amount=900", "who": "Mia"}]}
     assert '<a href="/?min_amount=900" title="Saved by Mia">Large</a>' in client.get("/").text
     assert json_of(client.delete("/api/views/Large")) == {"views": []}
+
+
+def test_a_saved_view_has_no_card_number(client: FlaskClient) -> None:
+    query = "where=card%3Aeq%3A4111111111111111&q=4111+1111+1111+1111&min_amount=5"
+    client.post("/api/views", json={"name": "Card", "query": query}, headers={"X-Fraudstream-Actor": "Mia"})
+    (view,) = json_of(client.get("/api/views"))["views"]
+    assert parse_qs(view["query"]) == {
+        "where": ["card:eq:411111******1111"],
+        "q": ["4111 11** **** 1111"],
+        "min_amount": ["5"],
+    }
+
+
+def test_a_row_rendered_during_a_triage_change_is_not_sent_again(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.post("/api/alerts", json=[alert(1)])
+    document = Published.document
+
+    def changed_meanwhile(self: Published) -> Object:
+        former = document(self)
+        self.update_triage(TriageState(AlertStatus.CLAIMED, "Mia", version=1))
+        return former
+
+    def row_event() -> bytes:
+        answer = client.get("/api/stream?rows=1&last_event_id=0")
+        event = next(piece for piece in answer.iter_encoded() if b"event: row" in piece)
+        answer.close()
+        return event
+
+    monkeypatch.setattr(Published, "document", changed_meanwhile)
+    assert b'data-assignee=""' in row_event()
+    monkeypatch.setattr(Published, "document", document)
+    assert b'data-assignee="Mia"' in row_event()
+
+
+def test_the_menu_returns_to_the_page_with_its_address_quoted(client: FlaskClient) -> None:
+    client.post("/api/alerts", json=[alert(1, transaction={"Amount": 1.0, "card_id": "a?b#c%"})])
+    address = "/entities/card_id/a%3Fb%23c%25?x=1%26"
+    page = client.get(address)
+    assert page.status_code == 200
+    assert f'name="next" value="{address}"' in page.text
+
+
+@pytest.mark.parametrize(("path", "status"), [("/rows?seq=99999999999999999999999", 400), ("/queue?q=\xff", 308)])
+def test_an_odd_address_is_no_error_of_the_server(client: FlaskClient, path: str, status: int) -> None:
+    base, _, query = path.partition("?")
+    assert client.get(base, environ_overrides={"QUERY_STRING": query}).status_code == status
 
 
 def test_a_bad_value_in_the_address_is_named_beside_the_alerts_of_the_other_filters(client: FlaskClient) -> None:

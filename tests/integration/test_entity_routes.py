@@ -58,6 +58,13 @@ def test_the_list_is_filtered_by_entity(client: FlaskClient) -> None:
     assert client.get("/api/alerts?entity=terminal_id").status_code == 400
 
 
+@pytest.mark.parametrize("inside", ["q=kiosk", "where=V1:ge:0"])
+def test_entities_are_not_counted_by_what_is_inside_the_payment(client: FlaskClient, inside: str) -> None:
+    answer = client.get(f"/api/entities?column=card_id&{inside}")
+    assert answer.status_code == 400
+    assert "leave them out" in json_of(answer)["error"]
+
+
 def test_one_entity_has_sums_verdicts_and_times(client: FlaskClient) -> None:
     client.post("/api/work/verdict", json={"alert_ids": ["id-1"], "status": "confirmed_fraud"}, headers=WHO)
     one = json_of(client.get("/api/entities/terminal_id/T/7"))

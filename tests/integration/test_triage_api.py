@@ -254,6 +254,11 @@ def test_an_alert_is_escalated_to_a_name_and_waits_until_a_time(ann: FlaskClient
     assert (done["status"], done["due_at"]) == ("needs_information", "2026-01-03T02:04:05+00:00")
     (alert,) = json_of(ben.get("/api/alerts?due_before=2026-01-04T00:00:00Z&sort=due"))["alerts"]
     assert alert["work"]["due_at"] == done["due_at"]
+    page = ben.get("/?sort=due").text
+    assert page.count("data-id=") == 1
+    assert '<span id="totals"><strong>1</strong>' in page
+    posted["due_at"] = "9999-12-31T23:59:59-10:00"
+    assert ben.post("/api/work/needs-information", json=posted).status_code == 400
     for assignee, expected in (("Ben", ["id-1"]), ("Ann", [])):
         alerts = json_of(ben.get(f"/api/alerts?assignee={assignee}&status=needs_information"))["alerts"]
         assert [each["alert_id"] for each in alerts] == expected

@@ -76,7 +76,16 @@ def test_a_time_of_a_form_is_in_the_zone_of_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("back", "to"), [("/queue?q=a", "/queue?q=a"), ("//evil", "/"), ("https://evil", "/"), ("", "/")]
+    ("back", "to"),
+    [
+        ("/queue?q=a", "/queue?q=a"),
+        ("//evil", "/"),
+        ("https://evil", "/"),
+        ("", "/"),
+        ("/\t/evil", "/"),
+        ("/a\r\nX: y", "/"),
+        ("/.\\/evil", "/"),
+    ],
 )
 def test_preferences_return_to_a_page_of_the_dashboard_only(back: str, to: str) -> None:
     cookies, target = formats.preferences(MultiDict({"theme": "dark", "zone": "UTC", "next": back}))

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from werkzeug.datastructures import MultiDict
 
+from fraudstream.dashboard.web.queue_query import QueueQuery
 from fraudstream.dashboard.web.search_text import LONGEST, SearchTextError, Vocabulary, parse_search, suggestions
 
 WORDS = Vocabulary(
@@ -53,6 +55,7 @@ def test_a_text_is_read_as_filters(text: str, pairs: list[tuple[str, str]]) -> N
         ("http://x", "No column is called http. Write text with a colon in quotes", "http://x"),
         ("amount>much", "amount is compared with a number, not with much", "amount>much"),
         ("amount>1..2", "amount is compared as amount>100", "amount>1..2"),
+        ("amount:..", "amount is compared as amount>100", "amount:.."),
         ("status>new", "status is compared with a colon: status:new", "status>new"),
         ("status:s", "status is one of new, claimed,", "status:s"),
         ("from:monday", "monday is not a time: write 2026-01-31,", "from:monday"),
@@ -66,6 +69,21 @@ def test_what_cannot_be_read_is_named_with_its_place(text: str, message: str, pl
         parse_search(text, WORDS)
     assert message in str(error.value)
     assert text[error.value.start : error.value.end] == place
+
+
+@pytest.mark.parametrize("outcome", ["unscorable", "all"])
+def test_an_entity_is_an_ordinary_column_of_unscorable_payments(outcome: str) -> None:
+    query = QueueQuery(MultiDict({"search": "terminal:T1:2", "outcome": outcome}), WORDS)
+    assert query.pairs == [("outcome", outcome), ("where", "TERMINAL_ID:eq:T1:2")]
+    assert QueueQuery(MultiDict({"search": "terminal:T1"}), WORDS).pairs == [("entity", "TERMINAL_ID:T1")]
+
+
+@pytest.mark.parametrize(("name", "most"), [("entity", 5), ("where", 20)])
+def test_too_many_filters_are_an_error_beside_the_first_ones(name: str, most: int) -> None:
+    args = MultiDict([(name, f"Amount:{'eq:' if name == 'where' else ''}{number}") for number in range(most + 2)])
+    query = QueueQuery(args, WORDS)
+    assert query.errors == [f"A search has at most {most} filters {name}"]
+    assert query.many(name) == args.getlist(name)[:most]
 
 
 @pytest.mark.parametrize("unit", ["a", ":", '"', 'a"', 'a:"', "a ", "a>", '" '])

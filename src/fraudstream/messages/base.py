@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from fraudstream.times import microseconds, parse_time
+from fraudstream.times import from_microseconds, microseconds, parse_time
 from fraudstream.transactions.cards import masked_text
 
 _PLAIN: Final = {
@@ -43,7 +43,9 @@ def reason(error: ValidationError) -> str:
 def instant(value: Any) -> int:
     """Parse a time in ISO 8601 to microseconds since 1970 (UTC); raises ValueError."""
     try:
-        return microseconds(parse_time(value))
+        at_us = microseconds(parse_time(value))
+        from_microseconds(at_us)  # raises OverflowError for a time that only another zone can express
+        return at_us
     except (TypeError, ValueError, OverflowError) as e:
         raise ValueError("must be a time in ISO 8601") from e
 

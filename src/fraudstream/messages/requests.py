@@ -4,6 +4,7 @@ import base64
 import contextlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, Protocol, Self, get_origin
+from urllib.parse import parse_qsl, urlencode
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +19,7 @@ from pydantic import (
 
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Instant, Message, Written, instant, reason
+from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.masking import typed
 from fraudstream.transactions.wire import RecordId
 
@@ -112,6 +114,11 @@ def _record_reference(text: str) -> str:
         raise ValueError("must be topic/partition/offset") from e
 
 
+def _masked_query(query: str) -> str:
+    pairs = parse_qsl(query, keep_blank_values=True)
+    return urlencode([(masked_text(name), masked_text(value)) for name, value in pairs])
+
+
 Verdict = Literal["confirmed_fraud", "false_alarm", "unsure"]
 ChangeId = Annotated[str, Field(min_length=1, max_length=240)]
 AlertIds = Annotated[
@@ -193,7 +200,7 @@ class NewView(Command):
     """Save a search of the review page under a name; it replaces one of the same name."""
 
     name: Annotated[Written, Field(max_length=60)]
-    query: Annotated[str, Field(max_length=4_000)]
+    query: Annotated[str, Field(max_length=4_000), AfterValidator(_masked_query)]
 
 
 class Acknowledgement(Command):

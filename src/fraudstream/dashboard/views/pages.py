@@ -90,7 +90,11 @@ class PageViews:
             ("/", "queue", self.queue.page),
             ("/rows", "rows", self.queue.rows),
             ("/suggestions", "suggestions", self.queue.suggest),
-            ("/queue", "former_queue", lambda: redirect(f"/?{request.query_string.decode()}", code=308)),
+            (
+                "/queue",
+                "former_queue",
+                lambda: redirect(f"/?{request.query_string.decode(errors='replace')}", code=308),
+            ),
             ("/rejected", "rejected", partial(self.dead_letters.render, self.statistics)),
             ("/unscorable", "unscorable", partial(_moved, kind="unscorable")),
             ("/alerts/<path:alert_id>", "alert", partial(alert, "alert.html")),

@@ -138,5 +138,6 @@ def preferences(form: MultiDict[str, str]) -> tuple[dict[str, str], str]:
     if name and zone_named(name.removeprefix(BROWSER)) is None:
         raise RequestError(f"there is no time zone {name[:40]}: give one such as Europe/Zurich, or UTC")
     back = form.get("next", "")
-    is_own = back.startswith("/") and not back.startswith(("//", "/\\"))
+    # Browsers drop a tab or a line break, and read a backslash as a slash.
+    is_own = back.startswith("/") and not back.startswith("//") and back.isprintable() and "\\" not in back
     return {THEME_COOKIE: theme if theme in THEMES else "", ZONE_COOKIE: name}, back if is_own else "/"

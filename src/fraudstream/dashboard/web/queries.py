@@ -1,7 +1,8 @@
 """Defines the query parameters of routes and pages; an empty value, as a form sends it, counts as absent."""
 
 from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, PlainValidator, WithJsonSchema
 
@@ -31,6 +32,8 @@ from fraudstream.transactions.entities import Entity
 from fraudstream.transactions.wire import Outcome, ReplayState
 
 EVERY: Final = "all"
+MOST_WHERE: Final = 20
+MOST_ENTITIES: Final = 5
 
 
 def _time_or_event(value: str) -> str:
@@ -44,11 +47,11 @@ def is_event(value: str) -> bool:
     return value.isascii() and value.isdecimal() and len(value) <= 18
 
 
-def _read_by(parse: Callable[[str], object], form: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if parse(text) is None:
+def _read_by(parse: Callable[[Any], object], form: str) -> AfterValidator:
+    def check(value: Any) -> Any:
+        if parse(value) is None:
             raise ValueError(f"must be {form}")
-        return text
+        return value
 
     return AfterValidator(check)
 
@@ -88,13 +91,13 @@ class AlertQuery(OutcomeQuery):
     source: str | None = parameter(None, "credit_card_transactions", "the input topic")
     q: str | None = parameter(None, "jew*", 'text: `"a phrase"`, the beginning of the last word from three letters on')
     where: Annotated[list[Condition], Repeated] = parameter(
-        [], ["V1:ge:-3"], "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has", max_length=20
+        [], ["V1:ge:-3"], "`NAME:OP:VALUE` of a column; OP is eq, ne, lt, le, gt, ge or has", max_length=MOST_WHERE
     )
     entity: Annotated[list[EntityText], Repeated] = parameter(
         [],
         ["card_id:C1"],
         "alerts of a card, terminal or other entity, as `COLUMN:VALUE`; with all of them",
-        max_length=5,
+        max_length=MOST_ENTITIES,
     )
 
     @property
@@ -133,6 +136,12 @@ class AlertList(AlertQuery):
     limit: Whole = parameter(100, 10, "how many", ge=1, le=1_000)
     cursor: str | None = parameter(None, "1", "the `next_cursor` of the previous page")
 
+    def filter(self) -> AlertFilter:
+        """Return the filter for the store: only alerts with a due time have an order by it."""
+        query = super().filter()
+        is_any_due = self.sort is Sort.DUE and query.due_before_us is None
+        return replace(query, due_before_us=2**63 - 1) if is_any_due else query
+
     def position(self) -> SearchPosition | None:
         """Return the position at which the previous page ended."""
         position = read_cursor(self.cursor, self.sort) if self.cursor else None
@@ -151,7 +160,7 @@ class RowList(AlertList):
     """Rows of the review page: some by their `seq`, or those that match after an event."""
 
     limit: Whole = parameter(1_000, 10, "how many", ge=1, le=1_000)
-    seq: Annotated[list[Whole], Repeated] = parameter([], [1], "these", max_length=100)
+    seq: Annotated[list[Annotated[Whole, Field(lt=2**63)]], Repeated] = parameter([], [1], "these", max_length=100)
 
 
 class EntityList(AlertQuery):
@@ -159,6 +168,13 @@ class EntityList(AlertQuery):
 
     column: str | None = parameter(None, "card_id", "the column; by default the most useful one")
     limit: Whole = parameter(50, 10, "how many", ge=1, le=1_000)
+
+    def filter(self) -> AlertFilter:
+        """Return the filter for the store; raises RequestError for one on the content of the transaction."""
+        query = super().filter()
+        if query.looks_inside:
+            raise RequestError("q and where do not apply to entities: leave them out, or count the alerts of a search")
+        return query
 
 
 class NextAlert(AlertQuery):
@@ -211,7 +227,9 @@ class ChartQuery(Query):
     """The range of the charts."""
 
     minutes: Whole = parameter(60, 60, "how many of the last minutes", ge=1, le=KEPT_MINUTES)
-    until: Time | None = parameter(None, LATER, "the minutes before this time; by default up to now")
+    until: Annotated[Time, _read_by(lambda at_us: at_us >= 0 or None, "a time from 1970 on")] | None = parameter(
+        None, LATER, "the minutes before this time; by default up to now"
+    )
 
 
 class WhatIfQuery(Query):

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from werkzeug.datastructures import MultiDict
 
-from fraudstream.dashboard.web.queries import AlertList
+from fraudstream.dashboard.web.queries import MOST_ENTITIES, MOST_WHERE, AlertList
 from fraudstream.dashboard.web.search_text import Pair, SearchTextError, Vocabulary, parse_moment, parse_search
 from fraudstream.errors import RequestError
 from fraudstream.store.filters import Where
@@ -54,7 +54,7 @@ SINGLE: Final = {
 }
 """The parameters that occur once in the address, with their labels."""
 
-MANY: Final = ("status", "where", "entity")
+_MOST: Final = {"where": MOST_WHERE, "entity": MOST_ENTITIES}
 _NO_FILTERS: Final = ("status", "sort", "view", "group")
 _FORM: Final = ("search", "where_name", "where_op", "where_value", "from", "before")
 """The fields of the page's forms, which are converted to the parameters above."""
@@ -108,6 +108,14 @@ class QueueQuery:
         ]
         pairs = [pair for pair in dict.fromkeys(pairs + added) if pair[1] and self._is_valid(*pair)]
         single = {name: value for name, value in pairs if name in SINGLE and value != self._default(name)}
+        if "outcome" in single:  # only alerts have entities
+            pairs = [
+                ("where", value.replace(":", ":eq:", 1)) if name == "entity" else (name, value) for name, value in pairs
+            ]
+        for parameter, most in _MOST.items():
+            if excess := [pair for pair in pairs if pair[0] == parameter][most:]:
+                self.errors.append(f"A search has at most {most} filters {parameter}")
+                pairs = [pair for pair in pairs if pair not in excess]
         statuses = tuple(each for each in _EVERY if ("status", each) in pairs)
         self.pairs: Final = (
             [(name, single[name]) for name in SINGLE if name in single]

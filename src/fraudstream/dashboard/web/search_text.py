@@ -114,7 +114,7 @@ def _filters(name: str, op: str, value: str, vocabulary: Vocabulary) -> Iterator
 def _range(field: str, op: str, value: str) -> Iterator[Pair]:
     """Yield the least and largest value; the filters include both, so that `>` starts at the next number."""
     low, dots, high = value.partition("..")
-    if op in ("!=", "~") or (dots and op not in (":", "=")):
+    if op in ("!=", "~") or value == ".." or (dots and op not in (":", "=")):
         raise ValueError(f"{field} is compared as {field}>100, {field}<100 or {field}:100..500")
     ends = {"min": low, "max": high if dots else low}
     if op in (">", ">=", "<", "<="):
