@@ -48,7 +48,7 @@ def test_the_entities_with_the_most_alerts_are_listed_by_column(client: FlaskCli
 def test_entities_are_not_counted_by_text_or_another_column(client: FlaskClient, query: str) -> None:
     refused = client.get(f"/api/entities?{query}")
     assert refused.status_code == 400
-    assert "leave these out" in refused.text
+    assert "leave them out" in refused.text
 
 
 def test_the_list_is_filtered_by_entity(client: FlaskClient) -> None:
