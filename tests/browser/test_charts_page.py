@@ -266,11 +266,11 @@ def test_an_empty_page_says_what_to_do_and_fills_by_itself(
     page.evaluate("window.notReloaded = true")
     arrive(dashboard, 1, 2)
     expect(figure(page, "alerts")).to_contain_text("2 alerts", timeout=15_000)
-    expect(figure(page, "amounts")).to_contain_text("200 at risk")
+    expect(figure(page, "amounts")).to_contain_text("200.00 at risk")
     expect(plot(page, "alerts")).to_be_visible()
     expect(chart(page, "precision").locator(".nothing")).to_be_visible()
     decide(dashboard, "confirmed_fraud", 1)
-    expect(figure(page, "precision")).to_contain_text("100.0 % confirmed: 1 of 1", timeout=15_000)
+    expect(figure(page, "precision")).to_contain_text("100 % confirmed (20.7 % to 100 %, 95 %): 1 of 1", timeout=15_000)
     assert page.evaluate("window.notReloaded")
     assert page_errors == []
 
@@ -306,11 +306,7 @@ def test_the_page_fits_any_width_and_its_text_stands_out(
         for key in CHARTS:
             chart(page, key).locator("summary").click()
         marks = plot(page, "scores").locator("svg:visible").locator(".tick").all_text_contents()
-        # Each mark is exactly where it says.
-        assert any(
-            marks[: len(exact)] == exact
-            for exact in (["0", "0.2", "0.4", "0.6", "0.8", "1"], ["0", "0.25", "0.5", "0.75", "1"])
-        )
+        assert {"0.1", "0.5", "0.9"} <= set(marks), marks
         plot(page, "latency").press("End")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate(WORST_CONTRAST) >= 4.5
