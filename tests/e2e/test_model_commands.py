@@ -40,8 +40,8 @@ def test_a_second_model_is_a_candidate_that_is_compared_and_measured(
 
     later = tmp_path / "later.csv"
     assert run("simulate", "--rows", 5000, "--seed", 9, "--output", later).returncode == 0
-    measured = document(run, "evaluate", "--data", later, "--models", models, "--model", "trial")
+    measured = document(run, "evaluate", "--data", later, "--model", models / second["model_id"])
     assert (measured["model_id"], measured["rows"], measured["unscorable"]) == (second["model_id"], 5000, 0)
     assert "it may have used some of these rows" in measured["warnings"][0]
-    own = document(run, "evaluate", "--data", payments, "--models", models)
+    own = document(run, "evaluate", "--data", payments, "--model", models / "current")
     assert "its figures are too high" in own["warnings"][0]

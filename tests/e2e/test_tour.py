@@ -178,13 +178,13 @@ def comparable(text: str) -> str:
 
 
 def test_the_commands_print_what_the_page_shows_but_for_digits(tour: Tour) -> None:
-    missing = [
-        (block.section, part, output)
+    missing = "\n".join(
+        f"== {block.section}: the page shows\n{part}== and there came\n{output}"
         for block, output in tour.outputs
         for part in block.expected
         if comparable(part) not in comparable(output)
-    ]
-    assert missing == []
+    )
+    assert not missing, missing
     assert sum(bool(block.expected) for block, _ in tour.outputs) >= 8
 
 

@@ -133,7 +133,9 @@ def test_the_menu_returns_to_the_page_with_its_address_quoted(client: FlaskClien
     assert f'name="next" value="{address}"' in page.text
 
 
-@pytest.mark.parametrize(("path", "status"), [("/rows?seq=99999999999999999999999", 400), ("/queue?q=\xff", 308)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/rows?seq=99999999999999999999999", 400), ("/queue?q=\xff", 400), ("/what-if?\xff", 400)]
+)
 def test_an_odd_address_is_no_error_of_the_server(client: FlaskClient, path: str, status: int) -> None:
     base, _, query = path.partition("?")
     assert client.get(base, environ_overrides={"QUERY_STRING": query}).status_code == status

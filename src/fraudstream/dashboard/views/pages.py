@@ -93,7 +93,7 @@ class PageViews:
             (
                 "/queue",
                 "former_queue",
-                lambda: redirect(f"/?{request.query_string.decode(errors='replace')}", code=308),
+                lambda: redirect(f"/?{request.query_string.decode()}", code=308),
             ),
             ("/rejected", "rejected", partial(self.dead_letters.render, self.statistics)),
             ("/unscorable", "unscorable", partial(_moved, kind="unscorable")),

@@ -185,6 +185,11 @@ def guard(app: Flask, settings: Settings, sessions: Sessions) -> None:
 
     @app.before_request
     def check() -> BaseResponse | None:
+        try:
+            request.query_string.decode()
+        except UnicodeDecodeError:
+            request.environ["QUERY_STRING"], request.query_string = "", b""  # Werkzeug fails at each reading of it
+            raise RequestError("the address holds bytes that are not UTF-8; percent-encode them") from None
         if not host_is_own(request, settings):
             raise RequestError("unknown host name; add it to the setting public_hosts", status=421)
         if request.method not in SAFE_METHODS and not same_origin(request, settings):
