@@ -1,7 +1,8 @@
 """Draws the charts on model quality: precision and recall, calibration, score distribution and thresholds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from markupsafe import Markup
 
@@ -149,6 +150,15 @@ def bins_of(histogram: ScoreHistogram) -> list[tuple[float, float, float, float]
 
 def _bin_label(low: float, high: float, fraud: float, other: float) -> str:
     return f"scores {plain(low)} to {plain(high)}: {percent(fraud)} of the frauds, {small_percent(other)} of the others"
+
+
+def interval_axis(lines: Sequence[Mapping[str, Any]]) -> plot.Linear:
+    """Return an axis for lines with an `estimate` and the values of its `periods`; positions are shares in percent."""
+    estimates, periods = [each["estimate"] for each in lines], [value for each in lines for value in each["periods"]]
+    ends = [end for each in estimates for end in each.interval or (each.value,)] + periods
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    spare = max((high - low) * 0.06, 0.01)
+    return plot.Linear(max(low - spare, 0.0), min(high + spare, 1.02), 0.0, 100.0)
 
 
 _MOST_RELATIVE_COST = 1.25
