@@ -97,7 +97,7 @@ def _row(step: Step, most: float) -> ReasonRow:
     feature, components = cell.feature, cell.components
     half = min(abs(contribution) / most, 1.0) * 50
     quantiles = _quantiles(feature)
-    value = value_text(plain(cell.raw_value), _VALUE_CHARS, number_text)
+    value = value_text(plain(cell.raw_value), _VALUE_CHARS)
     is_unusual = feature.type is FeatureType.CATEGORY and components[-1] == 1.0
     if quantiles is not None:
         is_unusual = not quantiles[0] <= components[0] <= quantiles[2]
