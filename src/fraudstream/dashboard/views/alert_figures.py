@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from fraudstream.dashboard.web.presentation import value_text
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Step
 from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
 from fraudstream.model.manifest import Feature, FeatureType
 
@@ -18,7 +18,6 @@ HIGH_AT: Final = 80.0
 
 _EDGE: Final = 2.0
 _VALUE_CHARS: Final = 60
-_UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 
 
 class NormalRange(NamedTuple):
@@ -74,16 +73,6 @@ def reason_rows(steps: Sequence[Step]) -> list[ReasonRow]:
         for part in (steps[:TOP_REASONS], steps[TOP_REASONS:])
         for step in sorted(part, key=lambda step: step.reason.contribution <= 0)
     ]
-
-
-def sum_sentence(explanation: Explanation) -> str:
-    """Describe the sum of the contributions."""
-    margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
-    return (
-        f"From {signed(explanation.base)} ({explanation.background}) all columns together lead to "
-        f"{margin}, a probability of {explanation.probability:.4g}; "
-        f"after the model's calibration the score is {explanation.score:.6g}."
-    )
 
 
 def signed(value: float) -> str:
