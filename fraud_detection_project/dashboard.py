@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from fraudstream.scripts import serve_dashboard
+    from launch import serve_dashboard
 except ModuleNotFoundError as e:
     sys.exit(f"fraudstream: {e}\n  remedy: use the project's Python: source .venv/bin/activate")
 

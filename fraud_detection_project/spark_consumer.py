@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from fraudstream.scripts import detect_frauds
+    from launch import detect_frauds
 except ModuleNotFoundError as e:
     sys.exit(f"fraudstream: {e}\n  remedy: use the project's Python: source .venv/bin/activate")
 

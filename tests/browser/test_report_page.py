@@ -23,10 +23,7 @@ WORST_CONTRAST_OF_DRAWINGS = """() => {
   let worst = 21;
   for (const text of document.querySelectorAll('figure > svg text')) {
     if (!text.checkVisibility()) continue;
-    const stage = text.classList.contains('stage-word') && text.classList[1];
-    const ground = stage
-      ? getComputedStyle(text.closest('svg').querySelector(`rect.${stage}`)).fill
-      : getComputedStyle(text.closest('.card')).backgroundColor;
+    const ground = getComputedStyle(text.closest('.card')).backgroundColor;
     const [light, dark] = [getComputedStyle(text).fill, ground].map(luminance).sort((one, other) => other - one);
     worst = Math.min(worst, (light + 0.05) / (dark + 0.05));
   }

@@ -15,8 +15,9 @@ from dashboards import alert, json_of
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.live_stream import Published
 from fraudstream.dashboard.services.statistics import DeployedModel
-from fraudstream.dashboard.web.presentation import largest_values, number, short_id
+from fraudstream.dashboard.web.presentation import largest_values, short_id
 from fraudstream.messages.base import Object
+from fraudstream.model.explanation.reasons import number_text
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus, TriageState
 
@@ -215,7 +216,7 @@ def test_the_values_shown_are_the_largest_and_neither_clock_nor_label_nor_amount
     [(1234, "1,234"), (-6.774, "-6.77"), (0.0000123, "1.23e-5"), (2.0, "2"), (1.5e12, "1.50e+12"), (0, "0")],
 )
 def test_a_number_reads_short(value: float, text: str) -> None:
-    assert number(value) == text
+    assert number_text(value) == text
 
 
 @pytest.mark.parametrize(

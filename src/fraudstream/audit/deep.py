@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from fraudstream.audit.facts import Facts
+from fraudstream.audit.facts import Facts, script
 from fraudstream.audit.report import Finding, Kind
 from fraudstream.config import Settings
 from fraudstream.errors import ModelError
@@ -26,51 +27,7 @@ if TYPE_CHECKING:
 TOLERANCE: Final = 1e-12
 """Scores that differ by no more are equal: a batch may sum in a different order."""
 
-_RUNS: Final = """
-SELECT DISTINCT run, model_id, revision, threshold, aliases, envelope, source FROM entries
-WHERE run IS NOT NULL ORDER BY run
-"""
-_NUMBER_RUNS: Final = """
-UPDATE entries SET run = numbered.run FROM (
-  SELECT entry_id, dense_rank() OVER (ORDER BY revision, model_id, threshold, aliases, envelope, source) AS run
-  FROM entries WHERE kind = 'batch') AS numbered
-WHERE numbered.entry_id = entries.entry_id
-"""
-_ENTRIES: Final = """
-SELECT entry_id, partition, from_offset, until_offset, records, alert, unscorable, dead_letter FROM entries
-WHERE run = ? ORDER BY partition, from_offset
-"""
-_MISSING: Final = """
-SELECT a.partition, a."offset", a.outcome, max(a.score) FROM rescores a WHERE a.run = :run
-AND (a.outcome = 'dead_letter' OR NOT EXISTS (SELECT 1 FROM entries e WHERE e.is_pruned AND e.partition = a.partition
-  AND e.from_offset <= a."offset" AND e.until_offset > a."offset"))
-GROUP BY 1, 2, 3 HAVING count(*) > (
-  SELECT count(DISTINCT p.id) FROM positions p
-  WHERE p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
-  AND (:counted_again OR p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision)))
-ORDER BY 1, 2
-"""
-_SURPLUS: Final = """
-SELECT p."offset", p.outcome, EXISTS (SELECT 1 FROM entries e WHERE e.is_changed AND e.partition = p.partition
-  AND e.from_offset <= p."offset" AND e.until_offset > p."offset")
-FROM positions p
-WHERE p.partition = :partition AND p."offset" >= :start AND p."offset" < :until
-  AND (p.model_id IS NULL OR (p.model_id = :model AND p.revision = :revision))
-GROUP BY 1, 2 HAVING count(DISTINCT p.id) > (
-    SELECT count(*) FROM rescores a
-    WHERE a.run = :run AND a.partition = p.partition AND a."offset" = p."offset" AND a.outcome = p.outcome)
-ORDER BY 1
-"""
-_SCORES: Final = """
-SELECT a.partition, a."offset", a.score, min(p.least), max(p.most) FROM rescores a JOIN positions p
-ON p.partition = a.partition AND p."offset" = a."offset" AND p.outcome = a.outcome
-  AND p.model_id = :model AND p.revision = :revision
-WHERE a.run = :run GROUP BY a.rowid
-HAVING min(max(abs(p.least - a.score), abs(p.most - a.score))) > :tolerance ORDER BY 1, 2
-"""
-_COUNTS: Final = """
-SELECT outcome, count(*) FROM rescores WHERE run = ? AND partition = ? AND "offset" >= ? AND "offset" < ? GROUP BY 1
-"""
+_QUERIES: Final = dict(re.findall(r"^-- (\w+): .*\n([^;]+);", script("deep.sql"), re.MULTILINE))
 
 
 @dataclass(frozen=True)
@@ -90,9 +47,9 @@ def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
     Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
-    facts.db.execute(_NUMBER_RUNS)
-    for number, model_id, revision, threshold, aliases, envelope, source in facts.db.execute(_RUNS):
-        entries = facts.db.execute(_ENTRIES, (number,))
+    facts.db.execute(_QUERIES["number_runs"])
+    for number, model_id, revision, threshold, aliases, envelope, source in facts.db.execute(_QUERIES["runs"]):
+        entries = facts.db.execute(_QUERIES["entries"], (number,))
         ranges = merge_ranges(_retained(facts, Range(*span)) for _, *span, _, _, _, _ in entries)
         deployment = Deployment(model_id, threshold, orjson.loads(aliases), revision)
         run = _Run(number, deployment, envelope, Source(source), ranges)
@@ -127,7 +84,7 @@ def _score_again(
     scorer = load_scorer(artifact, run.deployment)
     where, message_format = (kafka, facts.topic), replace(MessageFormat.of(settings), envelope=run.envelope)
     entries: list[tuple[Range, str, int, list[int]]] = []
-    for entry_id, partition, start, until, records, *counted in facts.db.execute(_ENTRIES, (run.number,)):
+    for entry_id, partition, start, until, records, *counted in facts.db.execute(_QUERIES["entries"], (run.number,)):
         span = Range(partition, start, until)
         if _retained(facts, span) == span:
             entries.append((span, entry_id, records, counted))
@@ -156,24 +113,26 @@ def _compare_offsets(facts: Facts, run: _Run) -> Iterator[Finding]:
     parameters = {"run": run.number, "model": model_id, "revision": revision}
     # Counted again after a crash: the query may have scored with the previous deployment.
     counted_again = {"counted_again": run.source is Source.SCORED_AGAIN}
-    for partition, offset, outcome, score in facts.db.execute(_MISSING, parameters | counted_again):
+    for partition, offset, outcome, score in facts.db.execute(_QUERIES["missing"], parameters | counted_again):
         scored = "" if score is None else f" with the score {score!r}"
         what = f"is {outcome}{scored} by {model_id}, revision {revision}, but on no topic"
         yield Finding.at(Kind.MISSING, what, facts.topic, partition, offset)
     for each in run.ranges:
         span = {"partition": each.partition, "start": each.from_offset, "until": each.until_offset}
-        for offset, outcome, is_changed in facts.db.execute(_SURPLUS, parameters | span):
+        for offset, outcome, is_changed in facts.db.execute(_QUERIES["surplus"], parameters | span):
             surplus = Kind.SUPERSEDED if facts.former or is_changed else Kind.DOUBLED
             what = f"is {outcome} on a topic, but not by {model_id}, revision {revision}"
             yield Finding.at(surplus, what, facts.topic, each.partition, offset)
-    for partition, offset, score, least, most in facts.db.execute(_SCORES, parameters | {"tolerance": TOLERANCE}):
+    for partition, offset, score, least, most in facts.db.execute(
+        _QUERIES["scores"], parameters | {"tolerance": TOLERANCE}
+    ):
         recorded = most if abs(most - score) > TOLERANCE else least
         what = f"the score on the topic is {recorded!r}, scored again it is {score!r}"
         yield Finding.at(Kind.DIFFERENT, what, facts.topic, partition, offset)
 
 
 def _compare_counts(facts: Facts, run: _Run, each: Range, counted: list[int]) -> Iterator[Finding]:
-    actual = Counter(dict(facts.db.execute(_COUNTS, (run.number, *each))))
+    actual = Counter(dict(facts.db.execute(_QUERIES["counts"], (run.number, *each))))
     expected = dict(zip(REMARKABLE, counted, strict=True))
     mismatches = [outcome for outcome in REMARKABLE if expected[outcome] != actual[outcome]]
     if mismatches:

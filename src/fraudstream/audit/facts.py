@@ -119,9 +119,9 @@ class Facts:
         )
         former = self.db.execute("SELECT count(*) FROM entries WHERE topic_id <> ?", (self.topic_id,))
         (self.former,) = former.fetchone()
-        self.db.executescript(_script("views.sql"))
+        self.db.executescript(script("views.sql"))
         if self.truncated:
-            self.db.executescript(_script("truncated.sql"))
+            self.db.executescript(script("truncated.sql"))
 
 
 def _scratch() -> sqlite3.Connection:
@@ -129,9 +129,10 @@ def _scratch() -> sqlite3.Connection:
     db.execute("PRAGMA synchronous = OFF")
     records = {"outputs": OutputRecord._fields, "store_rows": StoredRecord._fields}
     columns = {table: ", ".join(f'"{name}"' for name in names) for table, names in records.items()}
-    db.executescript(_script("facts.sql").format_map(columns))
+    db.executescript(script("facts.sql").format_map(columns))
     return db
 
 
-def _script(name: str) -> str:
+def script(name: str) -> str:
+    """Return the text of a file of SQL in this package."""
     return Path(__file__).with_name(name).read_text()

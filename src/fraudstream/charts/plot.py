@@ -162,24 +162,6 @@ class Figure:
         return svg.element("ul", *entries, class_="keys") if self.keys else Markup("")
 
 
-def in_both_sizes(
-    draw: Callable[[Size], tuple[float, Iterable[Markup]]],
-    about: str,
-    caption: str = "",
-    headings: Sequence[str] = (),
-    rows: Sequence[Sequence[str]] = (),
-    keys: Sequence[Key] = (),
-    sizes: tuple[Size, Size] = (WIDE, NARROW),
-    points: str = "",
-) -> Figure:
-    """Draw a chart in both sizes with its table and legend; `draw` returns the height and the parts for a size."""
-    drawings = []
-    for size in sizes:
-        height, parts = draw(size)
-        drawings.append(svg.drawing(size.width, height, about, parts, "narrow" if size.is_narrow else "wide"))
-    return Figure(drawings[0], drawings[1], caption, headings, rows, keys, points)
-
-
 @dataclass(frozen=True)
 class Area:
     """The plot area by its four edges; the axes' labels are outside."""
@@ -259,8 +241,8 @@ def tips(area: Area, points: Sequence[tuple[float, str]]) -> Iterator[Markup]:
 def _mark(key: Key) -> Markup:
     if not key.is_area:
         mark = svg.line((0, 6), (22, 6), key.class_)
-    elif "dot" in key.class_ or key.class_ in ("best", "period"):
-        mark = svg.circle((11, 6), 3 if key.class_ == "period" else 5, key.class_)
+    elif "dot" in key.class_:
+        mark = svg.circle((11, 6), 5, key.class_)
     else:
         mark = svg.rectangle((2, 1), 18, 10, key.class_)
     return svg.element("svg", mark, viewBox="0 0 22 12", aria_hidden="true")

@@ -10,7 +10,7 @@ from typing import Final
 from markupsafe import Markup
 
 from fraudstream.charts import svg
-from fraudstream.charts.plot import NARROW, WIDE, Area, Figure, Key, Scale, Size, in_both_sizes, tips, x_axis, y_axis
+from fraudstream.charts.plot import NARROW, WIDE, Area, Figure, Key, Scale, Size, tips, x_axis, y_axis
 
 NOTHING: Final = "–"
 _MOST_POINTS: Final = 80
@@ -75,12 +75,12 @@ def series_chart(
     plotted = [replace(one, values=[combined(one, part) for part in parts]) for one in series]
     texts = [_text(x, y, at[part], plotted, number) for number, part in enumerate(parts)]
 
-    def draw(size: Size) -> tuple[float, Iterable[Markup]]:
+    def draw(size: Size) -> Markup:
         area = Area.of(size, left, 44 if x.name else 26, 26 if y.name else 12)
         across = x.scale(area.left, area.right, 4 if size.is_narrow else 7)
         up = y.scale(area.bottom, area.top, 5 if size.height > 250 else 4)
         xs = [across.at(middle) for middle in middles]
-        return size.height, [
+        drawing = [
             *x_axis(area, across, x.tick, x.name),
             *y_axis(area, up, y.tick, y.name),
             area.within(
@@ -89,12 +89,14 @@ def series_chart(
             *(tips(area, list(zip(xs, texts, strict=True))) if has_tips else _pointer(area)),
             *marks(area, across, up),
         ]
+        return svg.drawing(size.width, size.height, about, drawing, "narrow" if size.is_narrow else "wide")
 
     keys = [Key(one.name, one.class_, one.is_bars) for one in series]
     shares = (x.scale(0.0, 1.0, 1).at(middle) for middle in middles)
     queries = (x.query(at[part][0], at[part][-1]) for part in parts)
     points = (f"{share:.4f}|{text}|{query}" for share, text, query in zip(shares, texts, queries, strict=True))
-    return in_both_sizes(draw, about, caption, headings, rows, keys, sizes, "\n".join(points))
+    wide, narrow = map(draw, sizes)
+    return Figure(wide, narrow, caption, headings, rows, keys, "\n".join(points))
 
 
 def table_rows(x: Axis, y: Axis, at: Sequence[float], series: Sequence[Series]) -> list[list[str]]:

@@ -45,11 +45,6 @@ def polyline(points: Sequence[Point], class_: str) -> Markup:
     return element("polyline", points=_points(points), class_=class_)
 
 
-def polygon(points: Sequence[Point], class_: str) -> Markup:
-    """Build an area within points."""
-    return element("polygon", points=_points(points), class_=class_)
-
-
 def rectangle(corner: Point, width: float, height: float, class_: str, tip: str = "") -> Markup:
     """Build a rectangle from its upper left corner; negative width or height becomes 0."""
     x, y = corner

@@ -67,7 +67,8 @@ def setup(**flags: object) -> None:
     from fraudstream.runtime.jars import fetch_jars
 
     settings = Settings.load(**flags)
-    fetch_jars(settings.cache, java_for(settings), click.echo)
+    java_for(settings)  # first: without a Java nothing runs, whatever was downloaded
+    fetch_jars(settings.cache, click.echo)
 
 
 @click.command()

@@ -50,59 +50,39 @@ class Similarity:
 
 def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, float]) -> Similarity:
     """Return the alerts of the same model that are nearest by the values of some columns, those of its reasons."""
-    model_id = alert.document().get(AlertField.MODEL_ID)
+    model_id, names = alert.document().get(AlertField.MODEL_ID), list(values)
     if not values or not isinstance(model_id, str):
         return Similarity((), 0, ())
-    with store.database.read() as connection:
-        compared, alerts = _nearest(connection, alert.seq, model_id, values)
-    return Similarity(tuple(values), compared, tuple(alerts))
-
-
-def _around(connection: Connection, seq: int, model_id: str) -> Iterator[Any]:
-    """Yield the alerts of a model around a `seq`, read in chunks, alternately of earlier and of later alerts.
-
-    Ends when `AROUND` alerts are scanned or the time limit is reached.
-    """
-    bounds = select(func.min(_ALERT.seq)), select(func.max(_ALERT.seq))
-    first, last = (connection.execute(each).scalar() or 0 for each in bounds)
-    ended = time.perf_counter() + SECONDS
-    low = high = seq
-    scanned, turn = 0, -1
-    query = select(*_COLUMNS).where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
-    while scanned < AROUND and (low > first or high < last) and time.perf_counter() < ended:
-        turn = -turn if (high < last if turn < 0 else low > first) else turn
-        if turn < 0:
-            start, end = max(low - CHUNK, first), low - 1
-            low = start
-        else:
-            start, end = high + 1, min(high + CHUNK, last)
-            high = end
-        scanned += end - start + 1
-        chunk = query.where(_ALERT.seq.between(start, end)).order_by(_ALERT.seq.desc())
-        yield from connection.execute(chunk).all()
-
-
-def _nearest(
-    connection: Connection, seq: int, model_id: str, values: Mapping[str, float]
-) -> tuple[int, list[SimilarAlert]]:
-    names = list(values)
     rows: list[Any] = []
     table: list[list[float]] = []
-    for row in _around(connection, seq, model_id):  # parsed within its time limit
-        transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
-        rows.append(row)
-        table.append([_number(transaction.get(name)) for name in names])
+    with store.database.read() as connection:
+        for row in _around(connection, alert.seq, model_id):  # parsed within its time limit
+            transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
+            rows.append(row)
+            table.append([_number(transaction.get(name)) for name in names])
     if not rows:
-        return 0, []
-    own = np.array([values[name] for name in names])
-    others = np.array(table)
+        return Similarity(tuple(names), 0, ())
+    own, others = np.array(list(values.values())), np.array(table)
     with np.errstate(invalid="ignore", over="ignore"):
         spread = np.nanstd(np.vstack([others, own]), axis=0)
         apart = np.abs(others - own) / np.where(spread > 0, spread, 1.0)
         # A missing value counts as one standard deviation away.
         distance = np.sqrt(np.mean(np.where(np.isfinite(apart), apart, 1.0) ** 2, axis=1))
     nearest = np.argsort(distance, kind="stable")[:SHOWN]
-    return len(rows), [_similar(rows[at], float(distance[at])) for at in nearest]
+    return Similarity(tuple(names), len(rows), tuple(_similar(rows[at], float(distance[at])) for at in nearest))
+
+
+def _around(connection: Connection, seq: int, model_id: str) -> Iterator[Any]:
+    """Yield the alerts of a model among the `AROUND` next to a `seq`, the closest first, until the time limit."""
+    ended = time.perf_counter() + SECONDS
+    alike = select(_ALERT.seq).where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
+    around = alike.where(_ALERT.seq.between(seq - AROUND, seq + AROUND), _ALERT.seq != seq)
+    closest = connection.execute(around.order_by(func.abs(_ALERT.seq - seq)).limit(AROUND)).scalars().all()
+    for start in range(0, len(closest), CHUNK):
+        if time.perf_counter() > ended:
+            return
+        chunk = select(*_COLUMNS).where(_ALERT.seq.in_(closest[start : start + CHUNK]))
+        yield from connection.execute(chunk.order_by(_ALERT.seq.desc())).all()
 
 
 def _similar(row: Any, distance: float) -> SimilarAlert:

@@ -1,10 +1,12 @@
 """Classifies columns and members by name as card secret, card number or personal data, also within a text."""
 
 import re
+import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from itertools import dropwhile
+from pathlib import Path
 from typing import Final
 
 from fraudstream.transactions.cards import MASK, fold, hide, mask_digits, replace_spans
@@ -27,63 +29,6 @@ class Sensitivity(StrEnum):
 
 LONGEST_NAME: Final = 200
 _MOST_WORDS: Final = 6
-
-# Anywhere in a name.
-_SECRETS: Final = """
-cvv, cvv 1, cvv 2, icvv, dcvv, cvc, cvc 1, cvc 2, icvc, csc, cvn, cvn 2, cvd, cvd 2, cav 2, cid 2, card cid, cc cid
-amex cid, pvv, card code, security code, verification code, verification value, verification number
-card verification
-prüfziffer, prüfnummer, kartenprüfnummer, kartenprüfziffer, pruefziffer, pruefnummer, kartenpruefnummer, sicherheitscode
-kartensicherheitscode, código de seguridad, código seguridad, código de verificación, código verificación
-código de segurança, código segurança, código de verificação, código verificador, cryptogramme, code de sécurité
-code sécurité, code de vérification, codice di sicurezza, codice sicurezza, codice di verifica, beveiligingscode
-veiligheidscode, controlecode, kod bezpieczeństwa, kod zabezpieczający, bezpečnostní kód, säkerhetskod, sikkerhetskode
-sikkerhedskode, turvakoodi, güvenlik kodu, проверочный код, код безопасности, код проверки, код подлинности
-安全码, 安全碼, 校验码, 验证码, 驗證碼, セキュリティコード, 보안코드
-pin block, pin data, pin offset, pin verification, encrypted pin, bloque pin, bloc pin, пин блок
-track 1, track 2, track 3, track i, track ii, track iii, track one, track two, track data, track equivalent, track value
-magstripe, magstrip, mag stripe, magnetic stripe, magnetstreifen, banda magnética, bande magnétique, piste 1, piste 2
-pista 1, pista 2, магнитная полоса
-"""
-
-# Alone, or after words for its owner.
-_PINS: Final = """
-pin, pin code, pin number, pin value, pincode, geheimzahl, código pin, code pin, codice pin, пин, пин код
-"""
-_OWNERS: Final = "card, cc, user, customer, client, atm, debit, credit, account, payment, old, new, entered, clear, my"
-
-# Words in names that describe such a value without containing it, like `used_pin_number` and `cvv_result`.
-_DESCRIPTIVE: Final = """
-match, matched, matches, mismatch, result, results, response, present, presence, check, checked, status, provided, flag
-verified, is, has, used, length, len, indicator, valid, invalid, error, retries, tries, attempts, attempt, count
-changed, type, mode, method, capability, capable, entry, required, failed, reason, supported, format, fallback, days
-months, years, hours, to, until, since
-"""
-
-# At the end of a name.
-_CARDS: Final = """
-pan, fpan, dpan, primary account number, credit card, kartennummer, kreditkartennummer, número de tarjeta
-número tarjeta, numéro de carte, numéro carte, numero di carta, numero carta, número do cartão, número cartão
-kaartnummer, numer karty, kortnummer, номер карты, 卡号, カード番号
-"""
-_HOLDERS: Final = ("card", "cc", "credit card", "debit card", "payment card", "card account")
-_NUMBERS: Final = ("number", "num", "no", "nr", "pan")
-_PERSONAL: Final = """
-ssn, social security, social security number, social security no, social insurance number, national id
-national id number, national insurance number, nino, national identity number, tax id, tax id number, tin, itin
-tax identification number, taxpayer id, passport, passport number, passport no, drivers license, driver license
-drivers license number, driver license number, driving licence number, id card number, identity card number, cpf, cnpj
-dni, nie, nif, curp, codice fiscale, steuer id, steuernummer, steueridentifikationsnummer, sozialversicherungsnummer
-ausweisnummer, personalausweisnummer, reisepassnummer, personnummer, bsn, burgerservicenummer, pesel, aadhaar, aadhar
-aadhaar number, aadhar number, numéro de sécurité sociale, numéro sécurité sociale, снилс, инн, паспорт, номер паспорта
-身份证, 身份证号, マイナンバー
-expiry, expiry date, expiry month, expiry year, expires, expiration, expiration date, expiration month, expiration year
-exp date, exp month, exp year, exp mm, exp yy, card exp, cc exp, card expires, valid thru, valid through, good thru
-ablaufdatum, gültig bis, gueltig bis, verfallsdatum, verfalldatum, fecha de vencimiento, fecha vencimiento, vencimiento
-fecha de caducidad, fecha caducidad, caducidad, date d expiration, date de expiration, date expiration
-data di scadenza, data scadenza, scadenza, data de validade, data validade, validade, vervaldatum, data ważności
-срок действия, действует до, 有效期, 有効期限
-"""
 
 # Only next to a card number: elsewhere `cid` is a customer id and `exp` an experience.
 _BESIDE_A_CARD: Final = {"cid": Sensitivity.SECRET, "exp": Sensitivity.PERSONAL}
@@ -108,20 +53,22 @@ def _terms(listing: str) -> list[str]:
     return [fold(term.strip()) for line in listing.strip().splitlines() for term in line.split(",")]
 
 
-_CARD_TERMS: Final = _terms(_CARDS) + [f"{holder} {number}" for holder in _HOLDERS for number in _NUMBERS]
-_EVERY_TERM: Final = [*_terms(_SECRETS), *_terms(_PINS), *_CARD_TERMS, *_terms(_PERSONAL)]
+_LISTS: Final = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_TERMS: Final = {name: _terms(listing) for name, listing in _LISTS.items()}
+_CARD_TERMS: Final = _TERMS["cards"] + [f"{of} {number}" for of in _TERMS["holders"] for number in _TERMS["numbers"]]
+_EVERY_TERM: Final = [*_TERMS["secrets"], *_TERMS["pins"], *_CARD_TERMS, *_TERMS["personal"]]
 
 
 def _joined(terms: list[str]) -> frozenset[str]:
     return frozenset("".join(term.split()) for term in terms)
 
 
-_OWNER_WORDS: Final = frozenset(_terms(_OWNERS))
-_ABOUT_WORDS: Final = frozenset(_terms(_DESCRIPTIVE))
-_SECRET_NAMES: Final = _joined(_terms(_SECRETS))
-_PIN_NAMES: Final = _joined(_terms(_PINS))
+_OWNER_WORDS: Final = frozenset(_TERMS["owners"])
+_ABOUT_WORDS: Final = frozenset(_TERMS["descriptive"])
+_SECRET_NAMES: Final = _joined(_TERMS["secrets"])
+_PIN_NAMES: Final = _joined(_TERMS["pins"])
 _CARD_NAMES: Final = _joined(_CARD_TERMS)
-_PERSONAL_NAMES: Final = _joined(_terms(_PERSONAL))
+_PERSONAL_NAMES: Final = _joined(_TERMS["personal"])
 
 _FIRST_WORDS: Final = {term.split()[0][:5] for term in _EVERY_TERM}
 MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=len, reverse=True)))

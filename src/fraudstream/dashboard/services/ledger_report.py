@@ -1,4 +1,4 @@
-"""Summarises the ledger, in figures for the API and in sentences for its page."""
+"""Summarises the ledger in figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -80,42 +80,3 @@ def ledger_report(store: AlertStore, *, before: int | None = None, limit: int = 
         entries=entries,
         next_cursor=str(entries[-1]["seq"]) if len(entries) == limit else None,
     )
-
-
-def open_label(number: int, *, is_running: bool) -> str:
-    """Describe the records after the last finished batch: in the running one, or waiting for the detector to run."""
-    return (
-        f"{number:,} in the running batch" if is_running else f"{number:,} wait for the detector, which is not running"
-    )
-
-
-def ledger_status(report: LedgerReport, *, is_running: bool) -> tuple[bool | None, str]:
-    """Return whether each record has an outcome (None without a finished batch), and the headline of the page."""
-    totals = report.totals
-    in_progress = f" {open_label(report.open, is_running=is_running)}." if report.open else ""
-    if not report.complete:
-        problems = []
-        if totals["lost"]:
-            problems.append(f"{_records(totals['lost'])} lost: Kafka had deleted them before they were scored.")
-        gaps = sum(partition.gaps for partition in report.partitions)
-        if gaps:
-            ranges = "1 range of offsets has" if gaps == 1 else f"{gaps:,} ranges of offsets have"
-            problems.append(f"{ranges} no recorded outcome.")
-        return False, " ".join(problems) + in_progress
-    if not totals["records"]:
-        return None, "No batch is finished yet." + in_progress
-    return True, "Each record up to the last finished batch has its outcome; none is lost." + in_progress
-
-
-def loss_sentence(loss: Object) -> str:
-    """Describe a loss: how many records, where and why."""
-    partition = f"{loss['topic']}[{loss['partition']}]"
-    offsets = f"offsets {loss['from_offset']:,} to {loss['until_offset'] - 1:,}"
-    if not loss["counted"]:
-        return f"{partition}, {offsets}: deleted before a later checkpoint read them, but scored before by another one."
-    reason = loss["reason"] or "no reason given"
-    return f"{_records(loss['counted'])} lost from {partition}, {offsets}: {reason}."
-
-
-def _records(number: int) -> str:
-    return "1 record is" if number == 1 else f"{number:,} records are"

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from fraudstream.dashboard.web.presentation import value_text
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explanation, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Step
 from fraudstream.model.explanation.reasons import WEEKDAYS, number_text
 from fraudstream.model.manifest import Feature, FeatureType
 
@@ -18,7 +18,6 @@ HIGH_AT: Final = 80.0
 
 _EDGE: Final = 2.0
 _VALUE_CHARS: Final = 60
-_UNITS: Final = {"log_odds": "log odds", "probability": "of probability"}
 
 
 class NormalRange(NamedTuple):
@@ -76,16 +75,6 @@ def reason_rows(steps: Sequence[Step]) -> list[ReasonRow]:
     ]
 
 
-def sum_sentence(explanation: Explanation) -> str:
-    """Describe the sum of the contributions."""
-    margin = f"{signed(explanation.margin)} {_UNITS[explanation.scale.value]}"
-    return (
-        f"From {signed(explanation.base)} ({explanation.background}) all columns together lead to "
-        f"{margin}, a probability of {explanation.probability:.4g}; "
-        f"after the model's calibration the score is {explanation.score:.6g}."
-    )
-
-
 def signed(value: float) -> str:
     """Format a contribution with its sign."""
     size = abs(value)
@@ -97,7 +86,7 @@ def _row(step: Step, most: float) -> ReasonRow:
     feature, components = cell.feature, cell.components
     half = min(abs(contribution) / most, 1.0) * 50
     quantiles = _quantiles(feature)
-    value = value_text(plain(cell.raw_value), _VALUE_CHARS, number_text)
+    value = value_text(plain(cell.raw_value), _VALUE_CHARS)
     is_unusual = feature.type is FeatureType.CATEGORY and components[-1] == 1.0
     if quantiles is not None:
         is_unusual = not quantiles[0] <= components[0] <= quantiles[2]

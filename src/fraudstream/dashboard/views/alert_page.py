@@ -9,7 +9,7 @@ import orjson
 from flask import render_template
 
 from fraudstream.dashboard.services.reasons import DEFECT, ReasonStore, explanation_of
-from fraudstream.dashboard.views.alert_figures import reason_rows, sum_sentence
+from fraudstream.dashboard.views.alert_figures import reason_rows, signed
 from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
@@ -83,7 +83,8 @@ def alert_page(
         is_explained="no" if stored.outcome == Outcome.ALERT and not document["explanation"] else "yes",
         reason_rows=reason_rows(steps),
         top=TOP_REASONS,
-        explanation_text=None if explanation is None else sum_sentence(explanation),
+        explanation=explanation,
+        signed=signed,
         cause=cause,
         columns=_columns(transaction, document.get(AlertField.IMPUTED) or [], manifest, aliases),
         more_columns=max(0, len(transaction) - LISTED_COLUMNS),

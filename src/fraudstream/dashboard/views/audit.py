@@ -5,57 +5,25 @@ from operator import attrgetter
 from typing import Final
 from urllib.parse import urlencode
 
-import orjson
 from flask import Response, render_template, request
 from sqlalchemy import Connection
 
 from fraudstream.dashboard.web.export import Exports, csv_text
-from fraudstream.dashboard.web.formats import when, zoned
+from fraudstream.dashboard.web.formats import zoned
 from fraudstream.dashboard.web.presentation import triage_label
 from fraudstream.dashboard.web.queries import ChangeList
 from fraudstream.dashboard.web.routing import Api
 from fraudstream.messages.answers import ListedChange, page
 from fraudstream.messages.base import Object
 from fraudstream.messages.requests import PublishedVerdicts
-from fraudstream.messages.verdicts import UnpublishedVerdicts, label_of
+from fraudstream.messages.verdicts import UnpublishedVerdicts
 from fraudstream.store.change_reading import NO_NAME, ChangeQuery, ChangeReader
-from fraudstream.store.changes import Action, Head, broken_links, head, holds, stored_heads
+from fraudstream.store.changes import Head, broken_links, head, holds, stored_heads
 from fraudstream.store.database import Database
 
 ROWS: Final = 50
 CHECKED: Final = 1_000
 """Entries whose hashes the page checks; `fraudstream audit` checks all of them."""
-
-ACTION_LABELS: Final[dict[str, str]] = {
-    Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
-    Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
-    Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged", Action.ESCALATE: "escalated",
-    Action.NEEDS_INFORMATION: "needs information", Action.REASON_CODES: "reason codes",
-}  # fmt: skip
-
-
-def summary(state: Object | None) -> str:
-    """Summarise the state before or after a change; the file has all of it."""
-    if state is None:
-        return ""
-    if "status" in state and "version" in state:
-        label = triage_label(state)
-        return (label.by or label.text) + (f", due {when(label.due).full}" if label.due else "")
-    if "false_alarm" in state and isinstance(state["false_alarm"], list):
-        return "; ".join(f"{label_of(verdict)}: {', '.join(labels)}" for verdict, labels in state.items())
-    if "model_id" in state:
-        aliases = ", ".join(f"{new} as {old}" for new, old in (state.get("aliases") or {}).items())
-        text = f"{state['model_id']}, threshold {state['threshold']}, revision {state['revision']}"
-        return f"{text}, {aliases}" if aliases else text
-    if "filter" in state:
-        filters = ", ".join(f"{name}={value}" for name, value in state["filter"].items()) or "no filter"
-        if "rows_at_most" in state:
-            return f"at most {state['rows_at_most']:,} rows, {filters}"
-        return f"{state['rows']:,} rows, {filters}"
-    if "refused" in state:
-        return "suggestion refused"
-    return orjson.dumps(state).decode()
-
 
 COLUMNS: Final = (
     "at", "actor", "verified", "action", "subject", "alert_id", "before", "after", "why",
@@ -112,13 +80,12 @@ class AuditViews:
             "audit.html",
             chain=chain,
             changes=changes,
-            summary=summary,
+            triage_label=triage_label,
             matching=reader.count(query),
             filters=filters,
             query=urlencode(filters),
             older=urlencode(filters | {"cursor": str(changes[-1].seq)}) if more else None,
             is_first=query.cursor is None,
-            actions=ACTION_LABELS,
             no_name=NO_NAME,
         )
 

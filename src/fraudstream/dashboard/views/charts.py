@@ -17,11 +17,12 @@ from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, s
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.web import formats
 from fraudstream.dashboard.web.formats import money, percent
-from fraudstream.dashboard.web.presentation import compact, milliseconds, number
+from fraudstream.dashboard.web.presentation import compact, milliseconds
 from fraudstream.dashboard.web.queries import ChartQuery
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Object
 from fraudstream.model.evaluation.intervals import wilson
+from fraudstream.model.explanation.reasons import number_text
 from fraudstream.model.report.words import count, plain, score
 from fraudstream.store.minutes import KEPT_MINUTES
 from fraudstream.store.triage_state import AlertStatus
@@ -229,7 +230,7 @@ def _over_time(
     headline: str,
     about: str,
     *series: Series,
-    label: Callable[[float], str] = number,
+    label: Callable[[float], str] = number_text,
     tick: Callable[[float], str] = compact,
     top: float | None = None,
     **columns: Sequence[str],

@@ -9,7 +9,7 @@ from flask import Blueprint, Response, g, redirect, render_template, request, ur
 from werkzeug.wrappers import Response as BaseResponse
 
 from fraudstream.dashboard.services.charts import Charts
-from fraudstream.dashboard.services.ledger_report import ledger_report, ledger_status, loss_sentence, open_label
+from fraudstream.dashboard.services.ledger_report import ledger_report
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.schema_messages import iso, percent
 from fraudstream.dashboard.services.statistics import Statistics
@@ -152,17 +152,11 @@ class PageViews:
 
     def ledger(self) -> str:
         """Render the outcomes of all records, and the records that the store refused or suppressed."""
-        report = ledger_report(self.store, limit=LEDGER_ROWS)
-        is_running = self.system.is_detecting()
-        is_good, headline = ledger_status(report, is_running=is_running)
         return render_template(
             "ledger.html",
             stats=self.store.totals(),
-            report=report,
-            is_good=is_good,
-            headline=headline,
-            in_progress=open_label(report.open, is_running=is_running) if report.open else "none in progress",
-            losses=[loss_sentence(loss) for loss in report.losses],
+            report=ledger_report(self.store, limit=LEDGER_ROWS),
+            is_running=self.system.is_detecting(),
             unacknowledged=self.system.unacknowledged_losses(),
             conflicts=self.store.ledger.conflicts(limit=LEDGER_ROWS),
             iso=iso,

@@ -18,7 +18,6 @@ class Tile(NamedTuple):
     label: str
     figure: str
     line: str
-    help: str
 
 
 def texts(stats: Mapping[str, Any]) -> Object:
@@ -46,43 +45,30 @@ def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
     to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
     return [
-        Tile(
-            "payments",
-            "Payments received",
-            f"{stats['payments_seen']:,}",
-            f"≈ {scored:,} scored",
-            "Records that Kafka has acknowledged. The number scored is estimated from samples (≈), without those that "
-            "were rejected.",
-        ),
-        Tile("alerts", "Fraud alerts", f"{alerts:,}", share, "Payments whose score reaches the model's threshold."),
+        Tile("payments", "Payments received", f"{stats['payments_seen']:,}", f"≈ {scored:,} scored"),
+        Tile("alerts", "Fraud alerts", f"{alerts:,}", share),
         Tile(
             "rate",
             "Payments a second",
             f"{stats['rate']:,.{0 if stats['rate'] >= 100 else 1}f}",
             f"≈ {stats['lag']:,} waiting",
-            "Over the last ten seconds. Waiting: acknowledged, but not yet scored (estimated from samples, ≈).",
         ),
         Tile(
             "latency",
             to,
             milliseconds(stats["p50_ms"]),
             f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "no recent alert",
-            "The median time from a payment's production until its alert is sent to a page (to the store while no page "
-            "is open), in the last minute.",
         ),
         Tile(
             "unjudged",
             "Unscorable",
             f"{stats['unscorable']:,}",
             "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
-            "Payments with too many missing features to be scored; they never count as legitimate. Dead letters are "
-            "records that are not valid payments.",
         ),
         Tile(
             "model",
             "Active model",
             short_id(stats["model_id"] or "") or NOTHING,
             NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
-            stats["model_id"] or "No model has scored a payment yet.",
         ),
     ]

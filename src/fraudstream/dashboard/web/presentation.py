@@ -1,7 +1,7 @@
 """Formats values and alerts for the pages."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, NamedTuple, TypeGuard
 from urllib.parse import quote
@@ -10,7 +10,7 @@ import orjson
 
 from fraudstream.dashboard.web.formats import NOTHING, percent, when
 from fraudstream.messages.verdicts import label_of
-from fraudstream.model.explanation.reasons import shortened
+from fraudstream.model.explanation.reasons import number_text, shortened
 from fraudstream.store.entities import MOST_COUNTED
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import parse_time
@@ -20,16 +20,6 @@ from fraudstream.transactions.wire import AlertField
 ID_CHARS: Final = 14
 
 _MODEL_ID: Final = re.compile(r"(?P<algorithm>[a-z]+(-[a-z]+)*)-(?P<digits>[0-9a-f]{12})")
-
-
-def number(value: float) -> str:
-    """Format a raw value in few characters: 1,234 or -6.77 or 1.23e-5; the row's details show it in full."""
-    if float(value).is_integer() and abs(value) < 1e9:
-        return f"{value:,.0f}"
-    if 0.01 <= abs(value) < 1e6:
-        return f"{value:,.2f}"
-    mantissa, _, exponent = f"{value:.2e}".partition("e")
-    return f"{mantissa}e{int(exponent):+d}"
 
 
 def short_id(identifier: str) -> str:
@@ -63,12 +53,12 @@ def is_number(value: object) -> TypeGuard[int | float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def value_text(value: object, chars: int, of_number: Callable[[float], str] = number) -> str:
+def value_text(value: object, chars: int) -> str:
     """Format a value, in at most so many characters."""
     if value is None or value == "":
         return "missing"
     if is_number(value):
-        return of_number(value)
+        return number_text(value)
     return shortened(value if isinstance(value, str) else orjson.dumps(value).decode(), chars)
 
 
@@ -227,7 +217,7 @@ def largest_values(transaction: Mapping[str, Any]) -> list[tuple[str, str]]:
     numbers = [(name, value) for name, value in candidates if is_number(value)]
     if numbers:
         numbers.sort(key=lambda pair: -abs(pair[1]))
-        return [(name, number(value)) for name, value in numbers[:VALUES_PER_ROW]]
+        return [(name, number_text(value)) for name, value in numbers[:VALUES_PER_ROW]]
     texts = [(name, value) for name, value in candidates if isinstance(value, str)]
     return [(name, shortened(value, TEXT_CHARS)) for name, value in texts[:VALUES_PER_ROW]]
 

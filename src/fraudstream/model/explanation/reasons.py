@@ -137,7 +137,10 @@ def shortened(text: str, chars: int) -> str:
 
 
 def number_text(value: float) -> str:
-    """Format a number in few characters: 1,234 or -6.77 or 1.23e-05."""
+    """Format a number in few characters: 1,234 or -6.77 or 1.23e-5."""
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}"
-    return f"{value:,.2f}" if 0.01 <= abs(value) < 1e6 else f"{value:.3g}"
+    if 0.01 <= abs(value) < 1e6:
+        return f"{value:,.2f}"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa}e{int(exponent):+d}"

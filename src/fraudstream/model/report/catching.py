@@ -1,13 +1,15 @@
 """Draws the charts on model quality: precision and recall, calibration, score distribution and thresholds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from markupsafe import Markup
 
 from fraudstream.charts import plot, svg
 from fraudstream.charts.series import Axis, Series, series_chart
-from fraudstream.model.evaluation.curves import PrecisionRecallPoint, ReliabilityBin, ScoreHistogram
+from fraudstream.model.evaluation.curves import ReliabilityBin, ScoreHistogram
 from fraudstream.model.evaluation.record import Evaluation, Operating, TestFigures
 from fraudstream.model.report.words import count, percent, percent_tick, plain, score, small_percent
 
@@ -16,50 +18,34 @@ _LEAST_SHARE = 1e-6
 
 
 def precision_recall(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
-    """Draw the precision-recall curve with its interval band and the recommended threshold."""
-    row = evaluation.threshold.row
-    at = row.test if row is not None else None
-    points = test.precision_recall
+    """Draw the precision-recall curve with its interval and the recommended threshold."""
+    row, points = evaluation.threshold.row, test.precision_recall
 
-    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
-        area = plot.Area.of(size)
-        across = plot.Linear(0, 1, area.left, area.right, 4 if size.is_narrow else 5)
-        up = plot.Linear(0, 1, area.bottom, area.top)
-        curve = [(across.at(point.recall), up.at(point.precision)) for point in points]
-        above = [(across.at(point.recall), up.at(point.high)) for point in points]
-        below = [(across.at(point.recall), up.at(point.low)) for point in points]
-        parts = [
-            *plot.x_axis(area, across, percent_tick, "recall: share of the frauds caught"),
-            *plot.y_axis(area, up, percent_tick, "precision: share of frauds among the alerts"),
-            svg.polygon([*above, *below[::-1]], "band"),
-            svg.line((area.left, up.at(test.fraud_share)), (area.right, up.at(test.fraud_share)), "other dashed"),
-            svg.polyline(curve, "curve"),
-            *plot.tips(area, [(across.at(point.recall), _point_tip(point)) for point in points]),
-        ]
+    def marks(_area: plot.Area, across: plot.Scale, up: plot.Scale) -> Iterator[Markup]:
+        at = row.test if row is not None else None
         if at is not None and at.alerts:
             position = (across.at(at.recall), up.at(at.precision))
             label = f"threshold {score(evaluation.threshold.threshold)}"
-            parts += [
-                svg.circle(position, 5, "chosen-dot", f"{label}: {percent(at.recall)} recall, {percent(at.precision)}"),
-                svg.text(position[0] - 9, position[1] + 16, label, "chosen-word", "end"),
-            ]
-        return size.height, parts
+            yield svg.circle(
+                position, 5, "chosen-dot", f"{label}: {percent(at.recall)} recall, {percent(at.precision)}"
+            )
+            yield svg.text(position[0] - 9, position[1] + 16, label, "chosen-word", "end")
 
-    return plot.in_both_sizes(
-        draw,
-        f"Precision by recall with its 95 % interval; average precision {test.average_precision.value:.3f}",
-        keys=(
-            plot.Key("this model", "curve"),
-            plot.Key("95 % bootstrap interval", "band", is_area=True),
-            plot.Key("a random ranking", "other dashed"),
-            *((plot.Key("the recommended threshold", "chosen-dot", is_area=True),) if at is not None else ()),
-        ),
+    whole = partial(plot.Linear, 0.0, 1.0)
+    return series_chart(
+        Axis("recall: share of the frauds caught", whole, percent_tick, partial(percent, digits=0)),
+        Axis("precision: share of frauds among the alerts", whole, percent_tick, percent),
+        [point.recall for point in points],
+        [
+            Series("this model", "curve", [point.precision for point in points]),
+            Series("from (95 % bootstrap interval)", "part dashed", [point.low for point in points]),
+            Series("to", "part dashed", [point.high for point in points]),
+            Series("a random ranking", "other dashed", [test.fraud_share for _ in points]),
+        ],
+        about=f"Precision by recall with its 95 % interval; average precision {test.average_precision.value:.3f}",
+        marks=marks,
+        has_tips=True,
     )
-
-
-def _point_tip(point: PrecisionRecallPoint) -> str:
-    band = f"{percent(point.low)} to {percent(point.high)}"
-    return f"{percent(point.recall, 0)} of the frauds caught: {percent(point.precision)} precision ({band})"
 
 
 def reliability(test: TestFigures) -> plot.Figure:
@@ -68,32 +54,31 @@ def reliability(test: TestFigures) -> plot.Figure:
     least = min([bin_.mean_score for bin_ in (*before, *after) if bin_.mean_score > 0], default=0.1)
     low = min(max(plot.decade_below(least), _LEAST_SHARE), 0.1)
 
-    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
-        area = plot.Area.of(size)
-        across = plot.Logarithmic(low, 1, area.left + 8, area.right, 4 if size.is_narrow else 7)
-        up = plot.Logarithmic(low, 1, area.bottom - 8, area.top)
-        return size.height, [
-            *plot.x_axis(area, across, plain, "mean score of the rows"),
-            *plot.y_axis(area, up, percent_tick, "share of frauds (the lowest line: none)"),
-            svg.line((across.at(low), up.at(low)), (across.at(1), up.at(1)), "other dashed"),
-            *(svg.circle((across.at(b.mean_score), up.at(b.fraud_share)), 4, "before-dot", _tip(b)) for b in before),
-            *(mark for b in after for mark in _bar(across.at(b.mean_score), up, b)),
-        ]
+    def marks(_area: plot.Area, across: plot.Scale, up: plot.Scale) -> Iterator[Markup]:
+        yield svg.line((across.at(low), up.at(low)), (across.at(1), up.at(1)), "other dashed")
+        for each in before:
+            yield svg.circle((across.at(each.mean_score), up.at(each.fraud_share)), 4, "before-dot", _tip(each))
+        for each in after:
+            x = across.at(each.mean_score)
+            yield svg.line((x, up.at(each.share_low)), (x, up.at(each.share_high)), "whisker")
+            yield svg.circle((x, up.at(each.fraud_share)), 5, "curve-dot", _tip(each))
 
-    return plot.in_both_sizes(
-        draw,
-        "Reliability diagram: share of frauds by mean score, before and after calibration",
-        keys=(
-            plot.Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
-            plot.Key("before", "before-dot", is_area=True),
-            plot.Key("perfectly calibrated", "other dashed"),
-        ),
+    scale = partial(plot.Logarithmic, low, 1.0)
+    figure = series_chart(
+        Axis("mean score of the rows", scale, plain, score),
+        Axis("share of frauds (the lowest line: none)", scale, percent_tick, percent),
+        [],
+        [],
+        about="Reliability diagram: share of frauds by mean score, before and after calibration",
+        marks=marks,
+        has_tips=True,
     )
-
-
-def _bar(x: float, up: plot.Logarithmic, bin_: ReliabilityBin) -> Iterator[Markup]:
-    yield svg.line((x, up.at(bin_.share_low)), (x, up.at(bin_.share_high)), "whisker")
-    yield svg.circle((x, up.at(bin_.fraud_share)), 5, "curve-dot", _tip(bin_))
+    keys = (
+        plot.Key("calibrated, with 95 % interval", "curve-dot", is_area=True),
+        plot.Key("before", "before-dot", is_area=True),
+        plot.Key("perfectly calibrated", "other dashed"),
+    )
+    return replace(figure, keys=keys)
 
 
 def _tip(bin_: ReliabilityBin) -> str:
@@ -104,40 +89,20 @@ def _tip(bin_: ReliabilityBin) -> str:
 
 
 def score_distribution(evaluation: Evaluation, test: TestFigures) -> plot.Figure:
-    """Draw the score distribution of each class: frauds upwards, the others downwards."""
-    edges, frauds, others = test.histogram.edges, test.histogram.frauds, test.histogram.legitimate
-    chosen, bins = evaluation.threshold.threshold, bins_of(test.histogram)
-
-    def draw(size: plot.Size) -> tuple[float, Iterable[Markup]]:
-        area = plot.Area.of(size)
-        across = plot.Logarithmic(edges[0], edges[-1], area.left, area.right, 4 if size.is_narrow else 7)
-        middle = (area.top + area.bottom) / 2
-        up = plot.Linear(0, max(*frauds, 1e-9), middle, area.top + 6)
-        down = plot.Linear(0, max(*others, 1e-9), middle, area.bottom - 6)
-        parts: list[Markup] = [
-            *plot.x_axis(area, across, plain, "score"),
-            svg.text(2, area.top - 12, "share of the class in each bin", "axis-name"),
-        ]
-        for scale in (up, down):
-            for tick in scale.ticks()[1:] if size.height > 300 else scale.ticks()[2::2]:
-                parts.append(svg.line((area.left, scale.at(tick)), (area.right, scale.at(tick)), "grid"))
-                parts.append(svg.text(area.left - 7, scale.at(tick) + 4, percent(tick, 0), "tick", "end"))
-        for low, high, fraud, other in bins:
-            left, width = across.at(low) + 0.5, across.at(high) - across.at(low) - 1
-            parts.append(svg.rectangle((left, up.at(fraud)), width, middle - up.at(fraud), "fraud-bar"))
-            parts.append(svg.rectangle((left, middle), width, down.at(other) - middle, "legitimate-bar"))
-        parts.append(svg.line((area.left, middle), (area.right, middle), "axis"))
-        parts += plot.tips(area, [(across.at((b[0] * b[1]) ** 0.5), _bin_label(*b)) for b in bins])
-        parts += plot.threshold_mark(area, across.at(chosen), "threshold", score(chosen))
-        return size.height, parts
-
-    return plot.in_both_sizes(
-        draw,
-        "Distribution of the scores of frauds and of legitimate payments, on a logarithmic axis",
-        keys=(
-            plot.Key("frauds", "fraud-bar", is_area=True),
-            plot.Key("legitimate payments", "legitimate-bar", is_area=True),
-        ),
+    """Draw the score distribution of each class: frauds as bars, the others as a line."""
+    chosen, bins, edges = evaluation.threshold.threshold, bins_of(test.histogram), test.histogram.edges
+    most = max([share for each in bins for share in each[2:]], default=0.0) or 1.0
+    return series_chart(
+        Axis("score", partial(plot.Logarithmic, edges[0], edges[-1]), plain, score),
+        Axis("share of the class in each bin", partial(plot.Linear, 0.0, most), percent_tick, small_percent),
+        [(low * high) ** 0.5 for low, high, _, _ in bins],
+        [
+            Series("frauds", "fraud-bar", [fraud for _, _, fraud, _ in bins], is_bars=True),
+            Series("legitimate payments", "other", [other for _, _, _, other in bins]),
+        ],
+        about="Distribution of the scores of frauds and of legitimate payments, on a logarithmic axis",
+        marks=lambda area, across, _up: plot.threshold_mark(area, across.at(chosen), "threshold", score(chosen)),
+        has_tips=True,
     )
 
 
@@ -147,8 +112,13 @@ def bins_of(histogram: ScoreHistogram) -> list[tuple[float, float, float, float]
     return [each for number, each in enumerate(bins) if number or any(each[2:])]
 
 
-def _bin_label(low: float, high: float, fraud: float, other: float) -> str:
-    return f"scores {plain(low)} to {plain(high)}: {percent(fraud)} of the frauds, {small_percent(other)} of the others"
+def interval_axis(lines: Sequence[Mapping[str, Any]]) -> plot.Linear:
+    """Return an axis for lines with an `estimate` and the values of its `periods`; positions are shares in percent."""
+    estimates, periods = [each["estimate"] for each in lines], [value for each in lines for value in each["periods"]]
+    ends = [end for each in estimates for end in each.interval or (each.value,)] + periods
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    spare = max((high - low) * 0.06, 0.01)
+    return plot.Linear(max(low - spare, 0.0), min(high + spare, 1.02), 0.0, 100.0)
 
 
 _MOST_RELATIVE_COST = 1.25

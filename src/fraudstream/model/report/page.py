@@ -13,7 +13,7 @@ from fraudstream.model.evaluation.intervals import share_of
 from fraudstream.model.evaluation.record import Evaluation
 from fraudstream.model.evaluation.thresholds import excerpt
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.report import catching, making, words
+from fraudstream.model.report import catching, words
 
 REPORT_FILE: Final = "report.html"
 _FILTERS: Final = (
@@ -42,7 +42,6 @@ def report_html(evaluation: Evaluation, manifest: Manifest) -> bytes:
         excerpt=excerpt(evaluation.thresholds, evaluation.threshold.threshold),
         components=sum(len(feature.components) for feature in manifest.features),
         catching=catching,
-        making=making,
         share_of=share_of,
         words=words,
     )

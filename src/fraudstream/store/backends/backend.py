@@ -25,9 +25,6 @@ RELAXED: Final = "fraudstream_relaxed"
 A crash of the machine may lose it, but never a part of it, and no other transaction.
 """
 
-APPEND_ONLY: Final = "the record of changes is append-only"
-"""What the database answers to an attempt to alter or delete a change."""
-
 BUSY_TIMEOUT_MS: Final = 5_000
 """How long a writer waits for another process's transaction: the relay waits 30 s with several posts in flight."""
 
@@ -95,7 +92,7 @@ class Backend(ABC):
         url: Its address, with a password.
         where: The database, without a password, for error messages.
         remedy: What to check when a write fails; `open_remedy` when it cannot be opened.
-        ddl: The statements that create what only this database has: the full-text index, triggers, indexes.
+        ddl_file: The file with `ddl`.
         is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
     """
 
@@ -105,7 +102,13 @@ class Backend(ABC):
     where: str
     remedy: ClassVar[str]
     open_remedy: ClassVar[str]
-    ddl: ClassVar[Sequence[str]]
+    ddl_file: ClassVar[str]
+
+    @property
+    def ddl(self) -> list[str]:
+        """The statements that create what only this database has: the full-text index, triggers, indexes."""
+        lines = Path(__file__).with_name(self.ddl_file).read_text().splitlines()
+        return [line for line in lines if line and not line.startswith("--")]
 
     @abstractmethod
     def open(self) -> Engine:

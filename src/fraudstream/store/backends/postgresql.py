@@ -47,27 +47,7 @@ class PostgresqlBackend(Backend):
         "check the address, that the server is up, and that the user owns the database or may create tables in it"
     )
     is_shared = True
-    ddl = (
-        "CREATE TABLE alert_words (seq BIGINT PRIMARY KEY REFERENCES alerts (seq), words TSVECTOR NOT NULL)",
-        "CREATE INDEX alert_words_by_word ON alert_words USING gin (words)",
-        *(
-            f"CREATE INDEX alerts_by_{name} ON alerts (outcome, status, {order})"
-            for name, order in {
-                "commit": "seq DESC",
-                "score": "score DESC NULLS LAST, seq DESC",
-                "amount": "amount DESC NULLS LAST, seq DESC",
-                "loss": "expected_loss DESC NULLS LAST, seq DESC",
-            }.items()
-        ),
-        "CREATE INDEX alerts_by_assignee ON alerts (assignee) WHERE assignee IS NOT NULL",
-        "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ "
-        f"BEGIN RAISE EXCEPTION '{backend.APPEND_ONLY}' USING ERRCODE = 'restrict_violation'; END $$",
-        *(
-            f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
-            "FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
-            for table in ("changes", "change_items")
-        ),
-    )
+    ddl_file = "postgresql.sql"
 
     def __init__(self, url: URL) -> None:
         """Raises StoreError if the URL names another driver than psycopg."""

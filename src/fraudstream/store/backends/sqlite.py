@@ -31,17 +31,7 @@ class SqliteBackend(Backend):
 
     remedy = "check that the disk is not full and that no other program locks the file, then try again"
     open_remedy = "check that the file is a fraudstream database, that it is writable, and that the disk is not full"
-    ddl = (
-        # The text is already tokenized (`full_text.py`): tokens are folded and separated by spaces, and stay whole.
-        "CREATE VIRTUAL TABLE alert_words USING fts5(words, content='', "
-        "tokenize=\"unicode61 remove_diacritics 0 categories 'L* N* M* P* S* Co'\")",
-        *(
-            f"CREATE TRIGGER {table}_no_{verb.lower()} BEFORE {verb} ON {table} "
-            f"BEGIN SELECT RAISE(ABORT, '{backend.APPEND_ONLY}'); END"
-            for table in ("changes", "change_items")
-            for verb in ("UPDATE", "DELETE")
-        ),
-    )
+    ddl_file = "sqlite.sql"
 
     def __init__(self, url: URL) -> None:
         """Raises StoreError if the URL names no file."""

@@ -1,4 +1,4 @@
-"""Entry points of the four scripts in `fraud_detection_project/`, which use the files beside the script."""
+"""Runs the four scripts beside this file on the package, with the files in this folder."""
 
 import os
 import signal
