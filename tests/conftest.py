@@ -176,9 +176,9 @@ def java(cache: Path) -> Java:
 
 
 @pytest.fixture(scope="session")
-def jars(cache: Path) -> Jars:
+def jars(cache: Path, java: Java) -> Jars:
     """The fetched jars; fetches them where `make setup` was not run."""
-    return fetch_jars(cache, lambda line: None)
+    return fetch_jars(cache, java, lambda line: None)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -18,8 +20,8 @@ from fraudstream.config import Settings
 from fraudstream.kafka.avro_encoder import AvroEncoder
 from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.runtime.files import exclusive_lock
-from fraudstream.runtime.jars import download
-from fraudstream.runtime.java import Java
+from fraudstream.runtime.jars import spark_home
+from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
 from fraudstream.runtime.processes import LOOPBACK, die_with_parent, free_port, wait_until
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import Topic
@@ -30,6 +32,13 @@ SHA256: Final = "2b28181501a20cbf6efcd77f9b7153908fc01f3d3a7c32024c0bd9e1b04c8a4
 
 VARIABLE: Final = "FRAUDSTREAM_SCHEMA_REGISTRY"
 START_SECONDS: Final = 180.0
+_SETTINGS: Final = """<ivysettings><settings defaultResolver="central"/><caches defaultCacheDir="{cache}"/>
+<resolvers><ibiblio name="central" m2compatible="true" usepoms="false"{root}/></resolvers></ivysettings>"""
+_MODULE: Final = f"""<ivy-module version="2.0" xmlns:m="http://ant.apache.org/ivy/maven">
+<info organisation="fraudstream" module="tests"/><dependencies>
+<dependency org="io.apicurio" name="apicurio-registry-app" rev="{VERSION}" transitive="false">
+<artifact name="apicurio-registry-app" type="tar.gz" ext="tar.gz" m:classifier="all"/>
+</dependency></dependencies></ivy-module>"""
 
 
 def is_avro(environment: Mapping[str, str]) -> bool:
@@ -44,25 +53,47 @@ def avro_encoder(source: DataSource) -> AvroEncoder:
     return AvroEncoder(numeric, partial(register, subject_of(Topic.TRANSACTIONS)))
 
 
-def fetch_registry(cache: Path) -> Path:
-    """Return the folder of the registry in the cache, downloaded if missing."""
+def fetch_registry(cache: Path, java: Java) -> Path:
+    """Return the folder of the registry in the cache, fetched there with the resolver of the other jars if missing."""
     folder = cache.absolute() / "registry" / f"apicurio-{VERSION}"
     with exclusive_lock(cache / "registry.lock"):
         if not folder.exists():
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            archive, draft = folder.with_suffix(".tar.gz"), folder.with_suffix(".part")
-            download(f"io.apicurio:apicurio-registry-app:{VERSION}", archive, SHA256, "-all.tar.gz")
+            archive = _fetch(folder.with_name("ivy"), java)
+            with archive.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != SHA256:
+                raise SystemExit(f"{archive} has the sha256 {digest} and not the pinned one: delete it")
+            draft = folder.with_suffix(".part")
             with tarfile.open(archive) as content:
                 content.extractall(draft, filter="data")
             draft.rename(folder)
-            archive.unlink()
+            shutil.rmtree(archive.parent)
     return folder
+
+
+def _fetch(folder: Path, java: Java) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    mirror = os.environ.get("DEFAULT_ARTIFACT_REPOSITORY")
+    settings = _SETTINGS.format(cache=folder, root=f' root="{mirror}"' if mirror else "")
+    (folder / "settings.xml").write_text(settings)
+    (folder / "ivy.xml").write_text(_MODULE)
+    write_trust_store(folder / "trust.jks")
+    command = [
+        *(str(java.executable), f"-Djavax.net.ssl.trustStore={folder / 'trust.jks'}"),
+        f"-Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}",
+        *("-cp", str(spark_home() / "jars" / "*"), "org.apache.ivy.Main"),
+        *("-settings", str(folder / "settings.xml"), "-ivy", str(folder / "ivy.xml")),
+        *("-retrieve", str(folder / "[artifact].[ext]")),
+    ]
+    with (folder / "log").open("w") as log:
+        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=True)
+    return folder / "apicurio-registry-app.tar.gz"
 
 
 @contextmanager
 def running_registry(cache: Path, java: Java, log: Path) -> Iterator[str]:
     """Run a registry for the length of a `with` block; yields the URL of its API."""
-    folder, port = fetch_registry(cache), free_port()
+    folder, port = fetch_registry(cache, java), free_port()
     command = [str(java.executable), "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     command += ["-jar", str(next(folder.glob("*-runner.jar")))]
     environment = os.environ | {"QUARKUS_HTTP_HOST": LOOPBACK, "QUARKUS_HTTP_PORT": str(port)}

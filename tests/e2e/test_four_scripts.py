@@ -19,8 +19,8 @@ import orjson
 import pytest
 
 from commands import ROWS, Command, alive, descendants, read_scores
+from fraudstream.runtime.java import STORE_PASSWORD, write_trust_store
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-from trust_stores import STORE_PASSWORD, write_trust_store
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
 
@@ -61,7 +61,7 @@ def environment(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
         "SPARK_CONF_DIR": str(folder),
     }
     if write_trust_store(folder / "trust.jks"):
-        # Where Java does not know an authority that the machine trusts.
+        # As `fraudstream setup` does where Java does not know an authority that the machine trusts.
         environment["SPARK_SUBMIT_OPTS"] = (
             f"-Djavax.net.ssl.trustStore={folder / 'trust.jks'} -Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}"
         )

@@ -1,4 +1,4 @@
-"""The jars: downloaded once, here from a Maven repository in a folder in place of the network."""
+"""The jars: fetched once by Spark's real resolver, here from a Maven repository in a folder in place of the network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +15,38 @@ from pathlib import Path
 import pytest
 
 from fraudstream.errors import JarsChanged, JarsMissing
-from fraudstream.runtime.jars import BROKER, CONNECTOR, PINS, REPOSITORY_VARIABLE, SPARK_VERSION, fetch_jars, find_jars
+from fraudstream.runtime.jars import BROKER, CONNECTOR, PINS, SPARK_VERSION, fetch_jars, find_jars
+from fraudstream.runtime.java import Java
+
+POM = """<project><modelVersion>4.0.0</modelVersion>
+<groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></project>"""
+
+
+def publish(repository: Path, coordinate: str) -> None:
+    """Put an empty jar and its description into a Maven repository, with the sums that the resolver checks."""
+    group, artifact, version = coordinate.split(":")
+    folder = repository.joinpath(*group.split("."), artifact, version)
+    folder.mkdir(parents=True)
+    stem = folder / f"{artifact}-{version}"
+    pom, jar = stem.with_name(stem.name + ".pom"), stem.with_name(stem.name + ".jar")
+    pom.write_text(POM.format(group=group, artifact=artifact, version=version))
+    with zipfile.ZipFile(jar, "w") as archive:
+        archive.writestr("META-INF/MANIFEST.MF", "Manifest-Version: 1.0\n")
+    for path in (pom, jar):
+        sha1 = hashlib.sha1(path.read_bytes()).hexdigest()
+        path.with_name(path.name + ".sha1").write_text(sha1)
 
 
 def publish_all(repository: Path) -> str:
-    """A repository with some jar for all that is asked for, and its pins beside it; returns its address."""
-    pins = ["# a comment\n"]
+    """A repository with all that is asked for, and its pins beside it; returns its address."""
+    pins = []
     for requirement in (CONNECTOR, BROKER):
         for coordinate in requirement.coordinates:
+            publish(repository, coordinate)
             group, artifact, version = coordinate.split(":")
-            jar = repository.joinpath(*group.split("."), artifact, version) / f"{artifact}-{version}.jar"
-            jar.parent.mkdir(parents=True)
-            jar.write_text(coordinate)
-            pins.append(f"{hashlib.sha256(jar.read_bytes()).hexdigest()}  {requirement.name}  {coordinate}\n")
+            (jar,) = (repository.joinpath(*group.split(".")) / artifact / version).glob("*.jar")
+            sha256 = hashlib.sha256(jar.read_bytes()).hexdigest()
+            pins.append(f"{sha256}  {requirement.name}/{group}_{artifact}-{version}.jar\n")
     pins_of(repository).write_text("".join(pins))
     return repository.as_uri() + "/"
 
@@ -45,13 +65,13 @@ class Fetch:
 
 
 @pytest.fixture(scope="session")
-def fetch(tmp_path_factory: pytest.TempPathFactory) -> Fetch:
+def fetch(tmp_path_factory: pytest.TempPathFactory, java: Java) -> Fetch:
     folder = tmp_path_factory.mktemp("jars")
     fetcher = Fetch(folder / "cache", [], pins_of(folder / "repository"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(REPOSITORY_VARIABLE, publish_all(folder / "repository"))
+        patch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(folder / "repository"))
         with ThreadPoolExecutor(2) as pool:
-            both = [pool.submit(fetch_jars, fetcher.cache, fetcher.lines.append, fetcher.pins) for _ in range(2)]
+            both = [pool.submit(fetch_jars, fetcher.cache, java, fetcher.lines.append, fetcher.pins) for _ in range(2)]
             assert both[0].result() == both[1].result()
     shutil.rmtree(folder / "repository")
     return fetcher
@@ -73,6 +93,7 @@ def test_an_empty_cache_is_said_with_its_remedy(tmp_path: Path) -> None:
     assert "fraudstream setup" in missing.value.remedy
 
 
+@pytest.mark.spark
 def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> None:
     jars = find_jars(fetch.cache, fetch.pins)
     assert [jar.name for jar in jars.connector] == [
@@ -88,19 +109,22 @@ def test_both_sets_are_fetched_apart_and_named_as_they_come(fetch: Fetch) -> Non
     assert "broker: 3 jars, 0 MB" in fetch.lines
 
 
+@pytest.mark.spark
 def test_two_that_fetch_at_once_do_the_work_once(fetch: Fetch) -> None:
-    assert sum(line.startswith("connector: fetching") for line in fetch.lines) == 1
+    assert sum(line.startswith("connector: resolving") for line in fetch.lines) == 1
     assert sum("waiting for it" in line for line in fetch.lines) == 1
 
 
-def test_a_full_cache_serves_without_a_repository(fetched: Path, fetch: Fetch) -> None:
+@pytest.mark.spark
+def test_a_full_cache_serves_without_repository_or_java(fetched: Path, fetch: Fetch) -> None:
     def unexpected(line: str) -> None:
         pytest.fail(f"it fetched again: {line}")
 
-    jars = fetch_jars(fetched, unexpected, fetch.pins)
+    jars = fetch_jars(fetched, Java(Path("/nowhere"), 17, "PATH"), unexpected, fetch.pins)
     assert jars == find_jars(fetched, fetch.pins) == find_jars(fetched, fetch.pins, reread=True)
 
 
+@pytest.mark.spark
 def test_a_jar_that_was_cut_short_is_missing(fetched: Path, fetch: Fetch) -> None:
     jar = find_jars(fetched, fetch.pins).broker[0]
     jar.write_bytes(jar.read_bytes()[:-1])
@@ -108,6 +132,7 @@ def test_a_jar_that_was_cut_short_is_missing(fetched: Path, fetch: Fetch) -> Non
         find_jars(fetched, fetch.pins)
 
 
+@pytest.mark.spark
 def test_a_jar_whose_content_was_changed_is_refused_and_named(fetched: Path, fetch: Fetch) -> None:
     jar = find_jars(fetched, fetch.pins).connector[0]
     jar.write_bytes(bytes(jar.stat().st_size))
@@ -117,6 +142,7 @@ def test_a_jar_whose_content_was_changed_is_refused_and_named(fetched: Path, fet
     assert "fraudstream setup" in error.value.remedy
 
 
+@pytest.mark.spark
 def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, fetch: Fetch) -> None:
     jars = find_jars(fetched, fetch.pins).connector
     jar = jars[0]
@@ -130,6 +156,7 @@ def test_jars_are_read_again_only_where_size_or_time_has_changed(fetched: Path, 
     assert error.value.where == str(jar)
 
 
+@pytest.mark.spark
 def test_a_list_that_agrees_with_a_changed_jar_does_not_make_it_good(fetched: Path, fetch: Fetch) -> None:
     jar = find_jars(fetched, fetch.pins).connector[0]
     jar.write_bytes(bytes(jar.stat().st_size))
@@ -140,54 +167,54 @@ def test_a_list_that_agrees_with_a_changed_jar_does_not_make_it_good(fetched: Pa
         find_jars(fetched, fetch.pins)
 
 
-def test_a_repository_that_serves_another_jar_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(REPOSITORY_VARIABLE, publish_all(tmp_path / "repository"))
-    pins = tmp_path / "others.sha256"
-    lines = pins_of(tmp_path / "repository").read_text().splitlines()
-    pins.write_text("".join(f"{'0' * 64}{line[64:]}\n" for line in lines if line[0] != "#"))
+@pytest.mark.spark
+def test_a_repository_that_serves_another_jar_is_refused(
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
+    # The pins of the release, and a repository with empty jars under the same names.
     with pytest.raises(JarsChanged, match="sha256 of a fetched jar") as error:
-        fetch_jars(tmp_path / "cache", lambda line: None, pins)
+        fetch_jars(tmp_path / "cache", java, lambda line: None)
     assert "fraudstream setup" in error.value.remedy
-    assert list((tmp_path / "cache").rglob("*.jar*")) == []
     with pytest.raises(JarsMissing):
-        find_jars(tmp_path / "cache", pins)
+        find_jars(tmp_path / "cache")
 
 
 def test_the_pins_are_of_the_releases_that_are_asked_for() -> None:
+    names = [line.split()[1] for line in PINS.read_text().splitlines()]
     for requirement in (CONNECTOR, BROKER):
-        assert {pin.coordinates for pin in requirement.pins(PINS)} > {*requirement.coordinates}
+        for coordinate in requirement.coordinates:
+            group, artifact, version = coordinate.split(":")
+            assert f"{requirement.name}/{group}_{artifact}-{version}.jar" in names
 
 
+@pytest.mark.spark
+@pytest.mark.nightly
 def test_what_an_interrupted_fetch_left_behind_does_not_hinder_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(REPOSITORY_VARIABLE, publish_all(tmp_path / "repository"))
-    pins = pins_of(tmp_path / "repository")
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", publish_all(tmp_path / "repository"))
+    group, artifact, version = CONNECTOR.coordinates[0].split(":")
+    half = tmp_path / "cache" / "ivy" / "connector" / "cache" / group / artifact
+    half.mkdir(parents=True)
+    (half / f"ivy-{version}.xml").write_text("<ivy-module version=")
+    (half / f"ivydata-{version}.properties").write_text("resolver=central\n")
     unfinished = CONNECTOR.directory(tmp_path / "cache")
     unfinished.mkdir(parents=True)
-    for pin in CONNECTOR.pins(pins):
-        (unfinished / pin.name).write_bytes(b"half")
-        (unfinished / f"{pin.name}.part").write_bytes(b"half")
-    assert len(fetch_jars(tmp_path / "cache", lambda line: None, pins).connector) == len(CONNECTOR.coordinates)
+    (unfinished / "some.jar").write_bytes(b"half")
+    pins = pins_of(tmp_path / "repository")
+    assert len(fetch_jars(tmp_path / "cache", java, lambda line: None, pins).connector) == len(CONNECTOR.coordinates)
 
 
-def test_a_fetch_goes_on_with_the_jars_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    repository = tmp_path / "repository"
-    monkeypatch.setenv(REPOSITORY_VARIABLE, publish_all(repository))
-    late = next(repository.rglob("kafka-tools*.jar"))
-    late.rename(tmp_path / "late")
-    with pytest.raises(JarsMissing, match="kafka-tools"):
-        fetch_jars(tmp_path / "cache", lambda line: None, pins_of(repository))
-    (tmp_path / "late").rename(late)
-    for other in repository.rglob("spark-*.jar"):
-        other.unlink()
-    fetch_jars(tmp_path / "cache", lambda line: None, pins_of(repository))
-
-
-def test_a_fetch_that_fails_says_why_and_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(REPOSITORY_VARIABLE, "http://127.0.0.1:1/maven")
-    with pytest.raises(JarsMissing, match=r"could not be fetched: .*refused") as failed:
-        fetch_jars(tmp_path / "cache", lambda line: None)
-    assert failed.value.where.startswith("http://127.0.0.1:1/maven/")
+@pytest.mark.spark
+def test_a_fetch_that_fails_says_why_and_what_to_do(
+    tmp_path: Path, java: Java, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEFAULT_ARTIFACT_REPOSITORY", (tmp_path / "nothing").as_uri() + "/")
+    # No proxy listens there: the resolver's second repository, on the network, stays out of reach.
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1")
+    with pytest.raises(JarsMissing, match="could not be fetched: ") as failed:
+        fetch_jars(tmp_path / "cache", java, lambda line: None)
+    assert "unresolved dependency" in failed.value.what
     assert "proxy" in failed.value.remedy
     assert "fraudstream setup" in failed.value.remedy

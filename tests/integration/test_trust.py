@@ -6,8 +6,7 @@ import ssl
 import subprocess
 from pathlib import Path
 
-from fraudstream.runtime.java import Java
-from trust_stores import STORE_PASSWORD, write_trust_store
+from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
 
 
 def test_java_reads_every_authority_that_python_trusts(tmp_path: Path, java: Java) -> None:

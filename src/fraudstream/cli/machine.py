@@ -67,8 +67,7 @@ def setup(**flags: object) -> None:
     from fraudstream.runtime.jars import fetch_jars
 
     settings = Settings.load(**flags)
-    java_for(settings)  # first: without a Java nothing runs, whatever was downloaded
-    fetch_jars(settings.cache, click.echo)
+    fetch_jars(settings.cache, java_for(settings), click.echo)
 
 
 @click.command()

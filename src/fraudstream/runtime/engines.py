@@ -34,7 +34,7 @@ def jars_for(settings: Settings) -> Jars:
     try:
         return find_jars(settings.cache)
     except JarsMissing:
-        return fetch_jars(settings.cache, lambda line: click.echo(line, err=True))
+        return fetch_jars(settings.cache, java_for(settings), lambda line: click.echo(line, err=True))
 
 
 @contextmanager

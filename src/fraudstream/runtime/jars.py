@@ -1,23 +1,23 @@
-"""Downloads the jars of the broker and of Spark's Kafka connector from a Maven repository, and verifies them."""
+"""Fetches the jars of the broker and of Spark's Kafka connector with Spark's resolver, and verifies them."""
 
 import contextlib
 import hashlib
 import importlib.util
-import os
+import re
 import shutil
-from collections.abc import Callable, Mapping
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
-from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final, NamedTuple
-from urllib.request import urlopen
+from typing import Any, Final
 
 import orjson
 
 from fraudstream.errors import JarsChanged, JarsMissing
 from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
+from fraudstream.runtime.processes import die_with_parent
 
 SPARK_VERSION: Final = "4.2.0"
 KAFKA_VERSION: Final = "4.2.0"
@@ -26,58 +26,52 @@ SCALA: Final = "2.13"
 Report = Callable[[str], None]
 
 PINS: Final = Path(__file__).with_name("jars.sha256")
-REPOSITORY_VARIABLE: Final = "DEFAULT_ARTIFACT_REPOSITORY"
-"""The variable with which Spark's resolver is given a mirror."""
-MAVEN_CENTRAL: Final = "https://repo1.maven.org/maven2"
+"""The sha256 of every jar, in the format of `sha256sum`: a jar that differs is not run, whatever its origin."""
 
 _LIST: Final = "jars.json"
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
-_AT_ONCE: Final = 8
-_TIMEOUT_SECONDS: Final = 30.0
-
-
-class Pin(NamedTuple):
-    """A jar of a set: its coordinates and its sha256."""
-
-    coordinates: str
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """The name of its file in the cache."""
-        group, artifact, version = self.coordinates.split(":")
-        return f"{group}_{artifact}-{version}.jar"
+_UNTRUSTED: Final = "PKIX path building failed"
+_FOUND = re.compile(r"^\s*found (?P<module>\S+) in ")
+_FETCHED = re.compile(r"^\s*\[SUCCESSFUL \] (?P<module>\S+?)!")
+_REASON = re.compile(
+    r"^\s*(?P<why>Host \S+ not found|Server access [Ee]rror.*|unresolved dependency: .*|.*FAILED DOWNLOADS.*"
+    r"|(?:Exception in thread \"main\" )?[\w.]+(?:Exception|Error): .*)$"
+)
 
 
 @dataclass(frozen=True)
 class JarSet:
-    """The jars of one class path: what they are for, and their folder in the cache, another one for other jars.
+    """The request to the resolver for one class path.
 
     There are two: Spark's connector is built on Kafka's clients 3.9, the broker on 4.2.
     """
 
     name: str
-    folder: str
     coordinates: tuple[str, ...]
+    excluded: tuple[str, ...]
 
     def directory(self, cache: Path) -> Path:
-        """The folder of its jars."""
-        return cache / "jars" / self.folder
-
-    def pins(self, pins: Path) -> list[Pin]:
-        """Read the pinned jars of this set, in the order of their names."""
-        lines = (line.split() for line in pins.read_text().splitlines() if not line.startswith("#"))
-        return sorted(Pin(coordinates, sha256) for sha256, name, coordinates in lines if name == self.name)
+        """The folder of its jars; other coordinates have another folder, so a new release fetches again."""
+        request = " ".join((*self.coordinates, "-", *self.excluded))
+        return cache / "jars" / f"{self.name}-{hashlib.blake2b(request.encode(), digest_size=4).hexdigest()}"
 
 
 CONNECTOR: Final = JarSet(
     "connector",
-    "connector-56d0fec0",
     tuple(f"org.apache.spark:{each}_{SCALA}:{SPARK_VERSION}" for each in ("spark-sql-kafka-0-10", "spark-avro")),
+    # pyspark ships these in the same versions: 55 of the 63 MB that would be fetched otherwise.
+    (
+        "org.apache.hadoop:hadoop-client-api",
+        "org.apache.hadoop:hadoop-client-runtime",
+        f"org.scala-lang.modules:scala-parallel-collections_{SCALA}",
+        "org.slf4j:slf4j-api",
+        "org.xerial.snappy:snappy-java",
+        "at.yawk.lz4:lz4-java",
+        "org.tukaani:xz",
+    ),
 )
 BROKER: Final = JarSet(
     "broker",
-    "broker-9a233e9f",
     (
         f"org.apache.kafka:kafka_{SCALA}:{KAFKA_VERSION}",
         # Kafka's own tools (`kafka-topics` and the like), which `fraudstream kafka` runs.
@@ -85,6 +79,8 @@ BROKER: Final = JarSet(
         # The logging backend of Apache's own distribution of Kafka 4.2; without it nothing is logged.
         "org.apache.logging.log4j:log4j-slf4j-impl:2.25.3",
     ),
+    # Kafka Connect with its web server, which is required only by a tool that we do not use.
+    ("org.apache.kafka:connect-runtime", "com.fasterxml.jackson.jakarta.rs:jackson-jakarta-rs-json-provider"),
 )
 
 
@@ -110,75 +106,116 @@ def find_jars(cache: Path, pins: Path = PINS, *, reread: bool = False) -> Jars:
     if connector is None or broker is None:
         missing = ", ".join(name for name, jars in by_set.items() if jars is None)
         raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
-    # Spark ships Scala's library, which Kafka 4 needs too.
+    # The resolver omits Scala's library because Spark ships it; Kafka 4 needs it too.
     return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
 
 
-def fetch_jars(cache: Path, report: Report, pins: Path = PINS) -> Jars:
-    """Download the jars that are missing; safe to call from several processes.
+def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Jars:
+    """Fetch the missing jars, both sets at once and reported from two threads; safe to call from several processes.
 
     Raises:
-        JarsMissing: One could not be downloaded; says why. The next try goes on with those that are missing.
-        JarsChanged: The sha256 of a downloaded file is not the pinned one.
+        JarsMissing: A set could not be fetched; says why. Partial downloads are reused by the next try.
+        JarsChanged: The sha256 of a fetched file is not the pinned one.
     """
     cache = cache.absolute()
     missing = [jar_set for jar_set in (CONNECTOR, BROKER) if _present(jar_set, cache, pins) is None]
     if missing:
         lock = cache / "jars.lock"
         with exclusive_lock(lock, wait=False) as is_locked:
-            if not is_locked:
-                report("another process is fetching the jars; waiting for it")
-        with exclusive_lock(lock):
-            for jar_set in missing:
-                if _present(jar_set, cache, pins) is None:
-                    _fetch(jar_set, cache, report, pins)
+            if is_locked:
+                _fetch_all(missing, cache, java, report, pins)
+        if not is_locked:
+            report("another process is fetching the jars; waiting for it")
+            with exclusive_lock(lock):
+                still = [jar_set for jar_set in missing if _present(jar_set, cache, pins) is None]
+                _fetch_all(still, cache, java, report, pins)
     return find_jars(cache, pins)
 
 
-def _fetch(jar_set: JarSet, cache: Path, report: Report, pins: Path) -> None:
-    folder, pinned = jar_set.directory(cache), jar_set.pins(pins)
-    folder.mkdir(parents=True, exist_ok=True)
-    report(f"{jar_set.name}: fetching {len(pinned)} jars from {os.environ.get(REPOSITORY_VARIABLE, MAVEN_CENTRAL)}")
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for number, pin in enumerate(pool.map(partial(_fetch_jar, folder), pinned), 1):
-            report(f"{jar_set.name}: {number} of {len(pinned)} fetched, last {pin.coordinates}")
-    # Written last: without the list the folder counts as not fetched.
-    entries = _entries(folder, {pin.name: pin.sha256 for pin in pinned})
-    replace_json(folder / _LIST, {"jars": entries})
-    report(f"{jar_set.name}: {len(pinned)} jars, {sum(each['bytes'] for each in entries) / 1e6:.0f} MB")
+def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report, pins: Path) -> None:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        # One JVM each: what a resolver knows of one set must not affect the versions of the other.
+        for done in [pool.submit(_fetch, jar_set, cache, java, report, pins) for jar_set in missing]:
+            done.result()
 
 
-def _fetch_jar(folder: Path, pin: Pin) -> Pin:
-    jar = folder / pin.name
-    if _sha256(jar) != pin.sha256:  # else it is of an earlier try
-        download(pin.coordinates, jar, pin.sha256)
-    return pin
-
-
-def download(coordinates: str, target: Path, sha256: str, ending: str = ".jar") -> None:
-    """Download a file of a Maven repository and verify it: that of the coordinates which has this `ending`.
-
-    Raises JarsMissing if it cannot be downloaded, JarsChanged if it is another one than expected.
-    """
-    group, artifact, version = coordinates.split(":")
-    repository = os.environ.get(REPOSITORY_VARIABLE, MAVEN_CENTRAL).rstrip("/")
-    url = f"{repository}/{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}{ending}"
-    draft = target.with_name(f"{target.name}.part")
-    try:
-        with urlopen(url, timeout=_TIMEOUT_SECONDS) as source, draft.open("wb") as file:  # noqa: S310 - the user's choice
-            shutil.copyfileobj(source, file)
-    except (OSError, HTTPException) as e:
+def _fetch(jar_set: JarSet, cache: Path, java: Java, report: Report, pins: Path) -> None:
+    ivy = cache / "ivy" / jar_set.name
+    resumed = ivy.exists()
+    log, failed = _resolve(jar_set, ivy, java, report)
+    if failed and _UNTRUSTED in log.read_text():
+        store = ivy.with_name(f"{jar_set.name}-trust.jks")
+        if write_trust_store(store):
+            options = (f"-Djavax.net.ssl.trustStore={store}", f"-Djavax.net.ssl.trustStorePassword={STORE_PASSWORD}")
+            log, failed = _resolve(jar_set, ivy, java, report, *options)
+    if failed and resumed:
+        # Remains of an interrupted fetch may be the cause; try once more without them.
+        shutil.rmtree(ivy)
+        log, failed = _resolve(jar_set, ivy, java, report)
+    if failed:
         raise JarsMissing(
-            f"{coordinates} could not be fetched: {getattr(e, 'reason', None) or e}",
-            where=url,
-            remedy="check the network (behind a proxy: HTTPS_PROXY=…; for a mirror of Maven Central: "
-            f"{REPOSITORY_VARIABLE}=URL; for an authority of your own: SSL_CERT_FILE=…), then " + _FETCH,
-        ) from e
-    if _sha256(draft) != sha256:
-        draft.unlink()
-        what = f"the sha256 of a fetched jar is not the pinned one: {target.name}"
-        raise JarsChanged(what, where=url, remedy=f"see what that repository serves, then {_FETCH}")
-    draft.replace(target)
+            f"the jars of the {jar_set.name} could not be fetched: {_reason(log)}",
+            where=f"log: {log}",
+            remedy="check the network (behind a proxy: JAVA_TOOL_OPTIONS=-Dhttps.proxyHost=… -Dhttps.proxyPort=…; "
+            "for a mirror of Maven Central: DEFAULT_ARTIFACT_REPOSITORY=URL), then " + _FETCH,
+        )
+    sums = {jar.name: _sha256(jar) for jar in (ivy / "jars").glob("*.jar")}
+    pinned = _pinned(jar_set, pins)
+    for name in sorted(sums.keys() | pinned.keys()):
+        if sums.get(name) != pinned.get(name):
+            raise JarsChanged(
+                f"the sha256 of a fetched jar is not the pinned one: {name}",
+                where=str(ivy / "jars"),
+                remedy=f"see which repository serves it (log: {log}), delete that folder, then {_FETCH}",
+            )
+    target = jar_set.directory(cache)
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    (ivy / "jars").replace(target)
+    jars = sorted(target.glob("*.jar"))
+    # Written last: without the list the folder counts as not fetched.
+    replace_json(target / _LIST, {"coordinates": jar_set.coordinates, "jars": _entries(target, sums)})
+    shutil.rmtree(ivy, ignore_errors=True)
+    report(f"{jar_set.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
+
+
+def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: str) -> tuple[Path, bool]:
+    """Run Spark's resolver; return its log and whether it failed."""
+    ivy.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(str(java.executable), "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", *options),
+        # Ivy would look into ~/.m2 first, and an incomplete Maven cache there breaks it.
+        f"-Duser.home={ivy / 'home'}",
+        *("-cp", str(spark_home() / "jars" / "*"), "org.apache.spark.deploy.SparkSubmit"),
+        *("--master", "local[1]", "--conf", f"spark.jars.ivy={ivy}", "--packages", ",".join(jar_set.coordinates)),
+        *("--exclude-packages", ",".join(jar_set.excluded)),
+        # SparkSubmit resolves and then runs a program; the shortest one on its class path prints Ivy's version.
+        *("--class", "org.apache.ivy.Main", "spark-internal", "-version"),
+    ]
+    log = ivy.with_suffix(".log")
+    resolved, fetched = 0, 0
+    report(f"{jar_set.name}: resolving {' and '.join(jar_set.coordinates)}")
+    with (
+        log.open("w", encoding="utf-8") as copy,
+        subprocess.Popen(  # noqa: S603 - the command is the package's own
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            preexec_fn=die_with_parent,
+        ) as resolver,
+    ):
+        for line in resolver.stdout or ():
+            copy.write(line)
+            if match := _FOUND.match(line):
+                resolved += 1
+                report(f"{jar_set.name}: {resolved} found, last {_short(match['module'])}")
+            elif match := _FETCHED.match(line):
+                fetched += 1
+                report(f"{jar_set.name}: {fetched} of {resolved} fetched, last {_short(match['module'])}")
+    return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
 
 
 def spark_home() -> Path:
@@ -187,6 +224,16 @@ def spark_home() -> Path:
     if spark is None or spark.origin is None:
         raise JarsMissing("pyspark is not installed", remedy="install fraudstream as its README says")
     return Path(spark.origin).parent
+
+
+def _short(module: str) -> str:
+    # org.apache.kafka#kafka-clients;4.2.0
+    return module.partition("#")[2].replace(";", " ")
+
+
+def _reason(log: Path) -> str:
+    reasons = [match["why"].strip() for line in log.read_text().splitlines() if (match := _REASON.match(line))]
+    return reasons[0] if reasons else "the resolver gave no reason"
 
 
 def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -199,8 +246,7 @@ def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _present(jar_set: JarSet, cache: Path, pins: Path, *, reread: bool = False) -> tuple[Path, ...] | None:
-    directory = jar_set.directory(cache.absolute())
-    pinned = {pin.name: pin.sha256 for pin in jar_set.pins(pins)}
+    directory, pinned = jar_set.directory(cache.absolute()), _pinned(jar_set, pins)
     try:
         recorded = orjson.loads((directory / _LIST).read_bytes())["jars"]
         entries = _entries(directory, pinned)
@@ -220,8 +266,14 @@ def _present(jar_set: JarSet, cache: Path, pins: Path, *, reread: bool = False) 
                 remedy=f"delete {directory}, then {_FETCH}",
             )
     with contextlib.suppress(OSError):  # a read-only cache
-        replace_json(directory / _LIST, {"jars": entries})
+        replace_json(directory / _LIST, {"coordinates": jar_set.coordinates, "jars": entries})
     return jars
+
+
+def _pinned(jar_set: JarSet, pins: Path) -> dict[str, str]:
+    """Read the pinned sha256 of each jar of a set, by file name."""
+    lines = (line.split() for line in pins.read_text().splitlines())
+    return {name.partition("/")[2]: pinned for pinned, name in lines if name.startswith(f"{jar_set.name}/")}
 
 
 def _sha256(path: Path) -> str:
