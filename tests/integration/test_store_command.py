@@ -156,18 +156,18 @@ def test_a_store_of_an_earlier_release_is_backed_up_when_it_is_opened(filled: Al
     file, held = file_of(filled), rows(url)
     filled.close()
     take_back_to_0011(file)
-    backup = file.with_name("alerts.db.before-0014")
+    backup = file.with_name("alerts.db.before-0015")
     with capture_logs() as logged:
         AlertStore.open(url).close()
-    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0014")]
-    assert (revision(file), revision(backup), rows(url)) == ("0014", "0011", held)
+    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0015")]
+    assert (revision(file), revision(backup), rows(url)) == ("0015", "0011", held)
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
     take_back_to_0011(file)
     before = backup.read_bytes()
-    assert run("migrate", "--database", url).output.endswith("\nrevision 0014: migrated from 0011\n")
+    assert run("migrate", "--database", url).output.endswith("\nrevision 0015: migrated from 0011\n")
     assert backup.read_bytes() == before, "a backup that exists stays"
-    assert run("migrate", "--database", url).output == "revision 0014: up to date\n"
+    assert run("migrate", "--database", url).output == "revision 0015: up to date\n"
 
 
 def test_a_migration_writes_the_backup_that_is_named(store: AlertStore, url: str, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_store_is_not_migrated_if_it_cannot_be_backed_up(store: AlertStore, ur
 def test_the_backup_of_an_unmasked_store_has_its_alerts_without_the_secrets(tmp_path: Path) -> None:
     workdir = unpack_release("release_112b93f", tmp_path)
     AlertStore.open(at(workdir / "alerts.db")).close()
-    backup = workdir / "alerts.db.before-0014"
+    backup = workdir / "alerts.db.before-0015"
     assert revision(backup) == "0009"
     restored = at(tmp_path / "restored.db")
     run("restore", backup, "--database", restored)

@@ -155,10 +155,10 @@ def test_an_earlier_store_is_migrated_only_by_the_command_with_a_backup(
         assert "fraudstream store migrate --backup FILE" in failed.value.remedy
     assert revision(url) == "0011"
     result = run("migrate", "--backup", file, "--database", url)
-    assert result.output.endswith("revision 0014: migrated from 0011\n")
-    assert (revision(url), rows(url)) == ("0014", held)
+    assert result.output.endswith("revision 0015: migrated from 0011\n")
+    assert (revision(url), rows(url)) == ("0015", held)
     assert execute(url, "SELECT seq, produced_us FROM dead_letters ORDER BY seq") == produced
-    assert run("migrate", "--database", url).output == "revision 0014: up to date\n"
+    assert run("migrate", "--database", url).output == "revision 0015: up to date\n"
     run("restore", file, "--database", new_url)
     assert revision(new_url) == "0011", "the backup is of the store as it was"
     with pytest.raises(StoreError, match="cannot be read") as failed:
