@@ -116,11 +116,12 @@ def test_a_chargeback_counts_more_than_a_later_verdict(triage: TriageService, st
 
 
 def test_the_same_labels_again_change_nothing(store: AlertStore, clock: Clock) -> None:
-    dated = [
+    dated: list[dict[str, object]] = [
         fraud("a", known_at="2025-12-20"),
         {"event_id": "a", "label": "legitimate", "known_at": "2025-12-24T12:00:00+01:00"},
     ]
-    new = (*dated, fraud("b"), fraud("b", source="file"), {"event_id": "c", "label": "unknown"})
+    withdrawn: dict[str, object] = {"event_id": "c", "label": "unknown"}
+    new = (*dated, fraud("b"), fraud("b", source="file"), withdrawn)
     assert add(store, *new).unchanged == 1
     before = labels(store)
     clock.forward(3600)

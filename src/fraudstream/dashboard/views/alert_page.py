@@ -13,7 +13,6 @@ from fraudstream.dashboard.views.alert_figures import reason_rows, sum_sentence
 from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
-from fraudstream.history.labels import LabelSource
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
 from fraudstream.model.manifest import Manifest
@@ -76,7 +75,7 @@ def alert_page(
         template,
         latest=latest,
         alert=document,
-        labels=[each for each in labels if each.source != LabelSource.VERDICT],
+        labels=[each for each in labels if each.source != "verdict"],
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,
