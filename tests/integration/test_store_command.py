@@ -23,7 +23,7 @@ from fraudstream.errors import StoreError
 from fraudstream.store import tables
 from fraudstream.store.store import AlertStore
 from releases import SECRETS, unpack_release
-from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, open_and, rows, run, trail_is_unbroken
+from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, labels, open_and, rows, run, trail_is_unbroken
 
 pytestmark = pytest.mark.sqlite
 
@@ -153,7 +153,7 @@ def test_a_file_that_is_no_store_is_not_restored(tmp_path: Path, content: bytes 
 
 
 def test_a_store_of_an_earlier_release_is_backed_up_when_it_is_opened(filled: AlertStore, url: str) -> None:
-    file, held = file_of(filled), rows(url)
+    file, held, of_verdicts = file_of(filled), rows(url), labels(url)
     filled.close()
     take_back_to_0011(file)
     backup = file.with_name("alerts.db.before-0015")
@@ -161,6 +161,8 @@ def test_a_store_of_an_earlier_release_is_backed_up_when_it_is_opened(filled: Al
         AlertStore.open(url).close()
     assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0015")]
     assert (revision(file), revision(backup), rows(url)) == ("0015", "0011", held)
+    assert labels(url) == of_verdicts
+    assert [label for _, label, *_ in of_verdicts] == ["legitimate"] * 2
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
     take_back_to_0011(file)

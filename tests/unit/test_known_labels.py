@@ -57,6 +57,8 @@ def test_an_undone_verdict_leaves_what_other_sources_say() -> None:
 def test_only_labels_of_the_same_time_depend_on_their_order() -> None:
     labels = [known(FRAUD, VERDICT, 1), known(LEGITIMATE, VERDICT, 2), known(FRAUD, FILE, 3)]
     assert {current_label(each) for each in itertools.permutations(labels)} == {labels[2]}
+    tie = [known(FRAUD, VERDICT, 1), known(LEGITIMATE, FILE, 1)]
+    assert current_label(tie) == current_label(tie[::-1]) == tie[0]
     same = [known(FRAUD, VERDICT, 1), known(LEGITIMATE, VERDICT, 1)]
     assert current_label(same) == same[1]
     assert current_label([]) is None

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from dashboards import Clock, alert, open_store
-from fraudstream.history.labels import LabelValue
+from fraudstream.errors import RequestError
+from fraudstream.history.labels import LabelValue, current_label
 from fraudstream.messages.labels import AddedLabels, NewLabel
 from fraudstream.store.change_reading import ChangeQuery, ChangeReader
 from fraudstream.store.changes import Action, Actor, broken_links
 from fraudstream.store.database import read_store
-from fraudstream.store.labels import LabelQuery, add_labels, current_labels
+from fraudstream.store.labels import LabelQuery, add_labels, labels_by_event
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage import TriageService
 from fraudstream.store.triage_state import AlertStatus
@@ -44,7 +45,8 @@ def labels(store: AlertStore, event_id: str | None = None) -> list[tuple[str, st
 
 def current(store: AlertStore, as_of_us: int | None = None) -> dict[str, str]:
     with read_store(store.database.backend.url) as connection:
-        return {each.event_id: each.known.label.value for each in current_labels(connection, as_of_us)}
+        labels = {event_id: current_label(known, as_of_us) for event_id, _, known in labels_by_event(connection)}
+    return {event_id: label.label.value for event_id, label in labels.items() if label is not None}
 
 
 def add(store: AlertStore, *new: dict[str, object]) -> AddedLabels:
@@ -129,6 +131,23 @@ def test_the_same_labels_again_change_nothing(store: AlertStore, clock: Clock) -
     assert labels(store) == before
     assert add(store, fraud("a", known_at="2025-12-01")).added == {"fraud": 1}
     assert current(store)["a"] == "legitimate"
+
+
+def test_an_undo_reaches_the_label_of_a_payment_that_was_unscorable_then(
+    store: AlertStore, triage: TriageService
+) -> None:
+    store.add_alerts([alert(7, outcome="unscorable", score=None)])
+    change_id = triage.verdict(ANN, ["id-7"], FRAUD).change_id
+    store.add_alerts([alert(7)])
+    assert triage.undo(ANN, str(change_id)).done[0].alert_id == "id-7~unscorable"
+    assert labels(store, "id-7") == [("id-7", "fraud", "verdict"), ("id-7", "unknown", "verdict")]
+
+
+def test_a_label_of_the_future_is_refused_but_for_time_zones(store: AlertStore, clock: Clock) -> None:
+    assert add(store, fraud("a", known_at="2026-01-03")).added == {"fraud": 1}
+    with pytest.raises(RequestError, match="known_at of 'b' is in the future"):
+        add(store, fraud("c"), fraud("b", known_at="2062-01-03"))
+    assert [event_id for event_id, _, _ in labels(store)] == ["a"]
 
 
 def test_an_import_is_one_entry_of_the_audit_trail(store: AlertStore) -> None:

@@ -6,6 +6,7 @@ import csv
 import getpass
 from collections import Counter
 from contextlib import closing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,7 @@ import click
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.errors import DataError, LabelError, SettingsError
+from fraudstream.errors import DataError, DataNotFound, LabelError, SettingsError
 from fraudstream.messages.base import instant
 
 if TYPE_CHECKING:
@@ -47,9 +48,9 @@ def import_labels(file: Path, source: str, key: str, who: str | None, **flags: o
     from fraudstream.store.database import read_store
     from fraudstream.store.labels import add_labels
     from fraudstream.store.store import AlertStore
-    from fraudstream.transactions.data_source import open_data
+    from fraudstream.transactions.reading_options import AS_RECOGNISED
 
-    settings, data = Settings.load(**flags), open_data(file)
+    settings, data = Settings.load(**flags), options.open_payments((file,), AS_RECOGNISED)
     new = _read(data, key, source)
     with read_store(settings.database):
         pass  # fails if there is none, so that a misspelled name creates none
@@ -61,36 +62,66 @@ def import_labels(file: Path, source: str, key: str, who: str | None, **flags: o
 
 @labels.command("export")
 @_file
-@click.option("--as-of", metavar="TIME", help="Only what was known at this time (ISO 8601).")
+@click.option("--as-of", metavar="TIME", help="Only what was known at this time (ISO 8601).  [now]")
 @click.option("--key", default="event_id", show_default=True, help="The heading of the event ids.")
+@click.option("--data", type=options.PATH, help="Payments that `produce` sent: write the values of their column --key.")
 @setting("database")
-def export_labels(file: Path, as_of: str | None, key: str, **flags: object) -> None:
+def export_labels(file: Path, as_of: str | None, key: str, data: Path | None, **flags: object) -> None:
     """Write the label of each transaction that has one to FILE, as CSV; - for standard output.
 
-    With --key COLUMN, the column of the event ids in the payments, it is a file for `train --labels`.
+    It is a file for `train --labels`, with --key as the --label-key: the column of the payments with the event ids.
     """
+    from fraudstream.history.labels import current_label
     from fraudstream.store.database import read_store
-    from fraudstream.store.labels import current_labels
-    from fraudstream.times import iso_time
+    from fraudstream.store.labels import labels_by_event
+    from fraudstream.times import iso_time, microseconds
 
+    settings = Settings.load(**flags)
     try:
-        as_of_us = None if as_of is None else instant(as_of)
+        as_of_us = microseconds(datetime.now(UTC)) if as_of is None else instant(as_of)
     except ValueError as e:
         raise SettingsError(f"--as-of {as_of!r} {e}", remedy="write it as 2026-01-31T12:00:00Z") from e
+    ids = None if data is None else _ids_of_sent(settings, data, key)
     counts: Counter[str] = Counter()
     try:
         with (
-            read_store(Settings.load(**flags).database) as connection,
+            read_store(settings.database) as connection,
             click.open_file(str(file), "w", encoding="utf-8", atomic=str(file) != "-") as output,
         ):
             writer = csv.writer(output, lineterminator="\n")
             writer.writerow((key, "label", "source", "known_at", "event_at"))
-            for event_id, (label, source, known_us), event_us in current_labels(connection, as_of_us):
-                writer.writerow((event_id, label, source, iso_time(known_us), iso_time(event_us)))
-                counts[label] += 1
+            for event_id, event_us, known in labels_by_event(connection):
+                name, current = event_id if ids is None else ids.get(event_id), current_label(known, as_of_us)
+                if name is not None and current is not None:
+                    label, source, known_us = current
+                    writer.writerow((name, label, source, iso_time(known_us), iso_time(event_us)))
+                    counts[label] += 1
     except OSError as e:
         raise DataError(f"the file cannot be written: {e.strerror}", where=str(file), remedy="choose another") from e
     click.echo(f"{file}: {_counts(counts) or 'no label'}", err=True)
+
+
+def _ids_of_sent(settings: Settings, data: Path, key: str) -> dict[str, str]:
+    """Return the value of a column in each row of a file that `produce` sent, by event id."""
+    from fraudstream.kafka.progress import progress_path, read_progress
+    from fraudstream.transactions.reading_options import AS_RECOGNISED
+    from fraudstream.transactions.wire import Topic, event_id
+
+    payments = options.open_payments((data,), AS_RECOGNISED)
+    at, digest = _column(payments, key), payments.fingerprint
+    path = progress_path(Path.cwd(), settings.kafka.topic_name(Topic.TRANSACTIONS), digest)
+    if (run := read_progress(path, digest)) is None:
+        remedy = "run this where `produce` was started, or leave out --data if the payments have their event ids"
+        raise DataNotFound("`produce` has not sent this file from here", where=str(path), remedy=remedy)
+    rows = ((number, row, cells) for number in range(run.pass_number + 1) for row, cells in enumerate(payments.rows()))
+    return {event_id(run.run_id, digest, number, row): cells[at] for number, row, cells in rows}
+
+
+def _column(data: DataSource, key: str) -> int:
+    if key not in data.columns:
+        what = f"there is no column {key!r}; the columns are {', '.join(data.columns)}"[:2000]
+        raise SettingsError(what, where=str(data.path), remedy="name the column with the ids with --key")
+    return data.columns.index(key)
 
 
 def _counts(labels: dict[str, int]) -> str:
@@ -105,9 +136,7 @@ def _read(data: DataSource, key: str, source: str) -> list[NewLabel]:
     from fraudstream.messages.labels import NewLabel
     from fraudstream.transactions.label_reader import find_label, meaning, payment_id
 
-    if key not in data.columns:
-        what = f"there is no column {key!r}; the columns are {', '.join(data.columns)}"[:2000]
-        raise SettingsError(what, where=str(data.path), remedy="name the column with the event ids with --key")
+    _column(data, key)
     columns = {name.casefold(): name for name in data.columns}
     with suppress(LabelError):
         columns["label"] = data.columns[find_label(data.columns, None, data.name)]
@@ -119,10 +148,12 @@ def _read(data: DataSource, key: str, source: str) -> list[NewLabel]:
         by_column = dict(zip(data.columns, map(str.strip, cells), strict=True))
         members: dict[str, str] = {"label": "fraud", "source": source}
         members |= {name: by_column[column] for name, column in columns.items() if by_column[column] or name == "label"}
+        if (number := payment_id(by_column[key])).isdecimal():  # a table tool made 100024.0 of 100024
+            by_column[key] = number
         is_fraud = meaning(members["label"])
         members["label"] = members["label"].lower() if is_fraud is None else "fraud" if is_fraud else "legitimate"
         try:
-            new = NewLabel.model_validate(members | {"event_id": payment_id(by_column[key])})
+            new = NewLabel.model_validate(members | {"event_id": by_column[key]})
         except ValidationError as e:
             faults.append((row, reason(e)))
             continue

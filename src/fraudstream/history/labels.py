@@ -34,7 +34,7 @@ class KnownLabel(NamedTuple):
 
 
 def current_label(labels: Iterable[KnownLabel], as_of_us: int | None = None) -> KnownLabel | None:
-    """Return the label that counts, of those known at a time; None if there is none.
+    """Return the label that counts, of those known at a time (None: at any); None if there is none.
 
     Of each source the newest counts, of several at the same time the last in the order of `labels`. Between sources a
     chargeback counts, else the newest. A chargeback is withdrawn by its own source only: see docs/decisions/0048.
@@ -46,7 +46,9 @@ def current_label(labels: Iterable[KnownLabel], as_of_us: int | None = None) -> 
         if is_known and (former is None or label.known_us >= former.known_us):
             newest[label.source] = label
     valid = [each for each in newest.values() if each.label is not LabelValue.UNKNOWN]
-    return max(valid, key=lambda each: (each.source is LabelSource.CHARGEBACK, each.known_us), default=None)
+    return max(
+        valid, key=lambda each: (each.source is LabelSource.CHARGEBACK, each.known_us, each.source), default=None
+    )
 
 
 def mature_label(

@@ -9,13 +9,15 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from fraudstream.history.labels import KnownLabel, LabelSource, LabelValue, current_label
+from fraudstream.errors import RequestError
+from fraudstream.history.labels import DAY_US, KnownLabel, LabelSource, LabelValue
 from fraudstream.messages.labels import AddedLabels, NewLabel, StoredLabel
 from fraudstream.messages.requests import LATER, TIME, Query, Time, parameter
 from fraudstream.store import tables
 from fraudstream.store.changes import Action, Actor, Change, Item, insert_change
 from fraudstream.store.database import ROWS_AT_ONCE, Database, Repository, insert
 from fraudstream.store.filters import conditions
+from fraudstream.store.rows import SUPERSEDED_ID
 from fraudstream.store.triage_state import AlertStatus
 from fraudstream.times import iso_time, microseconds
 
@@ -87,13 +89,12 @@ class TransactionLabel(NamedTuple):
     event_us: int | None
 
 
-def current_labels(connection: Connection, as_of_us: int | None = None) -> Iterator[TransactionLabel]:
-    """Yield the label of each transaction that has one, as known at a time."""
+def labels_by_event(connection: Connection) -> Iterator[tuple[str, int | None, list[KnownLabel]]]:
+    """Yield each transaction that has labels, with its time if it is known, and the labels, the oldest first."""
     rows = connection.execute(select(tables.labels).order_by(_LABEL.event_id, _LABEL.known_us, _LABEL.seq))
     for event_id, group in groupby(rows, attrgetter("event_id")):
         labels = list(group)
-        if current := current_label(map(_known, labels), as_of_us):
-            yield TransactionLabel(event_id, current, next((each.event_us for each in labels if each.event_us), None))
+        yield event_id, next((each.event_us for each in labels if each.event_us), None), [*map(_known, labels)]
 
 
 def insert_verdicts(connection: Connection, items: Iterable[Item], who: str, now_us: int) -> None:
@@ -103,22 +104,27 @@ def insert_verdicts(connection: Connection, items: Iterable[Item], who: str, now
         former, label = (each and LABEL_OF_VERDICT.get(each.status, LabelValue.UNKNOWN) for each in (before, after))
         if label and label != former:
             labels[alert] = KnownLabel(label, LabelSource.VERDICT, now_us)
+    if not labels:
+        return
     alerts = select(_ALERT.seq, _ALERT.alert_id, _ALERT.produced_us).where(_ALERT.seq.in_(labels)).order_by(_ALERT.seq)
-    rows = connection.execute(alerts).all() if labels else ()
-    _insert(connection, [TransactionLabel(each.alert_id, labels[each.seq], each.produced_us) for each in rows], who)
+    ids = ((seq, SUPERSEDED_ID.sub("", alert_id), at_us) for seq, alert_id, at_us in connection.execute(alerts).all())
+    _insert(connection, [TransactionLabel(event_id, labels[seq], at_us) for seq, event_id, at_us in ids], who)
 
 
 def add_labels(
     database: Database, new: Iterable[NewLabel], actor: Actor, subject: str, details: Mapping[str, Any] | None = None
 ) -> AddedLabels:
-    """Store labels and one entry of the audit trail, in one transaction; raises StoreError.
+    """Store labels and one entry of the audit trail, in one transaction.
 
-    A label is new if its source said another one, or nothing, until then: the same labels again change nothing.
+    A label is new if its source said another one, or nothing, until then: the same labels again change nothing. Raises
+    RequestError if one becomes known more than a day from now, or StoreError.
     """
     with database.write() as connection:
         now = database.now()
         rows = [(each, microseconds(now) if each.known_at is None else each.known_at) for each in new]
         rows.sort(key=itemgetter(1))
+        if rows and rows[-1][1] > microseconds(now) + DAY_US:
+            raise RequestError(f"known_at of {rows[-1][0].event_id!r} is in the future")
         added: Counter[str] = Counter()
         for at in range(0, len(rows), ROWS_AT_ONCE):
             _add(connection, rows[at : at + ROWS_AT_ONCE], actor.name, added)
