@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -150,6 +151,7 @@ def read_label(
     return Label(name, legitimate, spellings[fraud], is_fraud)
 
 
+@lru_cache
 def meaning(cell: str) -> bool | None:
     """Return whether the cell of a label means fraud; None if it is neither a word for it nor for legitimate."""
     name = _canonical(cell) if parse_number(cell) is not None else _simplified(cell)
