@@ -75,7 +75,7 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as e:
-        raise DataNotFound("the file is not there", where=str(path), remedy="check the path given with --data") from e
+        raise DataNotFound("the file is not there", where=str(path), remedy="check its path") from e
     except (pa.ArrowException, OSError) as e:
         if getattr(e, "errno", None) is None:  # pyarrow's, about what it decompresses or parses
             raise BrokenRow("the file is damaged", where=str(path), remedy="download or compress it again") from e
