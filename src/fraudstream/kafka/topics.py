@@ -139,6 +139,14 @@ def is_compacted(cluster: Cluster, topic: str) -> bool:
     return "compact" in (_config(cluster, topic, _CLEANUP) or "")
 
 
+def require_uncompacted(cluster: Cluster, topic: str) -> None:
+    """Raise KafkaFailure if a topic for keyed transactions is compacted: only the last of each key would remain."""
+    if is_compacted(cluster, topic):
+        what = f"the topic {topic} is compacted: of all transactions with the same key it retains the last one alone"
+        remedy = "set cleanup.policy=delete with `fraudstream kafka configs`, or send to another topic or without key"
+        raise KafkaFailure(what, where=cluster.bootstrap_servers, remedy=remedy)
+
+
 def require_topic(cluster: Cluster, topic: str) -> TopicDescription:
     """Describe a topic; raises BrokerUnreachable, KafkaAccessDenied or TopicMissing."""
     return _described(describe(require_broker(cluster), cluster, [topic]), topic, cluster)
