@@ -35,7 +35,8 @@ from fraudstream.errors import (
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
-from fraudstream.kafka.rekeying import RekeyPlan, key_reader, rekey
+from fraudstream.kafka.record_keys import key_reader
+from fraudstream.kafka.rekeying import RekeyPlan, rekey
 from fraudstream.kafka.rights import RIGHTS, Right, keyed_topic
 from fraudstream.kafka.secured import SecureFolder
 from fraudstream.kafka.topics import ensure_topics, open_admin, require_broker, topic_layout

@@ -23,7 +23,8 @@ def rekey(source: str, target: str | None, key: str, partitions: int | None, fol
     The same command continues a copy, also after a kill. Records without the column are copied without key.
     """
     from fraudstream.kafka.client import Cluster
-    from fraudstream.kafka.rekeying import RekeyPlan, RekeyProgress, key_reader, rekey
+    from fraudstream.kafka.record_keys import key_reader
+    from fraudstream.kafka.rekeying import RekeyPlan, RekeyProgress, rekey
     from fraudstream.kafka.rights import keyed_topic
     from fraudstream.kafka.schema_registry import SchemaRegistry
     from fraudstream.runtime.processes import stop_signals

@@ -7,20 +7,18 @@ after its last transaction, and no consumer with `read_committed` reads a record
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from io import BytesIO
+from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-import fastavro
-import orjson
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from fraudstream.errors import KafkaFailure, SettingsError
-from fraudstream.history.identity import LONGEST_VALUE, entity_value
+from fraudstream.history.identity import LONGEST_VALUE
 from fraudstream.kafka.client import Cluster, denied, failure
 from fraudstream.kafka.merging import FETCH_SECONDS, UNREACHABLE, TopicMerge
 from fraudstream.kafka.producer import OF_KEY
@@ -35,7 +33,6 @@ from fraudstream.kafka.reading import (
 )
 from fraudstream.kafka.replay import Headers, with_event_id
 from fraudstream.kafka.rights import rekey_name
-from fraudstream.kafka.schema_registry import SchemaRegistry
 from fraudstream.kafka.topics import ensure_copy, topic_layout
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, RecordId
 
@@ -47,6 +44,7 @@ MOST_TOGETHER: Final = 10_000
 _ADDED_BYTES: Final = 4 * LONGEST_VALUE + 2 * LONGEST_EVENT_ID
 """By which a copy may be larger than the original: a key, and an event id."""
 _REQUEST_SECONDS: Final = 5.0
+_HANGING_SECONDS: Final = 4 * _REQUEST_SECONDS
 _COMMIT_SECONDS: Final = 60.0
 """After which positions are committed without a record too, as Kafka forgets those of a group that rests for a week."""
 
@@ -59,38 +57,12 @@ _NO_COORDINATOR: Final = (
 _ABORTED: Final = frozenset({"_MSG_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT", "_TRANSPORT"})
 
 
-def key_reader(column: str, envelope: str, registry: SchemaRegistry | None) -> Callable[[bytes | None], str | None]:
-    """Return a function from a record's value, JSON or Avro, to its key: None if it has none, as a dead letter.
-
-    It raises SchemaRegistryFailed.
-    """
-
-    @lru_cache(maxsize=10_000)
-    def avro_schema(schema_id: int) -> Any:
-        text = registry.schema(schema_id) if registry is not None else None
-        with suppress(ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException):
-            return fastavro.parse_schema(orjson.loads(text or ""))
-        return None
-
-    def key_of(value: bytes | None) -> str | None:
-        if value is None or registry is None or len(value) < 5 or value[0]:
-            return None if value is None else entity_value(value, column, envelope)
-        schema = avro_schema(int.from_bytes(value[1:5], "big"))
-        try:
-            record: Any = fastavro.schemaless_reader(BytesIO(value[5:]), schema, None)
-        except Exception:  # whatever does not match its schema is a dead letter
-            return None
-        return entity_value(record, column, envelope) if isinstance(record, dict) else None
-
-    return key_of
-
-
 @dataclass(frozen=True)
 class RekeyPlan:
     """The options of a copy.
 
     Attributes:
-        key: Returns the key of a record's value (see `key_reader`).
+        key: Returns the key of a record's value (see `record_keys.key_reader`).
         partitions: Of the target, if it is created; None for as many as the source has.
         follow: Continue at the present end of the source, until stopped.
     """
@@ -145,18 +117,24 @@ def rekey(
     ensure_copy(plan.cluster, plan.source, plan.target, plan.partitions, _ADDED_BYTES)
     partitions, limit = topic_layout(plan.cluster, plan.target)
     options = {"transactional.id": plan.name, "message.max.bytes": limit, "delivery.report.only.error": True}
-    copy = _Copy(plan, partitions, Producer(plan.cluster.producer() | options), stopped, show)
-    try:
-        # Ends the open transaction of a process that was killed.
-        copy.request(copy.producer.init_transactions)
-        while not copy.run():
-            log.info("the copy begins again after its last transaction", topic=plan.target)
-    except KafkaException as e:
-        raise _failure(plan, e) from e
-    finally:
-        with suppress(KafkaException):
-            copy.producer.abort_transaction(_REQUEST_SECONDS)
-    return copy.progress
+    progress = RekeyProgress()
+    while True:
+        copy = _Copy(plan, partitions, Producer(plan.cluster.producer() | options), stopped, show, progress)
+        try:
+            # Ends the open transaction of a process that was killed.
+            copy.request(copy.producer.init_transactions)
+            while not copy.run():
+                log.info("the copy begins again after its last transaction", topic=plan.target)
+            return progress
+        except _UnresponsiveClient:
+            log.warning("the client of Kafka does not return; a new one takes over", topic=plan.target)
+        except Exception as e:
+            # An open transaction would delay the readers of the target for a minute.
+            with suppress(KafkaException, _UnresponsiveClient):
+                copy.request(copy.producer.abort_transaction)
+            if isinstance(e, KafkaException):
+                raise _failure(plan, e) from e
+            raise
 
 
 def _failure(plan: RekeyPlan, e: KafkaException) -> KafkaFailure:
@@ -172,6 +150,14 @@ def _failure(plan: RekeyPlan, e: KafkaException) -> KafkaFailure:
     return failure(what, e, plan.cluster, "WRITE", f"topic {plan.target}", remedy)
 
 
+class _UnresponsiveClient(Exception):
+    """Raised if librdkafka does not return from a request.
+
+    `send_offsets_to_transaction` ignores its timeout while the group's coordinator is away, and may wait for ever after
+    a restart of the broker (confluentinc/librdkafka#5456).
+    """
+
+
 @dataclass
 class _Copy:
     plan: RekeyPlan
@@ -179,7 +165,7 @@ class _Copy:
     producer: Producer
     stopped: threading.Event
     show: Callable[[RekeyProgress], None]
-    progress: RekeyProgress = field(default_factory=RekeyProgress)
+    progress: RekeyProgress
     _refusals: list[tuple[RecordId, KafkaError | None]] = field(default_factory=list)
     _is_new: bool = False
     _started: float = field(default_factory=time.monotonic)
@@ -217,11 +203,18 @@ class _Copy:
         return True
 
     def request(self, call: Callable[[float], None]) -> None:
-        """Repeat a request of the producer until Kafka answers; raises KafkaException, also when stopped meanwhile."""
+        """Repeat a request of the producer until Kafka answers; raises KafkaException, also when stopped meanwhile.
+
+        Raises _UnresponsiveClient; a thread of its own then stays in the call.
+        """
         while True:
+            answer = Future[None]()
+            threading.Thread(target=_answer, args=(answer, call), daemon=True).start()
             try:
-                call(_REQUEST_SECONDS)
+                answer.result(_HANGING_SECONDS)
                 return
+            except TimeoutError as e:
+                raise _UnresponsiveClient from e
             except KafkaException as e:
                 if not e.args[0].retriable() or self.stopped.is_set():
                     raise
@@ -309,3 +302,12 @@ class _Copy:
             except KafkaException as e:
                 self._refusals.append((origin, e.args[0]))
                 raise
+
+
+def _answer(answer: Future[None], call: Callable[[float], None]) -> None:
+    try:
+        call(_REQUEST_SECONDS)
+    except BaseException as e:
+        answer.set_exception(e)
+    else:
+        answer.set_result(None)
