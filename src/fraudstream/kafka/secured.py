@@ -6,6 +6,7 @@ import secrets
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -226,12 +227,13 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
     ]
     try:
         # Rights of another prefix, or of a release that needed others, are removed first.
+        # One after the other: new rights must not be among those that are removed.
         for request in (
-            admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS),
-            admin.delete_acls(former, request_timeout=REQUEST_SECONDS),
-            admin.create_acls(bindings, request_timeout=REQUEST_SECONDS),
+            partial(admin.alter_user_scram_credentials, credentials),
+            partial(admin.delete_acls, former),
+            partial(admin.create_acls, bindings),
         ):
-            for future in request.values():
+            for future in request(request_timeout=REQUEST_SECONDS).values():
                 future.result()
     except KafkaException as e:
         raise failure("cannot create the users", e, cluster, "ALTER", "the cluster") from e
