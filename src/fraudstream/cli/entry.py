@@ -20,6 +20,7 @@ from fraudstream.cli.labels import labels
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.registry import models
+from fraudstream.cli.rekey import rekey
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
 from fraudstream.cli.stream import broker, dashboard, demo, detect, produce, relay
@@ -109,7 +110,7 @@ def cli(context: click.Context) -> None:
 SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
-    "Run": (broker, produce, detect, relay, dashboard),
+    "Run": (broker, produce, rekey, detect, relay, dashboard),
     "Data": (schema, labels, dead_letters, audit, checkpoint, store),
     "Development": (simulate, kafka),
 }

@@ -6,6 +6,7 @@ import secrets
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster, failure
-from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS
+from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS, acls
 from fraudstream.runtime.processes import LOOPBACK
 
 ADMIN: Final = "admin"
@@ -214,17 +215,9 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
         for user in USERS
     ]
     bindings = [
-        AclBinding(
-            ResourceType.GROUP if right.topic is None else ResourceType.TOPIC,
-            cluster.group if right.topic is None else cluster.topic(right.topic),
-            ResourcePatternType.LITERAL,
-            f"User:{command}",
-            "*",
-            right.operation,
-            AclPermissionType.ALLOW,
-        )
-        for command, rights in RIGHTS.items()
-        for right in rights
+        AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{command}", "*", operation, AclPermissionType.ALLOW)
+        for command in RIGHTS
+        for kind, name, operation in acls(cluster, command)
     ]
     anything: Any = None
     kind, pattern, permission = ResourceType.ANY, ResourcePatternType.ANY, AclPermissionType.ANY
@@ -234,12 +227,13 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
     ]
     try:
         # Rights of another prefix, or of a release that needed others, are removed first.
+        # One after the other: new rights must not be among those that are removed.
         for request in (
-            admin.alter_user_scram_credentials(credentials, request_timeout=REQUEST_SECONDS),
-            admin.delete_acls(former, request_timeout=REQUEST_SECONDS),
-            admin.create_acls(bindings, request_timeout=REQUEST_SECONDS),
+            partial(admin.alter_user_scram_credentials, credentials),
+            partial(admin.delete_acls, former),
+            partial(admin.create_acls, bindings),
         ):
-            for future in request.values():
+            for future in request(request_timeout=REQUEST_SECONDS).values():
                 future.result()
     except KafkaException as e:
         raise failure("cannot create the users", e, cluster, "ALTER", "the cluster") from e
