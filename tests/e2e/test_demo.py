@@ -13,6 +13,8 @@ import pytest
 
 from archives import held
 from commands import ROWS, Command, alive, command_line, descendants
+from fraudstream.model.artifact import read_manifest
+from fraudstream.model.deployment.current import read_current
 from fraudstream.runtime.processes import free_port, wait_until
 from running_demo import Demo
 
@@ -42,6 +44,19 @@ def test_the_archive_has_each_payment_once_and_scores_the_same(
     archived = {int(row["Time"]) // 3: (row["outcome"], float(row["score"])) for row in rows}
     assert len(rows) == ROWS
     assert archived == scores
+
+
+@pytest.mark.nightly  # reading an archive is tested without Spark, and training on other files
+def test_a_model_is_trained_on_the_archive(demo: Demo, run: Command, tmp_path: Path) -> None:
+    done = run(
+        "train", "--data", demo.workdir / "archive", "--models", tmp_path, "--algorithm", "logistic-regression"
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    trained, demo_s = (read_current(models / "current").model_id for models in (tmp_path, demo.workdir / "models"))
+    manifests = read_manifest(tmp_path / trained), read_manifest(demo.workdir / "models" / demo_s)
+    features, rows = zip(*(([each.name for each in m.features], m.training_data.rows) for m in manifests), strict=True)
+    assert features[0] == features[1]
+    assert rows == (ROWS, ROWS)
 
 
 def test_the_csv_holds_the_same_alerts_with_the_transactions_own_columns(demo: Demo, frauds: dict[int, float]) -> None:

@@ -156,7 +156,7 @@ def test_records_that_kafka_deleted_first_are_reported(cluster: Cluster, new_top
         future.result(30)
     with capture_logs() as logs, archiving(of_topic(cluster, topic), tmp_path) as archiver:
         await_archived(archiver, {0: 20})
-        assert value(archiver.gauges.lost) == 7
+        assert value(archiver.lost) == 7
     assert [each["first"] for each in logs if "deleted records" in each["event"]] == [12]
     assert [offset for _, offset in held(tmp_path)] == [*range(5), *range(12, 20)]
 
@@ -178,11 +178,11 @@ def test_on_a_full_disk_the_archive_waits_and_then_has_everything(
     full.set()
     send(cluster, 2, range(5_000), topic)
     with archiving(of_topic(cluster, topic), tmp_path) as archiver:
-        assert wait_until(lambda: value(archiver.gauges.failing) == 1, 30)
+        assert wait_until(lambda: value(archiver.failing) == 1, 30)
         assert held(tmp_path) == []
         full.clear()
         await_archived(archiver, ends(cluster, topic))
-        assert value(archiver.gauges.failing) == 0
+        assert value(archiver.failing) == 0
     assert held(tmp_path) == in_kafka(cluster, topic)
 
 

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from fraudstream.config import Settings
 from fraudstream.detector.query import detect
 from fraudstream.errors import SchemaRegistryFailed
-from fraudstream.kafka.avro_decoder import AvroDecoder
+from fraudstream.kafka.avro_decoder import avro_decoder
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of
 from fraudstream.messages.ledger import Range
@@ -204,7 +204,7 @@ def reason(record: Row) -> str:
 
 
 def test_the_archive_decodes_the_same_values_without_spark(registry: FakeRegistry) -> None:
-    decode = AvroDecoder(SchemaRegistry.of(Settings.load(schema_registry=registry.url)))
+    decode = avro_decoder(SchemaRegistry.of(Settings.load(schema_registry=registry.url)))
     of_lists = schema_of(items={"type": "array", "items": "null"})
     for schema in (TYPES, of_lists, "long"):
         registry.register(SUBJECT, json.dumps(schema))

@@ -10,6 +10,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas
+import polars
 import pyarrow.parquet as pq
 import pytest
 
@@ -42,6 +44,21 @@ def test_records_of_several_days_are_in_the_folders_of_their_days(tmp_path: Path
         "date=2024-10-05",
     }
     assert held(tmp_path) == [(0, offset) for offset in range(5)]
+
+
+def test_other_tools_read_the_folder_as_it_is(tmp_path: Path) -> None:
+    with Archive.open(tmp_path, "t", "id") as archive:
+        rows = [row(0), row(1, at=NOON + DAY)._replace(entity_ids=[("card_id", "c1")], event_time=None)]
+        archive.write({0: rows}, {0: 2})
+    days = ["2024-10-04", "2024-10-05"]
+    frame = pandas.read_parquet(tmp_path).sort_values("offset")
+    assert list(frame["date"].astype(str)) == days
+    assert str(frame["timestamp"].dt.tz) == "UTC"
+    assert list(frame["entity_ids"]) == [[], [("card_id", "c1")]]
+    files = polars.scan_parquet(tmp_path / "*/*.parquet", hive_partitioning=True)
+    filtered = files.filter(polars.col("offset") == 1).collect()
+    assert filtered["event_id"].to_list() == ["t/0/1"]
+    assert [str(each) for each in filtered["date"]] == days[1:]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from fraudstream.messages.base import Object
 from fraudstream.model.manifest import FeatureType, Manifest
 from fraudstream.times import microseconds
 from fraudstream.transactions.entities import UNKNOWN, EntityColumns, entities_of
-from fraudstream.transactions.envelope import LIST, envelope_paths, steps
+from fraudstream.transactions.envelope import unwrapped
 from fraudstream.transactions.masking import FRAME_BYTES, DataMask
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.presentable import present, read_json
@@ -115,16 +115,24 @@ class RowConverter:
         timestamp = min(max(message.timestamp()[1], 0), _LAST_MS)
         try:
             event_id = _event_id(message)
-        except ValueError:  # the name of a header is not UTF-8
-            event_id = ""
-        try:
-            transactions = self._transactions(message.value())
+            transactions = unwrapped(self._content(message.value()), self.envelope)
             return [self._row(record, timestamp, event_id, *each) for each in transactions]
         except SchemaRegistryFailed:
             raise
         except Exception as e:
             log.error("cannot convert a record", record=str(record), reason=type(e).__name__)
             return [self._row(record, timestamp, "", None, None)]
+
+    def _content(self, value: Any) -> Any:
+        if not isinstance(value, bytes) or len(value) > self.max_record_bytes:
+            return None
+        if self.avro is not None and value[:1] == b"\0" and len(value) >= FRAME_BYTES:
+            return self.avro(value)
+        try:
+            content = read_json(value)
+        except ValueError:
+            return None
+        return None if isinstance(content, str) else content
 
     def _row(
         self, record: RecordId, timestamp: int, event_id: str, index: int | None, transaction: Object | None
@@ -138,59 +146,27 @@ class RowConverter:
         # As the relay does with an alert, so that both have the same event id.
         present(document)
         masked = self.mask.record(document)
-        return Row(
-            *record,
-            index,
-            timestamp,
-            masked[_ID],
-            self.columns.event_time(transaction, timestamp),
-            self._entity_ids(transaction, masked[_TRANSACTION]),
-            orjson.dumps(masked[_TRANSACTION], option=orjson.OPT_NON_STR_KEYS).decode(),
-        )
+        event_time = self.columns.event_time(transaction, timestamp)
+        ids = self._entity_ids(transaction, masked[_TRANSACTION])
+        text = orjson.dumps(masked[_TRANSACTION], option=orjson.OPT_NON_STR_KEYS).decode()
+        return Row(*record, index, timestamp, masked[_ID], event_time, ids, text)
 
     def _entity_ids(self, transaction: Object, masked: Object) -> list[tuple[str, str]]:
         ids: list[tuple[str, str]] = []
         for column, value in entities_of(transaction, self.columns.entities):
-            each = entity_id(value, self.secret)
+            each, stored = entity_id(value, self.secret), masked.get(column)
             # What is masked for another reason than a card number stands under its masked value; a secret nowhere.
-            if masked.get(column) == transaction[column] or (each.startswith(KEYED) and column in masked):
+            if stored != transaction[column] and not each.startswith(KEYED):
+                each = str(stored)
+            if stored is not None:
                 ids.append((column, each))
-            elif isinstance(masked.get(column), str):
-                ids.append((column, masked[column]))
         return ids
-
-    def _transactions(self, value: Any) -> list[tuple[int | None, Object | None]]:
-        """Return the transactions of a record with their indexes in a list; one None if there is none."""
-        content = value if isinstance(value, bytes) and len(value) <= self.max_record_bytes else b""
-        is_avro = self.avro is not None and content[:1] == b"\0" and len(content) >= FRAME_BYTES
-        parsed = self.avro(content) if self.avro is not None and is_avro else _object(content)
-        objects = list[Object]()
-        for path in envelope_paths(self.envelope) or ("",):
-            elements: list[Any] = [parsed]
-            for step in steps(path):
-                if step == LIST:
-                    elements = [inner for each in elements if isinstance(each, list) for inner in each]
-                else:
-                    elements = [each[step] for each in map(_object, elements) if each is not None and step in each]
-            objects = [each for each in map(_object, elements) if each is not None]
-            if objects:
-                break
-        if LIST in self.envelope:
-            return list(enumerate(objects)) or [(None, None)]
-        return [(None, objects[0] if objects else None)]
-
-
-def _object(value: Any) -> Object | None:
-    """Return an object, also one that is written as text; None for anything else."""
-    if isinstance(value, str | bytes):
-        try:
-            value = read_json(value.encode(errors="replace") if isinstance(value, str) else value)
-        except ValueError:
-            return None
-    return value if isinstance(value, dict) else None
 
 
 def _event_id(message: Message) -> str:
     """Return the text of the first header of that name; empty if there is none, or it is not UTF-8."""
-    value = next((value for name, value in headers_of(message) if name == Header.EVENT_ID), None)
-    return (value or b"").decode()
+    try:
+        value = next((value for name, value in headers_of(message) if name == Header.EVENT_ID), None)
+        return (value or b"").decode()
+    except ValueError:
+        return ""

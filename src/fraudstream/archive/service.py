@@ -21,7 +21,7 @@ from fraudstream.archive.writer import Archive
 from fraudstream.config import Settings
 from fraudstream.errors import ArchiveError, KafkaFailure, ModelError
 from fraudstream.history.identity import entity_key
-from fraudstream.kafka.avro_decoder import AvroDecoder
+from fraudstream.kafka.avro_decoder import avro_decoder
 from fraudstream.kafka.client import Cluster, denied, is_denied
 from fraudstream.kafka.reading import END_OF_PARTITION, Watermarks, open_reader
 from fraudstream.kafka.schema_registry import SchemaRegistry
@@ -39,15 +39,6 @@ MOST_BYTES: Final = 64 * 1024 * 1024
 """Of the buffered records; more are written before the interval has passed."""
 CHECK_SECONDS: Final = 30.0
 RETRY_SECONDS: Final = 5.0
-
-
-class Gauges:
-    """The metrics of the process, in a registry of their own."""
-
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        kinds = metrics.ARCHIVED, metrics.ARCHIVE_LAG, metrics.ARCHIVE_LOST, metrics.ARCHIVE_FAILING
-        self.archived, self.lag, self.lost, self.failing = (Gauge(*each, registry=self.registry) for each in kinds)
 
 
 def active_columns(model: Path) -> ModelColumns:
@@ -80,12 +71,14 @@ class Archiver:
     columns: Callable[[], ModelColumns]
     interval: float
     days: int | None = None
-    gauges: Gauges = field(default_factory=Gauges)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     ready: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         """Start with nothing buffered."""
+        kinds = metrics.ARCHIVED, metrics.ARCHIVE_LAG, metrics.ARCHIVE_LOST, metrics.ARCHIVE_FAILING
+        self.archived, self.lag, self.lost, self.failing = (Gauge(*each, registry=self.registry) for each in kinds)
         self._rows = defaultdict[int, list[Row]](list)
         self._next = dict[int, int]()  # by partition, the offset of the next record to read
         self._count = self._bytes = 0
@@ -158,12 +151,12 @@ class Archiver:
             self._due_at, self._is_failing = time.monotonic() + RETRY_SECONDS, True
         else:
             log.info("archived", records=self._count, files=files)
-            self.gauges.archived.inc(self._count)
+            self.archived.inc(self._count)
             self._rows.clear()
             self._count = self._bytes = 0
             self._is_failing = False
             self.converter.columns = self.columns()
-        self.gauges.failing.set(self._is_failing)
+        self.failing.set(self._is_failing)
 
     def _check(self) -> None:
         """Assign added partitions, find out what Kafka has deleted, and remove old days."""
@@ -178,14 +171,14 @@ class Archiver:
                 raise ArchiveError(what, where=place, remedy=remedy)
             if position < begin:
                 log.error("Kafka deleted records before they were archived", record=place, first=begin)
-                self.gauges.lost.inc(begin - position)
+                self.lost.inc(begin - position)
                 self._next[partition] = begin
         if self._assigned != watermarks.keys():
             self.consumer.assign([TopicPartition(self.archive.topic, each, self._next[each]) for each in watermarks])
             self._assigned = set(watermarks)
             log.info("partitions assigned", positions={str(each): self._next[each] for each in watermarks})
-        archived = self.archive.positions
-        self.gauges.lag.set(sum(end - archived.get(each, begin) for each, (begin, end) in watermarks.items()))
+        done = self.archive.positions
+        self.lag.set(sum(end - done.get(each, begin) for each, (begin, end) in watermarks.items()))
         if self.days is not None:
             try:
                 for name in self.archive.remove_before(self.now().date(), self.days):
@@ -198,8 +191,8 @@ def run_archive(
     settings: Settings, stop: threading.Event, *, interval: float, days: int | None, metrics_port: int | None
 ) -> None:
     """Archive until `stop` is set; raises as `Archiver.run`, PortInUse or SettingsError."""
-    cluster, gauges = Cluster.of(settings), Gauges()
-    avro = None if settings.schema_registry is None else AvroDecoder(SchemaRegistry.of(settings))
+    cluster, registry = Cluster.of(settings), CollectorRegistry()
+    avro = None if settings.schema_registry is None else avro_decoder(SchemaRegistry.of(settings))
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "archive")
     topic = cluster.topic(Topic.TRANSACTIONS)
     mask, secret = DataMask(settings.card_columns), entity_key(settings.entity_key)
@@ -207,7 +200,7 @@ def run_archive(
         archive = stack.enter_context(Archive.open(settings.archive, topic, topic_id(cluster, topic)))
         if metrics_port is not None:
             check_port_free(settings.host, metrics_port, remedy="choose another --metrics-port")
-            server, thread = start_http_server(metrics_port, settings.host, gauges.registry)
+            server, thread = start_http_server(metrics_port, settings.host, registry)
             stack.callback(thread.join)
             stack.callback(server.shutdown)
         consumer = stack.enter_context(open_reader(cluster, fetch_wait_max_ms=100, queued_max_messages_kbytes=65_536))
@@ -219,6 +212,6 @@ def run_archive(
             partial(active_columns, settings.model),
             interval,
             days,
-            gauges,
+            registry,
             ready=partial(write_ready, settings.ready_file),
         ).run(stop)

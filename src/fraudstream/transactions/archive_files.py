@@ -18,33 +18,28 @@ _FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
 class ArchiveColumn:
-    """Names of the columns of a file."""
+    """Names of the columns of a file; docs/archive.md says what they hold."""
 
     TOPIC: Final = "topic"
     PARTITION: Final = "partition"
     OFFSET: Final = "offset"
     INDEX: Final = "index"
-    """Of a transaction in the list of an envelope; else null."""
     TIMESTAMP: Final = "timestamp"
-    """Kafka's, by which a record has its day."""
     EVENT_ID: Final = "event_id"
     EVENT_TIME: Final = "event_time"
     ENTITY_IDS: Final = "entity_ids"
-    """By column, the ids of the entities."""
     TEXT: Final = "text"
-    """The JSON of the transaction, masked; null for a record without one."""
 
 
-_TIME: Final = pa.timestamp("ms", tz="UTC")
 SCHEMA: Final = pa.schema(
     {
         ArchiveColumn.TOPIC: pa.string(),
         ArchiveColumn.PARTITION: pa.int32(),
         ArchiveColumn.OFFSET: pa.int64(),
         ArchiveColumn.INDEX: pa.int32(),
-        ArchiveColumn.TIMESTAMP: _TIME,
+        ArchiveColumn.TIMESTAMP: pa.timestamp("ms", tz="UTC"),
         ArchiveColumn.EVENT_ID: pa.string(),
-        ArchiveColumn.EVENT_TIME: _TIME,
+        ArchiveColumn.EVENT_TIME: pa.timestamp("ms", tz="UTC"),
         ArchiveColumn.ENTITY_IDS: pa.map_(pa.string(), pa.string()),
         ArchiveColumn.TEXT: pa.string(),
     }
@@ -76,25 +71,26 @@ class ArchiveFile(NamedTuple):
 
 def archive_files(root: Path) -> list[Path]:
     """Return the files of an archive, by topic, partition and offset."""
-    files = ((file, path) for path in root.glob("date=*/*.parquet") if (file := ArchiveFile.parse(path)) is not None)
-    return [path for _, path in sorted(files)]
+    return [path for _, path in _sorted(root.glob("date=*/*.parquet"))]
 
 
 def partitions_of(paths: Iterable[Path]) -> dict[tuple[str, int], list[Path]]:
     """Group the files by topic and partition, each in the order of offsets."""
-    files = sorted((file, path) for path in paths if (file := ArchiveFile.parse(path)) is not None)
-    return {key: [path for _, path in each] for key, each in groupby(files, key=lambda each: each[0][:2])}
+    groups = groupby(_sorted(paths), key=lambda each: each[0][:2])
+    return {key: [path for _, path in files] for key, files in groups}
 
 
-def in_topic_order(paths: Sequence[Path], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-    """Yield the records of one partition in the order of offsets, in tables; all `columns` or some with the offset.
+def _sorted(paths: Iterable[Path]) -> list[tuple[ArchiveFile, Path]]:
+    return sorted((file, path) for path in paths if (file := ArchiveFile.parse(path)) is not None)
+
+
+def in_topic_order(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the records of one partition in the order of offsets, in tables with all `columns` or some with the offset.
 
     Files of several days whose offsets interleave, as around midnight, are in one table.
     """
     together, end = list[Path](), -1
-    for path in paths:
-        if (file := ArchiveFile.parse(path)) is None:
-            continue
+    for file, path in _sorted(paths):
         if file.first > end and together:
             yield _table(together, columns)
             together = []
@@ -109,24 +105,22 @@ def _table(paths: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
     for path in paths:
         with readable(path), pq.ParquetFile(path) as file:
             tables.append(file.read(columns))
-    if len(tables) == 1:
-        return tables[0]
     table = pa.concat_tables(tables)
-    # A stable sort, as the elements of a list have one offset.
-    return table.take(sorted(range(table.num_rows), key=table[ArchiveColumn.OFFSET].to_pylist().__getitem__))
+    if len(tables) > 1:
+        # A stable sort, as the elements of a list have one offset.
+        table = table.take(sorted(range(table.num_rows), key=table[ArchiveColumn.OFFSET].to_pylist().__getitem__))
+    return table
 
 
 def in_time_order(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
     """Yield the event id and the JSON of each transaction, the partitions merged by Kafka's timestamp."""
-    return ((event_id, text) for _, event_id, text in heapq.merge(*map(_texts, partitions_of(paths).values()), key=_at))
-
-
-_at = itemgetter(0)
+    merged = heapq.merge(*map(_texts, partitions_of(paths).values()), key=itemgetter(0))
+    return ((event_id, text) for _, event_id, text in merged)
 
 
 def _texts(paths: Sequence[Path]) -> Iterator[tuple[int, str, str]]:
-    columns = (ArchiveColumn.OFFSET, ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT)
-    for table in in_topic_order(paths, columns):
-        times, ids, texts = (table[name] for name in columns[1:])
+    columns = (ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT)
+    for table in in_topic_order(paths, (ArchiveColumn.OFFSET, *columns)):
+        times, ids, texts = (table[name] for name in columns)
         rows = zip(times.cast(pa.int64()).to_pylist(), ids.to_pylist(), texts.to_pylist(), strict=True)
         yield from (row for row in rows if row[2] is not None)

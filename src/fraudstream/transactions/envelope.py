@@ -1,9 +1,11 @@
-"""Parses the setting `envelope`: where the transaction is in the JSON of a record."""
+"""Parses the setting `envelope`, where the transaction is in the JSON of a record, and finds it without Spark."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import orjson
+
+from fraudstream.transactions.presentable import read_json
 
 PRESETS: Final = {"debezium": ("payload.after", "after"), "cloudevents": ("data",)}
 """The paths of each preset, in the order in which they are tried."""
@@ -38,3 +40,30 @@ def wrapped(transaction: bytes, envelope: str) -> bytes:
         for step in reversed(steps(path)):
             transaction = b"[%s]" % transaction if step == LIST else b"{%s:%s}" % (orjson.dumps(step), transaction)
     return transaction
+
+
+def unwrapped(content: Any, envelope: str) -> list[tuple[int | None, dict[str, Any] | None]]:
+    """Return the transactions in the parsed content of a record as the detector does, with their indexes in a list.
+
+    If there is none, one is returned that is None.
+    """
+    objects: list[dict[str, Any]] = []
+    for path in envelope_paths(envelope) or ("",):
+        elements: list[Any] = [content]
+        for step in steps(path):
+            if step == LIST:
+                elements = [inner for each in elements if isinstance(each, list) for inner in each]
+            else:
+                elements = [each[step] for each in map(_parsed, elements) if isinstance(each, dict) and step in each]
+        objects = objects or [each for each in map(_parsed, elements) if isinstance(each, dict)]
+    if LIST in envelope:
+        return list(enumerate(objects)) or [(None, None)]
+    return [(None, objects[0] if objects else None)]
+
+
+def _parsed(value: Any) -> Any:
+    """Parse a member that is written as a text of JSON."""
+    try:
+        return read_json(value.encode(errors="replace")) if isinstance(value, str) else value
+    except ValueError:
+        return None
