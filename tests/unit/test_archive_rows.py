@@ -81,6 +81,11 @@ def test_a_card_number_is_in_no_column_in_clear() -> None:
     assert keyed.startswith("hmac:")
 
 
+def test_an_identifier_is_written_in_the_ids_as_in_the_record() -> None:
+    value = b'{"customer_id":596.0,"card_id":12345678901234567,"device_id":1.5}'
+    assert dict(one(value).entity_ids) == {"customer_id": "596.0", "card_id": "12345678901234567"}
+
+
 def test_a_declared_card_column_is_masked_in_the_ids_too() -> None:
     using = replace(converter(), mask=DataMask(["account_no"]))
     row = one({"account_no": "1234567890128888"}, using)

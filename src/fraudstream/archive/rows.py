@@ -11,13 +11,13 @@ import structlog
 from confluent_kafka import Message
 
 from fraudstream.errors import SchemaRegistryFailed
-from fraudstream.history.identity import KEYED, entity_id
+from fraudstream.history.identity import KEYED, entity_id, entity_value
 from fraudstream.kafka.reading import headers_of
 from fraudstream.messages.base import Object
 from fraudstream.model.manifest import FeatureType, Manifest
 from fraudstream.times import microseconds
 from fraudstream.transactions.entities import UNKNOWN, EntityColumns, entities_of
-from fraudstream.transactions.envelope import unwrapped
+from fraudstream.transactions.envelope import LIST, unwrapped
 from fraudstream.transactions.masking import FRAME_BYTES, DataMask
 from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.presentable import present, read_json
@@ -115,13 +115,16 @@ class RowConverter:
         timestamp = min(max(message.timestamp()[1], 0), _LAST_MS)
         try:
             event_id = _event_id(message)
-            transactions = unwrapped(self._content(message.value()), self.envelope)
-            return [self._row(record, timestamp, event_id, *each) for each in transactions]
+            elements = unwrapped(self._content(message.value()), self.envelope)
+            objects: list[Object | None] = [each for each in elements if isinstance(each, dict)]
+            is_list = LIST in self.envelope and objects
+            indexed = enumerate(objects) if is_list else [(None, objects[0] if objects else None)]
+            return [self._row(record, timestamp, event_id, *each, message.value()) for each in indexed]
         except SchemaRegistryFailed:
             raise
         except Exception as e:
             log.error("cannot convert a record", record=str(record), reason=type(e).__name__)
-            return [self._row(record, timestamp, "", None, None)]
+            return [self._row(record, timestamp, "")]
 
     def _content(self, value: Any) -> Any:
         if not isinstance(value, bytes) or len(value) > self.max_record_bytes:
@@ -135,7 +138,13 @@ class RowConverter:
         return None if isinstance(content, str) else content
 
     def _row(
-        self, record: RecordId, timestamp: int, event_id: str, index: int | None, transaction: Object | None
+        self,
+        record: RecordId,
+        timestamp: int,
+        event_id: str,
+        index: int | None = None,
+        transaction: Object | None = None,
+        content: Any = None,
     ) -> Row:
         suffix = "" if index is None else f"/{index}"
         is_valid = 1 <= len(event_id) <= LONGEST_EVENT_ID - len(suffix)
@@ -147,13 +156,15 @@ class RowConverter:
         present(document)
         masked = self.mask.record(document)
         event_time = self.columns.event_time(transaction, timestamp)
-        ids = self._entity_ids(transaction, masked[_TRANSACTION])
+        ids = self._entity_ids(transaction, masked[_TRANSACTION], content)
         text = orjson.dumps(masked[_TRANSACTION], option=orjson.OPT_NON_STR_KEYS).decode()
         return Row(*record, index, timestamp, masked[_ID], event_time, ids, text)
 
-    def _entity_ids(self, transaction: Object, masked: Object) -> list[tuple[str, str]]:
+    def _entity_ids(self, transaction: Object, masked: Object, content: Any) -> list[tuple[str, str]]:
         ids: list[tuple[str, str]] = []
         for column, value in entities_of(transaction, self.columns.entities):
+            if isinstance(transaction[column], float):  # as it is written, like Kafka's key
+                value = entity_value(content, column, self.envelope) or value
             each, stored = entity_id(value, self.secret), masked.get(column)
             # What is masked for another reason than a card number stands under its masked value; a secret nowhere.
             if stored != transaction[column] and not each.startswith(KEYED):

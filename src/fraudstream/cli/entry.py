@@ -19,6 +19,7 @@ from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.registry import models
+from fraudstream.cli.rekey import rekey
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
 from fraudstream.cli.stream import archive, broker, dashboard, demo, detect, produce, relay
@@ -108,7 +109,7 @@ def cli(context: click.Context) -> None:
 SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
-    "Run": (broker, produce, detect, relay, dashboard, archive),
+    "Run": (broker, produce, rekey, detect, relay, dashboard, archive),
     "Data": (schema, dead_letters, audit, checkpoint, store),
     "Development": (simulate, kafka),
 }

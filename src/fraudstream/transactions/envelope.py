@@ -1,11 +1,9 @@
-"""Parses the setting `envelope`, where the transaction is in the JSON of a record, and finds it without Spark."""
+"""Parses the setting `envelope`: where the transaction is in the JSON of a record."""
 
 import re
 from typing import Any, Final
 
 import orjson
-
-from fraudstream.transactions.presentable import read_json
 
 PRESETS: Final = {"debezium": ("payload.after", "after"), "cloudevents": ("data",)}
 """The paths of each preset, in the order in which they are tried."""
@@ -42,28 +40,28 @@ def wrapped(transaction: bytes, envelope: str) -> bytes:
     return transaction
 
 
-def unwrapped(content: Any, envelope: str) -> list[tuple[int | None, dict[str, Any] | None]]:
-    """Return the transactions in the parsed content of a record as the detector does, with their indexes in a list.
-
-    If there is none, one is returned that is None.
-    """
-    objects: list[dict[str, Any]] = []
-    for path in envelope_paths(envelope) or ("",):
-        elements: list[Any] = [content]
+def unwrapped(record: Any, envelope: str) -> list[Any]:
+    """Return what the parsed JSON of a record holds where `envelope` says that its transactions are."""
+    for path in envelope_paths(envelope):
+        elements = [record]
         for step in steps(path):
-            if step == LIST:
-                elements = [inner for each in elements if isinstance(each, list) for inner in each]
-            else:
-                elements = [each[step] for each in map(_parsed, elements) if isinstance(each, dict) and step in each]
-        objects = objects or [each for each in map(_parsed, elements) if isinstance(each, dict)]
-    if LIST in envelope:
-        return list(enumerate(objects)) or [(None, None)]
-    return [(None, objects[0] if objects else None)]
+            elements = [_parsed(inner) for each in elements for inner in _inner(each, step)]
+        if elements:
+            return elements
+    return [] if envelope else [record]
+
+
+def _inner(value: Any, step: str) -> list[Any]:
+    if step == LIST:
+        return value if isinstance(value, list) else []
+    return [value[step]] if isinstance(value, dict) and step in value else []
 
 
 def _parsed(value: Any) -> Any:
-    """Parse a member that is written as a text of JSON."""
+    """Parse a member that is the text of an object or a list, as the detector does."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
     try:
-        return read_json(value.encode(errors="replace")) if isinstance(value, str) else value
-    except ValueError:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
         return None
