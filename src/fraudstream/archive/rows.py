@@ -117,8 +117,9 @@ class RowConverter:
             event_id = _event_id(message)
             elements = unwrapped(self._content(message.value()), self.envelope)
             objects: list[Object | None] = [each for each in elements if isinstance(each, dict)]
-            is_list = LIST in self.envelope and objects
-            indexed = enumerate(objects) if is_list else [(None, objects[0] if objects else None)]
+            indexed: list[tuple[int | None, Object | None]] = [(None, objects[0] if objects else None)]
+            if LIST in self.envelope and objects:
+                indexed = list(enumerate(objects))
             return [self._row(record, timestamp, event_id, *each, message.value()) for each in indexed]
         except SchemaRegistryFailed:
             raise
