@@ -42,16 +42,26 @@ def wrapped(transaction: bytes, envelope: str) -> bytes:
 
 def unwrapped(record: Any, envelope: str) -> list[Any]:
     """Return what the parsed JSON of a record holds where `envelope` says that its transactions are."""
-    for path in envelope_paths(envelope) or ("",):
+    for path in envelope_paths(envelope):
         elements = [record]
         for step in steps(path):
-            elements = [inner for each in elements for inner in _inner(each, step)]
+            elements = [_parsed(inner) for each in elements for inner in _inner(each, step)]
         if elements:
             return elements
-    return []
+    return [] if envelope else [record]
 
 
 def _inner(value: Any, step: str) -> list[Any]:
     if step == LIST:
         return value if isinstance(value, list) else []
     return [value[step]] if isinstance(value, dict) and step in value else []
+
+
+def _parsed(value: Any) -> Any:
+    """Parse a member that is the text of an object or a list, as the detector does."""
+    if not isinstance(value, str) or not value.lstrip().startswith(("{", "[")):
+        return value
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
