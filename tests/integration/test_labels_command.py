@@ -13,7 +13,6 @@ from click.testing import CliRunner, Result
 from dashboards import Clock, open_store
 from fraudstream.cli.labels import labels as commands
 from fraudstream.errors import DataError, DataNotFound, SettingsError, StoreError
-from fraudstream.kafka.progress import RunProgress, progress_path, write_progress
 from fraudstream.store.change_reading import ChangeQuery, ChangeReader
 from fraudstream.store.changes import Actor
 from fraudstream.store.labels import LabelQuery
@@ -23,7 +22,6 @@ from fraudstream.store.triage_state import AlertStatus
 from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.label import profile as profile_data
 from fraudstream.transactions.reading_options import ReadingOptions
-from fraudstream.transactions.wire import event_id
 
 
 @pytest.fixture
@@ -194,24 +192,3 @@ def test_an_export_labels_payments_for_training(store: AlertStore, tmp_path: Pat
     assert [row for row, is_fraud in enumerate(profile.label.is_fraud) if is_fraud] == [3, 5, 8]
     assert profile.label_delay is not None
     assert 29 < profile.label_delay / 86_400 < 31
-
-
-def test_payments_that_were_sent_without_event_ids_of_their_own_are_labelled_by_their_ids(
-    store: AlertStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = [f"{1_000 + number},{number}.5" for number in range(6)]
-    payments = write(tmp_path, "\n".join(["TRANSACTION_ID,amount", *rows]), "payments.csv")
-    monkeypatch.chdir(tmp_path)
-    file, export = tmp_path / "labels.csv", ("--key", "TRANSACTION_ID", "--data", payments)
-    with pytest.raises(DataNotFound, match="has not sent this file"):
-        run(store, "export", file, *export)
-    digest = open_data(payments).fingerprint
-    sent = RunProgress("run-1", digest, settled=8, pass_number=1, next_row=2)
-    write_progress(progress_path(tmp_path, "credit_card_transactions", digest), sent)
-    frauds = [event_id("run-1", digest, 0, 3), event_id("run-1", digest, 1, 1), "of another file"]
-    run(store, "import", write(tmp_path, "\n".join(["event_id", *frauds])))
-    assert run(store, "export", file, *export).stderr == f"{file}: 2 fraud\n"
-    labelled = open_data(payments, ReadingOptions(labels=file, label_key="TRANSACTION_ID"))
-    assert [row for row, cells in enumerate(labelled.rows()) if cells[-1] == "1"] == [1, 3]
-    with pytest.raises(SettingsError, match="there is no column 'PaymentId'"):
-        run(store, "export", file, "--key", "PaymentId", "--data", payments)

@@ -15,7 +15,7 @@ import click
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.errors import DataError, DataNotFound, LabelError, SettingsError
+from fraudstream.errors import DataError, LabelError, SettingsError
 from fraudstream.messages.base import instant
 
 if TYPE_CHECKING:
@@ -64,9 +64,8 @@ def import_labels(file: Path, source: str, key: str, who: str | None, **flags: o
 @_file
 @click.option("--as-of", metavar="TIME", help="Only what was known at this time (ISO 8601).  [now]")
 @click.option("--key", default="event_id", show_default=True, help="The heading of the event ids.")
-@click.option("--data", type=options.PATH, help="Payments that `produce` sent: write the values of their column --key.")
 @setting("database")
-def export_labels(file: Path, as_of: str | None, key: str, data: Path | None, **flags: object) -> None:
+def export_labels(file: Path, as_of: str | None, key: str, **flags: object) -> None:
     """Write the label of each transaction that has one to FILE, as CSV; - for standard output.
 
     It is a file for `train --labels`, with --key as the --label-key: the column of the payments with the event ids.
@@ -81,7 +80,6 @@ def export_labels(file: Path, as_of: str | None, key: str, data: Path | None, **
         as_of_us = microseconds(datetime.now(UTC)) if as_of is None else instant(as_of)
     except ValueError as e:
         raise SettingsError(f"--as-of {as_of!r} {e}", remedy="write it as 2026-01-31T12:00:00Z") from e
-    ids = None if data is None else _ids_of_sent(settings, data, key)
     counts: Counter[str] = Counter()
     try:
         with (
@@ -91,30 +89,13 @@ def export_labels(file: Path, as_of: str | None, key: str, data: Path | None, **
             writer = csv.writer(output, lineterminator="\n")
             writer.writerow((key, "label", "source", "known_at", "event_at"))
             for event_id, event_us, known in labels_by_event(connection):
-                name, current = event_id if ids is None else ids.get(event_id), current_label(known, as_of_us)
-                if name is not None and current is not None:
+                if (current := current_label(known, as_of_us)) is not None:
                     label, source, known_us = current
-                    writer.writerow((name, label, source, iso_time(known_us), iso_time(event_us)))
+                    writer.writerow((event_id, label, source, iso_time(known_us), iso_time(event_us)))
                     counts[label] += 1
     except OSError as e:
         raise DataError(f"the file cannot be written: {e.strerror}", where=str(file), remedy="choose another") from e
     click.echo(f"{file}: {_counts(counts) or 'no label'}", err=True)
-
-
-def _ids_of_sent(settings: Settings, data: Path, key: str) -> dict[str, str]:
-    """Return the value of a column in each row of a file that `produce` sent, by event id."""
-    from fraudstream.kafka.progress import progress_path, read_progress
-    from fraudstream.transactions.reading_options import AS_RECOGNISED
-    from fraudstream.transactions.wire import Topic, event_id
-
-    payments = options.open_payments((data,), AS_RECOGNISED)
-    at, digest = _column(payments, key), payments.fingerprint
-    path = progress_path(Path.cwd(), settings.kafka.topic_name(Topic.TRANSACTIONS), digest)
-    if (run := read_progress(path, digest)) is None:
-        remedy = "run this where `produce` was started, or leave out --data if the payments have their event ids"
-        raise DataNotFound("`produce` has not sent this file from here", where=str(path), remedy=remedy)
-    rows = ((number, row, cells) for number in range(run.pass_number + 1) for row, cells in enumerate(payments.rows()))
-    return {event_id(run.run_id, digest, number, row): cells[at] for number, row, cells in rows}
 
 
 def _column(data: DataSource, key: str) -> int:

@@ -1,1 +1,1 @@
-"""What an entity did before: the declaration of history features, entity ids, daily profiles and archive files."""
+"""Ids of entities, and which label a transaction had at a time."""

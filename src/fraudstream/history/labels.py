@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from fraudstream.history.spec import LABEL_DELAY_DAYS
-
+LABEL_DELAY_DAYS: Final = 7
 DAY_US: Final = 86_400_000_000
 
 
