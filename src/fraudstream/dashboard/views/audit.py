@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Final
 from urllib.parse import urlencode
 
+import orjson
 from flask import Response, render_template, request
 from sqlalchemy import Connection
 
@@ -81,6 +82,7 @@ class AuditViews:
             chain=chain,
             changes=changes,
             triage_label=triage_label,
+            json_text=lambda state: orjson.dumps(state).decode(),  # Flask's filter writes "ü" as an escape
             matching=reader.count(query),
             filters=filters,
             query=urlencode(filters),
