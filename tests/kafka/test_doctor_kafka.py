@@ -26,7 +26,7 @@ def test_a_broker_with_our_topics_has_nothing_to_note(broker: RunningBroker) -> 
     checks = kafka_checks(broker)
     assert {check.state for check in checks.values()} == {"ok"}
     assert checks["topics"].detail.count(",") == len(Topic) - 1
-    assert "produce, detect, relay, audit" in checks["rights"].detail
+    assert "produce, detect, relay, archive, audit" in checks["rights"].detail
     assert checks["partitions"].detail.startswith("2 of the input topic")
 
 

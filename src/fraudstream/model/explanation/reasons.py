@@ -1,5 +1,6 @@
 """Builds the reason code of a column: its value, how unusual it is, its contribution, and a sentence on them."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -138,6 +139,8 @@ def shortened(text: str, chars: int) -> str:
 
 def number_text(value: float) -> str:
     """Format a number in few characters: 1,234 or -6.77 or 1.23e-5."""
+    if not math.isfinite(value):
+        return str(value)
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{value:,.0f}"
     if 0.01 <= abs(value) < 1e6:
