@@ -14,11 +14,13 @@ import pandas
 import polars
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from archives import DAY, NOON, held, row, rows_of
 from fraudstream.archive import writer
 from fraudstream.archive.writer import POSITIONS, Archive
+from fraudstream.cli.entry import cli
 from fraudstream.errors import ArchiveError
 from fraudstream.runtime import files
 from fraudstream.transactions.archive_files import ArchiveFile, archive_files
@@ -271,3 +273,8 @@ def test_retention_leaves_the_files_of_others(tmp_path: Path) -> None:
         assert archive.remove_before(date(2024, 12, 1), 1) == []
     assert [each["topic"] for each in rows_of(tmp_path)] == ["other"]
     assert (tmp_path / "date=2024-10-03" / "own.csv").exists()
+
+
+def test_a_retention_that_no_calendar_has_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["archive", "--days", "1000000"])
+    assert (result.exit_code, "1<=x<=36500" in result.output) == (2, True)
