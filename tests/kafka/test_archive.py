@@ -7,25 +7,29 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from subprocess import Popen, TimeoutExpired
 
 import orjson
 import pytest
-from confluent_kafka import Producer, TopicCollection, TopicPartition
+from confluent_kafka import Message, Producer, TopicCollection, TopicPartition
 from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 from urllib3 import request
 
-from archives import archiving, await_archived, held, rows_of, value
+from archives import NOON, archiving, await_archived, converter, held, rows_of, value
 from commands import command_line
 from fraudstream.archive import service
+from fraudstream.archive.rows import Row
+from fraudstream.archive.writer import Archive
 from fraudstream.errors import ArchiveError
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks, open_reader, read_topics
-from fraudstream.kafka.topics import open_admin
+from fraudstream.kafka.topics import open_admin, topic_id
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.processes import free_port, spawn, wait_until
+from fraudstream.transactions.archive_files import archive_files
 from fraudstream.transactions.data_source import open_data
 
 pytestmark = pytest.mark.kafka
@@ -90,7 +94,10 @@ def test_an_archive_is_read_as_data_by_kafka_s_time(cluster: Cluster, new_topic:
     assert len(held(tmp_path)) == 61
 
 
-def test_aborted_records_are_not_archived(cluster: Cluster, new_topic: NewTopic, tmp_path: Path) -> None:
+def test_aborted_records_are_not_archived(
+    cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CHECK_SECONDS", 0.2)
     topic = new_topic(1)
     producer = Producer(cluster.client() | {"transactional.id": topic})
     producer.init_transactions(30)
@@ -101,7 +108,9 @@ def test_aborted_records_are_not_archived(cluster: Cluster, new_topic: NewTopic,
         producer.abort_transaction(30) if number % 2 else producer.commit_transaction(30)
     with archiving(of_topic(cluster, topic), tmp_path) as archiver:
         await_archived(archiver, {0: 3})
-        assert wait_until(lambda: archiver._next == {0: 8}, 20)  # noqa: SLF001 - beyond the markers
+        # Beyond the markers, so that nothing counts as lost once Kafka deletes them.
+        await_archived(archiver, {0: 8})
+        assert wait_until(lambda: value(archiver.lag) == 0, 20)
     assert [orjson.loads(each["text"])["number"] for each in rows_of(tmp_path)] == [0, 2]
 
 
@@ -145,6 +154,98 @@ def test_a_topic_that_was_created_again_is_refused(cluster: Cluster, new_topic: 
     assert len(held(tmp_path)) == 5
 
 
+def test_a_topic_that_is_created_again_meanwhile_ends_the_archive(
+    cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CHECK_SECONDS", 0.2)
+    topic, is_asked = new_topic(1), threading.Event()
+
+    def another(*_: object) -> str:
+        is_asked.set()
+        return "another"
+
+    def archive() -> None:
+        with archiving(of_topic(cluster, topic), tmp_path) as archiver:
+            assert wait_until(lambda: archiver.archive.positions == {0: 0}, 20)
+            monkeypatch.setattr(service, "topic_id", another)
+            assert is_asked.wait(20)
+
+    with pytest.raises(ArchiveError, match="the topic was created again"):
+        archive()
+
+
+def test_records_that_the_client_has_are_not_lost_when_kafka_deletes_them(
+    cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "CHECK_SECONDS", 0.0)
+    topic, is_reading, deleted = new_topic(1), threading.Event(), threading.Event()
+    send(cluster, 1, range(50), topic)
+    using = converter()
+    original = using.rows
+
+    def rows(message: Message) -> list[Row]:
+        if message.offset() == 5:
+            is_reading.set()
+            assert deleted.wait(30)
+        return original(message)
+
+    monkeypatch.setattr(using, "rows", rows)
+    with archiving(of_topic(cluster, topic), tmp_path, converter=using) as archiver:
+        assert is_reading.wait(30)
+        admin = open_admin(cluster)
+        for future in admin.delete_records([TopicPartition(topic, 0, 40)]).values():
+            future.result(30)
+        deleted.set()
+        await_archived(archiver, {0: 50})
+        assert value(archiver.lost) == 0
+    assert held(tmp_path) == [(0, offset) for offset in range(50)]
+
+
+@pytest.mark.parametrize(("limit", "most"), [("MOST_ROWS", 3), ("MOST_BYTES", 2_000)])
+def test_a_full_buffer_is_written_before_the_next_record_is_read(
+    limit: str, most: int, cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, limit, most)
+    topic, producer = new_topic(1), Producer(cluster.client())
+    for _ in range(4):
+        producer.produce(topic, b'{"items":[{},{},{},{},{}]}')
+    assert producer.flush(60) == 0
+    using = replace(converter(), envelope="items[]")
+    with archiving(of_topic(cluster, topic), tmp_path, interval=600, converter=using) as archiver:
+        await_archived(archiver, {0: 4})
+    assert len(archive_files(tmp_path)) == 4
+    assert len(rows_of(tmp_path)) == 20
+
+
+def test_a_last_write_that_fails_is_an_error(
+    cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = new_topic(1)
+    send(cluster, 1, range(5), topic)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def archive() -> None:
+        with archiving(of_topic(cluster, topic), tmp_path, interval=600) as archiver:
+            assert wait_until(lambda: archiver._next == {0: 5}, 20)  # noqa: SLF001 - read, and buffered
+            monkeypatch.setattr(os, "fsync", full)
+
+    with pytest.raises(ArchiveError, match="the last records cannot be written"):
+        archive()
+    assert held(tmp_path) == []
+
+
+def test_records_of_a_day_that_is_removed_are_named(cluster: Cluster, new_topic: NewTopic, tmp_path: Path) -> None:
+    topic = new_topic(1)
+    producer = Producer(cluster.client())
+    producer.produce(topic, b"{}", timestamp=NOON)
+    assert producer.flush(60) == 0
+    with capture_logs() as logs, archiving(of_topic(cluster, topic), tmp_path, days=3) as archiver:
+        await_archived(archiver, {0: 1})
+    assert [each["days"] for each in logs if "--days" in each["event"]] == [["2024-10-04"]]
+
+
 def test_records_that_kafka_deleted_first_are_reported(cluster: Cluster, new_topic: NewTopic, tmp_path: Path) -> None:
     topic = new_topic(1)
     send(cluster, 1, range(5), topic)
@@ -165,7 +266,7 @@ def test_on_a_full_disk_the_archive_waits_and_then_has_everything(
     cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "RETRY_SECONDS", 0.1)
-    monkeypatch.setattr(service, "MOST_ROWS", 1)
+    monkeypatch.setattr(service, "MOST_ROWS", 500)
     topic, full = new_topic(2), threading.Event()
     original = os.fsync
 
@@ -175,9 +276,11 @@ def test_on_a_full_disk_the_archive_waits_and_then_has_everything(
         original(descriptor)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    full.set()
+    own = of_topic(cluster, topic)
+    with Archive.open(tmp_path, topic, topic_id(own, topic)):
+        full.set()
     send(cluster, 2, range(5_000), topic)
-    with archiving(of_topic(cluster, topic), tmp_path) as archiver:
+    with archiving(own, tmp_path) as archiver:
         assert wait_until(lambda: value(archiver.failing) == 1, 30)
         assert held(tmp_path) == []
         full.clear()

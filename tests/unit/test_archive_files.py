@@ -10,7 +10,8 @@ import pytest
 from archives import DAY, MINUTE, NOON, held, row
 from fraudstream.archive.rows import Row
 from fraudstream.archive.writer import Archive
-from fraudstream.errors import BrokenRow, EmptyData
+from fraudstream.errors import BrokenRow, DataError, EmptyData
+from fraudstream.transactions import records
 from fraudstream.transactions.archive_files import ArchiveFile, archive_files, in_topic_order, partitions_of
 from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -92,6 +93,13 @@ def test_records_without_a_transaction_are_left_out(tmp_path: Path) -> None:
 def test_an_archive_without_a_transaction_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, {0: [row(0, text=None)]})
     with pytest.raises(EmptyData, match="the archive has no transaction"):
+        open_data(tmp_path)
+
+
+def test_names_without_end_are_an_error_with_a_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "MOST_COLUMNS", 3)
+    write(tmp_path, {0: [row(0, text='{"a":1,"b":2}'), row(1, text='{"id-1":1}')]})
+    with pytest.raises(DataError, match="more than 3 columns"):
         open_data(tmp_path)
 
 

@@ -10,9 +10,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from archives import NOON, SECRET, converter
 from columns import manifest
+from fraudstream.archive import rows as archive_rows
 from fraudstream.archive.rows import ModelColumns, Row, RowConverter
 from fraudstream.errors import SchemaRegistryFailed
 from fraudstream.history.identity import entity_id
@@ -79,6 +81,22 @@ def test_a_card_number_is_in_no_column_in_clear() -> None:
     keyed = entity_id(VISA, SECRET)
     assert dict(row.entity_ids) == {"card_number": keyed, "pan": keyed, "merchant_id": "shop 411111******1111"}
     assert keyed.startswith("hmac:")
+
+
+def test_a_card_number_behind_the_prefix_of_ids_is_masked() -> None:
+    row = one({"customer_id": f"hmac:{VISA}"})
+    assert VISA not in str(row)
+    assert dict(row.entity_ids) == {"customer_id": "hmac:411111******1111"}
+
+
+def test_a_list_of_too_many_transactions_is_a_record_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_rows, "MOST_ELEMENTS", 3)
+    using = replace(converter(), envelope="items[]")
+    assert len(rows({"items": [{}] * 3}, using)) == 3
+    with capture_logs() as logs:
+        row = one({"items": [{}] * 4}, using)
+    assert (row.list_index, row.text) == (None, None)
+    assert [each["record"] for each in logs] == ["t/0/5"]
 
 
 def test_an_identifier_is_written_in_the_ids_as_in_the_record() -> None:

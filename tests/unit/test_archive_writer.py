@@ -14,10 +14,15 @@ import pandas
 import polars
 import pyarrow.parquet as pq
 import pytest
+from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from archives import DAY, NOON, held, row, rows_of
+from fraudstream.archive import writer
 from fraudstream.archive.writer import POSITIONS, Archive
+from fraudstream.cli.entry import cli
 from fraudstream.errors import ArchiveError
+from fraudstream.runtime import files
 from fraudstream.transactions.archive_files import ArchiveFile, archive_files
 
 
@@ -27,7 +32,7 @@ def names(root: Path) -> list[str]:
 
 def test_a_file_is_named_by_day_partition_and_offsets(tmp_path: Path) -> None:
     with Archive.open(tmp_path, "t", "id") as archive:
-        assert archive.write({1: [row(7, 1), row(9, 1)]}, {1: 10}) == 1
+        assert len(archive.write({1: [row(7, 1), row(9, 1)]}, {1: 10})) == 1
     (path,) = archive_files(tmp_path)
     assert names(tmp_path) == ["date=2024-10-04/t-1-00000000000000000007-00000000000000000009.parquet"]
     assert ArchiveFile.parse(path) == ("t", 1, 7, 9, "2024-10-04")
@@ -37,7 +42,7 @@ def test_a_file_is_named_by_day_partition_and_offsets(tmp_path: Path) -> None:
 def test_records_of_several_days_are_in_the_folders_of_their_days(tmp_path: Path) -> None:
     rows = [row(0), row(1, at=NOON + DAY), row(2), row(3, at=0), row(4, at=NOON + DAY)]
     with Archive.open(tmp_path, "t", "id") as archive:
-        assert archive.write({0: rows}, {0: 5}) == 3
+        assert len(archive.write({0: rows}, {0: 5})) == 3
     assert {name.partition("/")[0] for name in names(tmp_path)} == {
         "date=1970-01-01",
         "date=2024-10-04",
@@ -140,6 +145,78 @@ def test_what_kafka_deleted_is_not_removed_with_an_unfinished_write(tmp_path: Pa
     assert held(tmp_path) == [(0, 0), (0, 1), (0, 2)]
 
 
+@pytest.mark.parametrize("hidden", [0, 1], ids=["all in place", "one hidden"])
+def test_an_interleaved_write_is_kept_as_a_whole_or_not_at_all(hidden: int, tmp_path: Path) -> None:
+    rows = [row(offset, at=NOON + (DAY if offset > 2 and offset % 2 else 0)) for offset in range(1, 9)]
+    with Archive.open(tmp_path, "t", "id") as archive:
+        archive.write({0: [row(0)], 1: [row(0, 1)]}, {0: 1, 1: 1})
+        state = (tmp_path / POSITIONS).read_bytes()
+        archive.write({0: rows, 1: [row(1, 1)]}, {0: 9, 1: 2})
+    (tmp_path / POSITIONS).write_bytes(state)
+    for path in sorted(tmp_path.glob("date=2024-10-05/t-0-*"))[:hidden]:
+        path.rename(path.with_name(f".{path.name}.partial"))
+    with Archive.open(tmp_path, "t", "id") as archive, capture_logs() as logs:
+        archive.remove_unfinished({0: 2, 1: 0})
+        assert archive.positions == {0: 9, 1: 1}
+    assert held(tmp_path) == [*((0, offset) for offset in range(9)), (1, 0)]
+    assert [each["records"] for each in logs] == ["t[0] 1-8"]
+    with Archive.open(tmp_path, "t", "id") as archive:
+        assert archive.positions == {0: 9, 1: 1}
+
+
+def test_hidden_files_alone_are_removed_as_they_may_be_torn(tmp_path: Path) -> None:
+    with Archive.open(tmp_path, "t", "id") as archive:
+        archive.write({0: [row(1)]}, {0: 0})
+        (path,) = archive_files(tmp_path)
+        path.rename(path.with_name(f".{path.name}.partial"))
+        archive.remove_unfinished({0: 5})
+    assert not list(tmp_path.rglob("*.parquet*"))
+
+
+def test_files_that_could_not_be_removed_are_removed_before_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with Archive.open(tmp_path, "t", "id") as archive:
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "replace_json", refuse)
+            original = Path.unlink
+            patch.setattr(
+                Path, "unlink", lambda path, **o: refuse() if path.suffix == ".parquet" else original(path, **o)
+            )
+            for _ in range(2):
+                with pytest.raises(OSError, match=r"cannot be removed"):
+                    archive.write({0: [row(0), row(1)]}, {0: 2})
+        assert held(tmp_path) == [(0, 0), (0, 1)]
+        archive.write({0: [row(0), row(1), row(2)]}, {0: 3})
+    assert held(tmp_path) == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_a_folder_that_cannot_be_synced_after_the_positions_loses_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(files, "sync_folder", fail)
+    with Archive.open(tmp_path, "t", "id") as archive:
+        archive.write({0: [row(0)]}, {0: 1})
+        assert archive.positions == {0: 1}
+    assert held(tmp_path) == [(0, 0)]
+
+
+def test_the_positions_are_on_disk_before_they_are_replaced(tmp_path: Path, moments: list[Path]) -> None:
+    with Archive.open(tmp_path / "archive", "t", "id") as archive:
+        before = len(moments)
+        archive.write({}, {0: 7})
+    copies = moments[before:]
+    # The folder is synced and made sure of, the content synced under another name, renamed, and the folder synced.
+    assert [b'"0": 7' in (copy / POSITIONS).read_bytes() for copy in copies] == [False, False, False, True, True]
+    assert any(b'"0": 7' in path.read_bytes() for path in copies[2].glob(f".{POSITIONS}.*"))
+
+
 def test_without_its_positions_an_archive_continues_after_its_files(tmp_path: Path) -> None:
     with Archive.open(tmp_path, "t", "id") as archive:
         archive.write({0: [row(4), row(7)], 1: [row(2, 1)]}, {0: 9, 1: 3})
@@ -183,3 +260,21 @@ def test_retention_removes_whole_days_and_no_position(tmp_path: Path) -> None:
         assert archive.remove_before(date(2024, 10, 6), 1) == ["date=2024-10-04"]
         assert archive.positions == {0: 3}
     assert [each["offset"] for each in rows_of(tmp_path)] == [1, 2]
+
+
+def test_retention_leaves_the_files_of_others(tmp_path: Path) -> None:
+    with Archive.open(tmp_path, "other", "id") as archive:
+        archive.write({0: [row(0, topic="other")]}, {0: 1})
+    (tmp_path / POSITIONS).unlink()
+    (tmp_path / "date=2024-10-03").mkdir()
+    (tmp_path / "date=2024-10-03" / "own.csv").touch()
+    with Archive.open(tmp_path, "t", "id") as archive:
+        archive.write({0: [row(0)]}, {0: 1})
+        assert archive.remove_before(date(2024, 12, 1), 1) == []
+    assert [each["topic"] for each in rows_of(tmp_path)] == ["other"]
+    assert (tmp_path / "date=2024-10-03" / "own.csv").exists()
+
+
+def test_a_retention_that_no_calendar_has_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["archive", "--days", "1000000"])
+    assert (result.exit_code, "1<=x<=36500" in result.output) == (2, True)

@@ -11,7 +11,7 @@ import structlog
 from confluent_kafka import Message
 
 from fraudstream.errors import SchemaRegistryFailed
-from fraudstream.history.identity import KEYED, entity_id, entity_value
+from fraudstream.history.identity import entity_id, entity_value
 from fraudstream.kafka.reading import headers_of
 from fraudstream.messages.base import Object
 from fraudstream.model.manifest import FeatureType, Manifest
@@ -27,6 +27,7 @@ from fraudstream.transactions.wire import LONGEST_EVENT_ID, AlertField, Header, 
 
 log = structlog.get_logger(__name__)
 
+MOST_ELEMENTS: Final = 50_000  # of a list; a megabyte of {} would become 350,000 rows
 _LAST_MS: Final = int(LAST_SECOND) * 1000
 _ID, _TRANSACTION = AlertField.ALERT_ID.value, AlertField.TRANSACTION.value
 
@@ -117,6 +118,9 @@ class RowConverter:
             event_id = _event_id(message)
             elements = unwrapped(self._content(message.value()), self.envelope)
             objects: list[Object | None] = [each for each in elements if isinstance(each, dict)]
+            if len(objects) > MOST_ELEMENTS:
+                log.error("a record has too many transactions; none is archived", record=str(record))
+                objects = []
             indexed: list[tuple[int | None, Object | None]] = [(None, objects[0] if objects else None)]
             if LIST in self.envelope and objects:
                 indexed = list(enumerate(objects))
@@ -168,7 +172,7 @@ class RowConverter:
                 value = entity_value(content, column, self.envelope) or value
             each, stored = entity_id(value, self.secret), masked.get(column)
             # What is masked for another reason than a card number stands under its masked value; a secret nowhere.
-            if stored != transaction[column] and not each.startswith(KEYED):
+            if stored != transaction[column] and each == value:
                 each = str(stored)
             if stored is not None:
                 ids.append((column, each))

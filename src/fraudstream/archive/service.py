@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from sys import getsizeof
 from typing import Final
 
 import structlog
@@ -90,7 +92,7 @@ class Archiver:
     def run(self, stop: threading.Event) -> None:
         """Archive until `stop` is set; what is buffered is then written.
 
-        Raises ArchiveError, KafkaFailure, KafkaException or SchemaRegistryFailed.
+        Raises ArchiveError, also if that fails, KafkaFailure, KafkaException or SchemaRegistryFailed.
         """
         self.archive.remove_unfinished(self._watermarks.begins())
         self._next = dict(self.archive.positions)
@@ -103,13 +105,15 @@ class Archiver:
         finally:
             if self._count:
                 self._write()
+        if self._count:
+            remedy = "make space or correct its permissions, and start again: these records are read from Kafka again"
+            raise ArchiveError("the last records cannot be written", where=str(self.archive.root), remedy=remedy)
 
     def _step(self, stop: threading.Event) -> None:
         if self._is_full:  # nothing can be written, so no more is read
             stop.wait(RETRY_SECONDS)
-        else:
-            for message in self.consumer.consume(1_000, timeout=0.25):
-                self._take(message)
+        elif (message := self.consumer.poll(0.25)) is not None:
+            self._take(message)
         if self._count and (time.monotonic() >= self._due_at or (self._is_full and not self._is_failing)):
             self._write()
         if time.monotonic() >= self._check_at:
@@ -131,12 +135,12 @@ class Archiver:
             rows = self.converter.rows(message)
             self._rows[partition] += rows
             self._count += len(rows)
-            self._bytes += sum(len(row.text or "") for row in rows)
+            self._bytes += sum(getsizeof(each) for row in rows for each in (row, *row, *chain(*row.entity_ids)))
             self._next[partition] = offset + 1
         elif error.name() == END_OF_PARTITION:
             # Beyond the last record may be markers of transactions.
             self._next[partition] = max(offset, self._next.get(partition, 0))
-        elif error.name() == "_AUTO_OFFSET_RESET":  # deleted meanwhile: the partition continues at its first offset
+        elif error.name() == "_AUTO_OFFSET_RESET":  # deleted before it was read: it continues at the first offset
             self._assigned, self._check_at = set(), 0.0
         elif is_denied(error):
             log.error(denied(self.cluster, "READ", f"topic {self.archive.topic}").line)
@@ -150,7 +154,11 @@ class Archiver:
             log.error("the archive cannot be written; retrying", archive=str(self.archive.root), reason=e.strerror)
             self._due_at, self._is_failing = time.monotonic() + RETRY_SECONDS, True
         else:
-            log.info("archived", records=self._count, files=files)
+            if files:
+                log.info("archived", records=self._count, files=len(files))
+            first = "" if self.days is None else str(self.now().date() - timedelta(days=self.days))
+            if old := sorted({each.day for each in files if each.day < first}):
+                log.warning("archived records of days that --days removes", days=old)
             self.archived.inc(self._count)
             self._rows.clear()
             self._count = self._bytes = 0
@@ -161,6 +169,8 @@ class Archiver:
     def _check(self) -> None:
         """Assign added partitions, find out what Kafka has deleted, and remove old days."""
         watermarks = self._watermarks.read()
+        if topic_id(self.cluster, self.archive.topic) != self.archive.topic_id:
+            raise ArchiveError("the topic was created again", where=self.archive.topic, remedy="use another --archive")
         self._check_at = time.monotonic() + CHECK_SECONDS
         for partition, (begin, end) in watermarks.items():
             position = self._next.setdefault(partition, begin)
@@ -169,7 +179,8 @@ class Archiver:
                 what = f"the archive is ahead of Kafka, whose last offset is {end - 1}"
                 remedy = "the topic was created again, or lost records: choose another folder with --archive"
                 raise ArchiveError(what, where=place, remedy=remedy)
-            if position < begin:
+            # Else the client may have records already that Kafka has deleted since.
+            if position < begin and self._assigned != watermarks.keys():
                 log.error("Kafka deleted records before they were archived", record=place, first=begin)
                 self.lost.inc(begin - position)
                 self._next[partition] = begin
@@ -177,8 +188,10 @@ class Archiver:
             self.consumer.assign([TopicPartition(self.archive.topic, each, self._next[each]) for each in watermarks])
             self._assigned = set(watermarks)
             log.info("partitions assigned", positions={str(each): self._next[each] for each in watermarks})
-        done = self.archive.positions
-        self.lag.set(sum(end - done.get(each, begin) for each, (begin, end) in watermarks.items()))
+        if not self._count and self._next != self.archive.positions:
+            self._write()  # only the positions, which are beyond the markers of transactions
+        waiting = {each: rows[0].offset for each, rows in self._rows.items()}
+        self.lag.set(sum(end - waiting.get(each, self._next[each]) for each, (_, end) in watermarks.items()))
         if self.days is not None:
             try:
                 for name in self.archive.remove_before(self.now().date(), self.days):

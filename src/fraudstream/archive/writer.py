@@ -1,10 +1,10 @@
 """Writes the files of an archive, so that a kill at any moment neither loses nor doubles a record."""
 
+import errno
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
@@ -14,12 +14,14 @@ from typing import Final, Self
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
+import structlog
 
 from fraudstream.archive.rows import Row
 from fraudstream.errors import ArchiveError
-from fraudstream.runtime.files import replace_json, sole_use
+from fraudstream.runtime.files import replace_json, sole_use, sync_folder
 from fraudstream.transactions.archive_files import SCHEMA, ArchiveFile, archive_files
 
+log = structlog.get_logger(__name__)
 POSITIONS: Final = ".positions.json"
 DAY_MS: Final = 86_400_000
 _EPOCH: Final = date(1970, 1, 1)
@@ -41,6 +43,7 @@ class Archive:
     topic: str
     topic_id: str
     positions: dict[int, int] = field(default_factory=dict)
+    _unfinished: set[Path] = field(default_factory=set)  # what a failed write may have left
 
     @classmethod
     @contextmanager
@@ -75,7 +78,7 @@ class Archive:
             topic, topic_id = state["topic"], state["topic_id"]
             self.positions = {int(partition): offset for partition, offset in state["next"].items()}
         except (ValueError, TypeError, LookupError, AttributeError) as e:
-            remedy = "remove it: the positions then follow from the names of the files"
+            remedy = "remove it: positions then follow from file names; records of an interrupted write may be missing"
             raise ArchiveError("the positions of the archive are damaged", where=str(file), remedy=remedy) from e
         if (topic, topic_id) != (self.topic, self.topic_id):
             what = f"the archive is of another topic: {topic}, or one that was deleted and created again"
@@ -83,27 +86,41 @@ class Archive:
 
     def _replace_positions(self, positions: Mapping[int, int]) -> None:
         state = {"topic": self.topic, "topic_id": self.topic_id, "next": {str(p): o for p, o in positions.items()}}
-        replace_json(self.root / POSITIONS, state)
+        replace_json(self.root / POSITIONS, state, durable=True)
         self.positions = dict(positions)
 
     def remove_unfinished(self, begins: Mapping[int, int]) -> None:
-        """Remove what a killed process left beyond the positions, if Kafka, from the offsets `begins` on, has it."""
-        for partial in self.root.glob("date=*/.*.partial"):
-            partial.unlink()
-        for path in archive_files(self.root):
-            each = ArchiveFile.parse(path)
-            if each is None or each.topic != self.topic or each.first < self.positions.get(each.partition, 0):
-                continue
-            if each.first >= begins.get(each.partition, 0):
-                path.unlink()
-            else:
-                self.positions[each.partition] = each.last + 1
+        """Remove what a killed process left beyond the positions, if Kafka, from the offsets `begins` on, has it.
 
-    def write(self, rows: Mapping[int, Sequence[Row]], positions: Mapping[int, int]) -> int:
-        """Write rows by partition, in the order of offsets, and then the positions; returns the number of files.
+        Else all of the partition is finished: hidden files beside one that has its name already are complete too.
+        """
+        left = defaultdict[int, dict[ArchiveFile, Path]](dict)
+        for path in (*archive_files(self.root), *self.root.glob("date=*/.*.parquet.partial")):
+            file = ArchiveFile.parse(path.with_name(path.name.removeprefix(".").removesuffix(".partial")))
+            if file is not None and file.topic == self.topic and file.first >= self.positions.get(file.partition, 0):
+                left[file.partition][file] = path
+        is_complete = any(path.suffix == ".parquet" for files in left.values() for path in files.values())
+        positions = dict(self.positions)
+        for partition, files in left.items():
+            first, last = min(each.first for each in files), max(each.last for each in files)
+            if first >= begins.get(partition, 0) or not is_complete:
+                for path in files.values():
+                    path.unlink()
+                continue
+            for file, path in files.items():
+                path.replace(file.path(self.root))
+                sync_folder(path.parent)
+            positions[partition] = last + 1
+            log.warning("finished a write of what Kafka deleted", records=f"{self.topic}[{partition}] {first}-{last}")
+        if positions != self.positions:
+            self._replace_positions(positions)
+
+    def write(self, rows: Mapping[int, Sequence[Row]], positions: Mapping[int, int]) -> list[ArchiveFile]:
+        """Write rows by partition, in the order of offsets, and then the positions; returns the new files.
 
         Raises OSError; the next call may then have the same rows and more.
         """
+        self._remove_failed()
         files: dict[ArchiveFile, list[Row]] = {}
         for partition, each in rows.items():
             by_day = defaultdict[int, list[Row]](list)
@@ -113,6 +130,8 @@ class Archive:
                 first, last = of_day[0].offset, of_day[-1].offset
                 files[ArchiveFile(self.topic, partition, first, last, _iso_day(day))] = of_day
         paths = {path: path.with_name(f".{path.name}.partial") for path in (file.path(self.root) for file in files)}
+        # Also those that are in place: the next write may end at another offset, and so have other names.
+        self._unfinished = {*paths, *paths.values()}
         try:
             for (path, partial), content in zip(paths.items(), files.values(), strict=True):
                 path.parent.mkdir(exist_ok=True)
@@ -120,22 +139,34 @@ class Archive:
             for path, partial in paths.items():
                 partial.replace(path)
             for folder in {self.root, *(path.parent for path in paths)}:
-                _sync(folder)
+                sync_folder(folder)
             self._replace_positions({**self.positions, **positions})
-        except BaseException:
-            # Also those that are in place: the next write may end at another offset, and so have other names.
-            for path in (*paths, *paths.values()):
-                path.unlink(missing_ok=True)
+        except OSError:
+            self._remove_failed()
             raise
-        return len(files)
+        self._unfinished.clear()
+        return list(files)
+
+    def _remove_failed(self) -> None:
+        """Remove the files of a failed write; raises OSError if one remains."""
+        for path in tuple(self._unfinished):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+                self._unfinished.discard(path)
+        if self._unfinished:
+            raise OSError(errno.EIO, "files of a failed write cannot be removed")
 
     def remove_before(self, today: date, days: int) -> list[str]:
-        """Remove the folders of the days that ended `days` or more before today; returns their names."""
+        """Remove the files of the days that ended `days` or more before today; returns the folders that are gone."""
         first = f"date={today - timedelta(days=days)}"
         old = sorted(folder for folder in self.root.glob("date=????-??-??") if folder.name < first)
         for folder in old:
-            shutil.rmtree(folder)
-        return [folder.name for folder in old]
+            for path in folder.glob("*.parquet"):
+                if (file := ArchiveFile.parse(path)) is not None and file.topic == self.topic:
+                    path.unlink()
+            with suppress(OSError):  # it has files of others
+                folder.rmdir()
+        return [folder.name for folder in old if not folder.exists()]
 
 
 @lru_cache(maxsize=1024)
@@ -149,12 +180,3 @@ def _write_table(rows: Sequence[Row], path: Path) -> None:
         pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), file, compression="zstd")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder survive a power failure."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -204,7 +204,7 @@ def relay(from_beginning: bool, **flags: object) -> None:
 @setting("model")
 @setting("envelope")
 @click.option("--interval", type=options.duration, default="60s", show_default=True, help="Longest time until a file.")
-@click.option("--days", type=click.IntRange(1), help="Remove the folders of days that are older; by default none.")
+@click.option("--days", type=click.IntRange(1, 36_500), help="Remove the files of older days; by default none.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve metrics to Prometheus on this port.")
 def archive(interval: float, days: int | None, metrics_port: int | None, **flags: object) -> None:
     """Archive the transactions of the input topic, masked, as Parquet files by day, until Ctrl-C.

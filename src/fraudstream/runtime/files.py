@@ -62,17 +62,32 @@ def open_regular(path: Path) -> BufferedReader:
     raise OSError(errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL, "it is not a regular file", str(path))
 
 
-def replace_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write `value` as JSON atomically: readers see the old file or the new one, even after a kill -9."""
+def replace_json(path: Path, value: Mapping[str, Any], *, durable: bool = False) -> None:
+    """Write `value` as JSON atomically: after a kill -9 (`durable`: a power failure) the file is the old or the new."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2))
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(name).replace(path)
+        if durable:
+            with contextlib.suppress(OSError):  # it is replaced; at worst a power failure brings the old one back
+                sync_folder(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder survive a power failure; raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def hadoop_path(path: Path) -> str:

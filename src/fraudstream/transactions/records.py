@@ -18,6 +18,7 @@ from fraudstream.transactions.files import OnBroken, RawFile, compression, encod
 from fraudstream.transactions.reading_options import ReadingOptions
 
 JSON_LINES: Final = "JSON Lines"
+MOST_COLUMNS: Final = 5_000
 _BATCH_ROWS: Final = 8192
 _MOST_LEVELS: Final = 20
 _INDEX: Final = "__index_level_"
@@ -140,9 +141,14 @@ def open_archive(paths: Sequence[Path]) -> RawFile:
         for event_id, text in in_time_order(paths):
             yield {ArchiveColumn.EVENT_ID: event_id, **_flat_record(orjson.loads(text))}
 
+    root, columns = paths[0].parent.parent, dict[str, None]()
+    for each in records():
+        columns.update(dict.fromkeys(each))
+        if len(columns) > MOST_COLUMNS:
+            remedy = "a producer may use values, such as ids, as names: give --data the days or files without these"
+            raise DataError(f"the archive has more than {MOST_COLUMNS:,} columns", where=str(root), remedy=remedy)
     # The columns of the transactions first, as in any other file.
-    names = tuple(sorted(dict.fromkeys(name for each in records() for name in each), key=ArchiveColumn.EVENT_ID.__eq__))
-    root = paths[0].parent.parent
+    names = tuple(sorted(columns, key=ArchiveColumn.EVENT_ID.__eq__))
     if not names:
         raise EmptyData("the archive has no transaction", where=str(root), remedy="name one with transactions")
 
