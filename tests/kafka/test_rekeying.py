@@ -437,6 +437,16 @@ def test_the_command_reports_what_it_copied_and_how_to_read_it(
     assert (missing.returncode, "remedy:" in missing.stderr) == (1, True)
 
 
+OF_NO_BYTES = {
+    "type": "record",
+    "name": "Transaction",
+    "fields": [
+        {"name": "card", "type": "string"},
+        {"name": "list", "type": {"type": "array", "items": "null"}},
+    ],
+}
+
+
 def test_the_key_of_avro_records_is_that_of_their_rows() -> None:
     row = json.dumps({"card": 596, "amount": 1.5}).encode()
     with fake_registry() as fake:
@@ -449,6 +459,9 @@ def test_the_key_of_avro_records_is_that_of_their_rows() -> None:
         assert key_of(prefix_of(77) + encode(row)[5:]) is None
         fake.schemas[78] = '{"type": "string"}'
         assert key_of(prefix_of(78) + b"\x02a") is None
+        # A list of them may have a trillion in ten bytes.
+        fake.schemas[79] = json.dumps(OF_NO_BYTES)
+        assert key_of(prefix_of(79) + b"\x02a\x80\x80\x80\x80\x80\x80\x80\x80\x7f") is None
         requests = len(fake.requests)
         assert key_of(prefix_of(77) + b"x") is None
         assert len(fake.requests) == requests
