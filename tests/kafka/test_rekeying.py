@@ -13,18 +13,33 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 from chaos.hostile import Hostile, RawProducer
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, ResourceType
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    ResourceType,
+)
 from structlog.testing import capture_logs
 
 from brokers import broker_plan, running_broker
 from commands import Command
 from fraudstream.config import Settings
-from fraudstream.errors import FraudstreamError, KafkaFailure, SettingsError, TopicMissing
+from fraudstream.errors import FraudstreamError, KafkaAccessDenied, KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka import merging, rekeying
 from fraudstream.kafka.avro_encoder import AvroEncoder
 from fraudstream.kafka.client import Cluster
@@ -33,6 +48,7 @@ from fraudstream.kafka.record_keys import key_reader
 from fraudstream.kafka.rekeying import RekeyPlan, RekeyProgress, rekey
 from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of
 from fraudstream.kafka.topics import open_admin, topic_layout
+from fraudstream.runtime import processes
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import spawn, wait_until
@@ -211,6 +227,138 @@ def test_a_column_that_no_record_has_is_refused_before_anything_is_written(clust
         copy(replace(plan, key=key_reader("Card", "", None)))
     assert records(cluster, plan.target) == []
     assert copy(plan).copied == 200
+
+
+@pytest.mark.parametrize("count", [3, 99])
+def test_a_column_that_no_record_of_a_small_topic_has_is_refused_too(
+    cluster: Cluster, plan: RekeyPlan, count: int
+) -> None:
+    send(cluster, plan.source, range(count))
+    with pytest.raises(SettingsError, match=r"none of the first \d+ records has a value"):
+        copy(replace(plan, key=key_reader("Card", "", None)))
+    assert _end(cluster, plan) == 0
+    assert copy(plan).copied == count
+
+
+def test_a_copy_that_follows_writes_nothing_before_a_record_has_a_key(cluster: Cluster, plan: RekeyPlan) -> None:
+    send_one(cluster, plan.source, b"no JSON")
+    with following(plan) as errors:
+        assert not wait_until(lambda: _end(cluster, plan) > 0, 2, every=0.2)
+        send_one(cluster, plan.source, b'{"card": 1}')
+        assert wait_until(lambda: _count(cluster, plan) == 2, 30, every=0.2)
+    assert errors == []
+
+
+def delete_topic(cluster: Cluster, topic: str) -> None:
+    admin = open_admin(cluster)
+    admin.delete_topics([topic])[topic].result(timeout=30)
+    assert wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 30, every=0.1)
+
+
+def test_a_target_that_was_created_again_gets_all_records_anew(cluster: Cluster, plan: RekeyPlan) -> None:
+    send(cluster, plan.source, range(10))
+    copy(plan)
+    delete_topic(cluster, plan.target)
+    with capture_logs() as logs:
+        assert copy(replace(plan, options="--key other")).copied == 10
+    assert "the copy begins anew" in str(logs)
+    assert numbers_in(cluster, plan.target) == list(range(10))
+    assert copy(replace(plan, options="--key other")).copied == 0
+
+
+def test_a_copy_is_not_continued_with_another_key(cluster: Cluster, plan: RekeyPlan) -> None:
+    send(cluster, plan.source, range(10))
+    copy(replace(plan, options="--key card"))
+    send(cluster, plan.source, range(10, 20))
+    with pytest.raises(KafkaFailure, match=r"as 'topic \S+ with --key card', not as 'topic \S+ with --key n'"):
+        copy(replace(plan, options="--key n"))
+    assert copy(replace(plan, options="--key card")).copied == 10
+
+
+def test_a_source_with_another_id_that_has_grown_past_the_position_is_an_error(
+    cluster: Cluster, plan: RekeyPlan
+) -> None:
+    send(cluster, plan.source, range(4))
+    copy(plan)
+    # Kafka forgets the positions in a topic that is deleted, but later, and not every version.
+    with closing(Consumer(cluster.client() | {"group.id": plan.name})) as consumer:
+        earlier = TopicPartition(plan.source, 0, 1, metadata="topic of-before with ")
+        consumer.commit(offsets=[earlier], asynchronous=False)
+    with pytest.raises(KafkaFailure, match=f"{plan.source} was copied to {plan.target} as 'topic of-before"):
+        copy(plan)
+    assert numbers_in(cluster, plan.target) == list(range(4))
+
+
+def test_markers_of_transactions_behind_the_last_record_are_not_lost_records(cluster: Cluster, plan: RekeyPlan) -> None:
+    sender = Producer(cluster.producer() | {"transactional.id": f"{plan.source}-sender"})
+    sender.init_transactions(30)
+    for _ in range(2):
+        sender.begin_transaction()
+        sender.produce(plan.source, b'{"card": 1}', partition=0)
+        sender.commit_transaction(30)
+    assert copy(plan).copied == 2
+    admin = open_admin(cluster)
+    for deleted in admin.delete_records([TopicPartition(plan.source, 0, OFFSET_END)]).values():
+        assert deleted.result(timeout=30).low_watermark == 4
+    progress = copy(plan)
+    assert (progress.copied, progress.lost) == (0, 0)
+
+
+@contextmanager
+def stopped_at_once() -> Iterator[threading.Event]:
+    stopped = threading.Event()
+    stopped.set()
+    yield stopped
+
+
+def test_an_interrupted_copy_says_so_and_is_continued(
+    cluster: Cluster, plan: RekeyPlan, run_here: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send(cluster, plan.source, range(10))
+    command = ("rekey", "--from", plan.source, "--key", "card", "--bootstrap-servers", cluster.bootstrap_servers)
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "stop_signals", stopped_at_once)
+        interrupted = run_here(*command)
+        follows = run_here(*command, "--follow")
+    assert (interrupted.returncode, follows.returncode) == (130, 0)
+    assert "interrupted; the same command continues the copy" in interrupted.stdout
+    assert "interrupted" not in follows.stdout
+    assert run_here(*command).returncode == 0
+    assert numbers_in(cluster, plan.target) == list(range(10))
+
+
+def failing_once(code: int) -> type[Producer]:
+    """A producer whose third record fails with an error of the client."""
+
+    class Failing(Producer):
+        calls = 0
+
+        def produce(self, *args: Any, **options: Any) -> None:
+            Failing.calls += 1
+            if Failing.calls == 3:
+                raise KafkaException(KafkaError(code))
+            super().produce(*args, **options)
+
+    return Failing
+
+
+@pytest.mark.parametrize("code", [-172, -150])  # _STATE, _FATAL
+def test_a_broken_transaction_is_begun_again(
+    cluster: Cluster, plan: RekeyPlan, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    monkeypatch.setattr(rekeying, "Producer", failing_once(code))
+    send(cluster, plan.source, range(10))
+    assert copy(plan).copied == 10
+    assert numbers_in(cluster, plan.target) == list(range(10))
+
+
+def test_an_error_that_concerns_the_topic_is_no_refusal_of_a_record(
+    cluster: Cluster, plan: RekeyPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rekeying, "Producer", failing_once(KafkaError.TOPIC_AUTHORIZATION_FAILED))
+    send(cluster, plan.source, range(10))
+    with pytest.raises(KafkaAccessDenied, match=plan.target):
+        copy(plan)
 
 
 def test_a_target_with_records_of_another_origin_is_refused(
@@ -437,6 +585,16 @@ def test_the_command_reports_what_it_copied_and_how_to_read_it(
     assert (missing.returncode, "remedy:" in missing.stderr) == (1, True)
 
 
+OF_NO_BYTES = {
+    "type": "record",
+    "name": "Transaction",
+    "fields": [
+        {"name": "card", "type": "string"},
+        {"name": "list", "type": {"type": "array", "items": "null"}},
+    ],
+}
+
+
 def test_the_key_of_avro_records_is_that_of_their_rows() -> None:
     row = json.dumps({"card": 596, "amount": 1.5}).encode()
     with fake_registry() as fake:
@@ -449,6 +607,9 @@ def test_the_key_of_avro_records_is_that_of_their_rows() -> None:
         assert key_of(prefix_of(77) + encode(row)[5:]) is None
         fake.schemas[78] = '{"type": "string"}'
         assert key_of(prefix_of(78) + b"\x02a") is None
+        # A list of them may have a trillion in ten bytes.
+        fake.schemas[79] = json.dumps(OF_NO_BYTES)
+        assert key_of(prefix_of(79) + b"\x02a\x80\x80\x80\x80\x80\x80\x80\x80\x7f") is None
         requests = len(fake.requests)
         assert key_of(prefix_of(77) + b"x") is None
         assert len(fake.requests) == requests

@@ -32,7 +32,9 @@ def rekey(source: str, target: str | None, key: str, partitions: int | None, fol
     settings = Settings.load(**flags)
     registry = SchemaRegistry.of(settings) if settings.schema_registry else None
     reader = key_reader(key, settings.envelope, registry)
-    plan = RekeyPlan(Cluster.of(settings), source, target or keyed_topic(source), reader, partitions, follow)
+    keyed_by = f"--key {key}" + (f" --envelope {settings.envelope}" if settings.envelope else "")
+    to = target or keyed_topic(source)
+    plan = RekeyPlan(Cluster.of(settings), source, to, reader, partitions, follow, keyed_by)
     due = 0.0
 
     def show(progress: RekeyProgress) -> None:
@@ -44,5 +46,7 @@ def rekey(source: str, target: str | None, key: str, partitions: int | None, fol
     with stop_signals() as stopped:
         copied = rekey(plan, stopped, show)
     click.echo(copied.summary(plan.target))
+    if copied.interrupted:
+        raise click.Abort
     if copied.lost:
         raise click.exceptions.Exit(1)

@@ -17,6 +17,16 @@ _OF_NO_BYTES: Final = ('"items":"null"', '"type":"null"', '"fields":[]', '"size"
 """In a schema: a list of such values may have a trillion of them in ten bytes."""
 
 
+def parsed_schema(text: str | None) -> Any:
+    """Parse a schema for fastavro; None, which decodes nothing, if it cannot be read or has values of no bytes."""
+    try:
+        # A time of day stays a number, as in the detector.
+        normal = orjson.dumps(orjson.loads(text or "")).decode().replace('"time-', '"no-time-')
+        return None if any(each in normal for each in _OF_NO_BYTES) else fastavro.parse_schema(orjson.loads(normal))
+    except Exception:  # as many kinds as there are ways to be no Avro
+        return None
+
+
 def avro_decoder(registry: SchemaRegistry) -> Callable[[bytes], Object | None]:
     """Return a function that decodes a value, or returns None if its schema cannot be read or does not fit.
 
@@ -25,13 +35,7 @@ def avro_decoder(registry: SchemaRegistry) -> Callable[[bytes], Object | None]:
 
     @lru_cache(maxsize=1_000)
     def schema_of(schema_id: int) -> Any:
-        text = registry.schema(schema_id)
-        try:
-            # A time of day stays a number, as in the detector.
-            normal = orjson.dumps(orjson.loads(text or "")).decode().replace('"time-', '"no-time-')
-            return None if any(each in normal for each in _OF_NO_BYTES) else fastavro.parse_schema(orjson.loads(normal))
-        except Exception:  # as many kinds as there are ways to be no Avro
-            return None
+        return parsed_schema(registry.schema(schema_id))
 
     def decode(value: bytes) -> Object | None:
         schema = schema_of(int.from_bytes(value[1:FRAME_BYTES]))

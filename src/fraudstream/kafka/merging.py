@@ -25,7 +25,7 @@ class TopicMerge:
     assignment is replaced; it must report ends of partitions.
 
     Attributes:
-        positions: By partition, the offset after the last record that was yielded.
+        positions: By partition, the offset after the last record that was yielded, or the end, if no other follows.
     """
 
     def __init__(self, consumer: Consumer, topic: str, begins: dict[int, int]) -> None:
@@ -34,7 +34,7 @@ class TopicMerge:
         self._topic = topic
         self._buffers: dict[int, deque[Message]] = {partition: deque() for partition in begins}
         self._bytes = dict.fromkeys(begins, 0)
-        self._ended = set[int]()
+        self._ended = dict[int, int]()
         self._paused = set[int]()
         consumer.assign([TopicPartition(topic, partition, offset) for partition, offset in begins.items()])
 
@@ -52,9 +52,11 @@ class TopicMerge:
             if error is None:
                 self._buffers[partition].append(message)
                 self._bytes[partition] += len(message) + _RECORD_BYTES
-                self._ended.discard(partition)
+                self._ended.pop(partition, None)
             elif error.name() == END_OF_PARTITION:
-                self._ended.add(partition)
+                self._ended[partition] = max(self.positions[partition], message.offset() or 0)
+                if not self._buffers[partition]:
+                    self.positions[partition] = self._ended[partition]
             elif error.name() in _OUT_OF_RANGE:
                 return False
             elif error.name() not in UNREACHABLE:
@@ -77,7 +79,8 @@ class TopicMerge:
             buffer = self._buffers[partition]
             message = buffer.popleft()
             self._bytes[partition] -= len(message) + _RECORD_BYTES
-            self.positions[partition] = (message.offset() or 0) + 1
+            after = (message.offset() or 0) + 1
+            self.positions[partition] = after if buffer else self._ended.get(partition, after)
             yield message
             if buffer:
                 heapq.heapreplace(heads, (_age(buffer[0]), partition))

@@ -1,15 +1,14 @@
 """Reads the key of records, JSON or Avro, from a column of their transactions."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from io import BytesIO
 from typing import Any
 
 import fastavro
-import orjson
 
 from fraudstream.history.identity import entity_value
+from fraudstream.kafka.avro_decoder import parsed_schema
 from fraudstream.kafka.schema_registry import SchemaRegistry
 
 
@@ -21,10 +20,7 @@ def key_reader(column: str, envelope: str, registry: SchemaRegistry | None) -> C
 
     @lru_cache(maxsize=10_000)
     def avro_schema(schema_id: int) -> Any:
-        text = registry.schema(schema_id) if registry is not None else None
-        with suppress(ValueError, KeyError, TypeError, fastavro.schema.SchemaParseException):
-            return fastavro.parse_schema(orjson.loads(text or ""))
-        return None
+        return None if registry is None else parsed_schema(registry.schema(schema_id))
 
     def key_of(value: bytes | None) -> str | None:
         if value is None or registry is None or len(value) < 5 or value[0]:

@@ -20,26 +20,21 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from fraudstream.errors import KafkaFailure, SettingsError
 from fraudstream.history.identity import LONGEST_VALUE
 from fraudstream.kafka.client import Cluster, denied, failure
+from fraudstream.kafka.copy_positions import copy_positions
 from fraudstream.kafka.merging import FETCH_SECONDS, UNREACHABLE, TopicMerge
 from fraudstream.kafka.producer import OF_KEY
-from fraudstream.kafka.reading import (
-    READ_SECONDS,
-    headers_of,
-    open_reader,
-    partitions_of,
-    read_topics,
-    retry,
-    watermarks_of,
-)
+from fraudstream.kafka.reading import headers_of, open_reader, partitions_of, watermarks_of
 from fraudstream.kafka.replay import Headers, with_event_id
 from fraudstream.kafka.rights import rekey_name
-from fraudstream.kafka.topics import ensure_copy, topic_layout
+from fraudstream.kafka.topics import REFUSALS, ensure_copy, topic_id, topic_layout
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, RecordId
 
 log = structlog.get_logger(__name__)
 
 MOST_TOGETHER: Final = 10_000
 """Records of a transaction."""
+MOST_UNKEYED: Final = 100
+"""First records, of which one must have a key before any is copied."""
 
 _ADDED_BYTES: Final = 4 * LONGEST_VALUE + 2 * LONGEST_EVENT_ID
 """By which a copy may be larger than the original: a key, and an event id."""
@@ -48,13 +43,8 @@ _HANGING_SECONDS: Final = 4 * _REQUEST_SECONDS
 _COMMIT_SECONDS: Final = 60.0
 """After which positions are committed without a record too, as Kafka forgets those of a group that rests for a week."""
 
-_NO_COORDINATOR: Final = (
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-)
-"""Of the group, for a moment after the start of a broker."""
-_ABORTED: Final = frozenset({"_MSG_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT", "_TRANSPORT"})
+_ABORTED: Final = frozenset({"_MSG_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT", "_TRANSPORT", "_STATE", "_FATAL"})
+"""Of the records and calls within a transaction that has failed; not its cause."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +55,7 @@ class RekeyPlan:
         key: Returns the key of a record's value (see `record_keys.key_reader`).
         partitions: Of the target, if it is created; None for as many as the source has.
         follow: Continue at the present end of the source, until stopped.
+        options: Those of `key`, as text; a copy is continued with the same alone.
     """
 
     cluster: Cluster
@@ -73,6 +64,7 @@ class RekeyPlan:
     key: Callable[[bytes | None], str | None]
     partitions: int | None = None
     follow: bool = False
+    options: str = ""
 
     @property
     def name(self) -> str:
@@ -82,12 +74,13 @@ class RekeyPlan:
 
 @dataclass
 class RekeyProgress:
-    """Counts of this process: records `copied`, those of them with a key, and those that retention deleted before."""
+    """Counts of this process; `lost` were deleted by retention before. `interrupted`: before the end at its start."""
 
     copied: int = 0
     keyed: int = 0
     lost: int = 0
     seconds: float = 0.0
+    interrupted: bool = False
 
     def summary(self, target: str) -> str:
         """Summarise the copy in a few lines."""
@@ -95,6 +88,8 @@ class RekeyProgress:
         lines = [f"{self.copied:,} records copied to {target} in {self.seconds:,.1f} s{without}"]
         if self.lost:
             lines.append(f"  up to {self.lost:,} records were deleted by retention before they were copied")
+        if self.interrupted:
+            lines.append("  interrupted; the same command continues the copy")
         lines.append(f"  for commands that read it: FRAUDSTREAM_KAFKA_TOPIC_TRANSACTIONS={target}")
         return "\n".join(lines)
 
@@ -117,9 +112,9 @@ def rekey(
     ensure_copy(plan.cluster, plan.source, plan.target, plan.partitions, _ADDED_BYTES)
     partitions, limit = topic_layout(plan.cluster, plan.target)
     options = {"transactional.id": plan.name, "message.max.bytes": limit, "delivery.report.only.error": True}
-    progress = RekeyProgress()
+    note, progress = f"topic {topic_id(plan.cluster, plan.source)} with {plan.options}", RekeyProgress()
     while True:
-        copy = _Copy(plan, partitions, Producer(plan.cluster.producer() | options), stopped, show, progress)
+        copy = _Copy(plan, note, partitions, Producer(plan.cluster.producer() | options), stopped, show, progress)
         try:
             # Ends the open transaction of a process that was killed.
             copy.request(copy.producer.init_transactions)
@@ -161,6 +156,7 @@ class _UnresponsiveClient(Exception):
 @dataclass
 class _Copy:
     plan: RekeyPlan
+    note: str
     partitions: int
     producer: Producer
     stopped: threading.Event
@@ -184,22 +180,31 @@ class _Copy:
     def _run(self) -> bool:
         plan = self.plan
         with open_reader(plan.cluster, group_id=plan.name, fetch_wait_max_ms=int(1000 * FETCH_SECONDS)) as consumer:
-            begins = self._begins(consumer)
+            begins, lost, self._is_new = copy_positions(consumer, plan.source, plan.target, self.note)
+            self.progress.lost += lost
             # What arrives meanwhile is copied, but not waited for.
             ends = {each: watermarks_of(consumer, plan.source, each)[1] for each in begins}
             merge, due = TopicMerge(consumer, plan.source, begins), time.monotonic() + _COMMIT_SECONDS
+            records, committed = list[Message](), begins
             while not self.stopped.is_set() and (plan.follow or not merge.has_reached(ends)):
                 if not merge.fetch():
                     return False
-                records, is_due = list(islice(merge.in_order(), MOST_TOGETHER)), time.monotonic() > due
-                if (records or is_due) and not self._commit(records, merge.positions, consumer):
-                    return False
+                records += islice(merge.in_order(), MOST_TOGETHER - len(records))
+                is_last, is_due = not plan.follow and merge.has_reached(ends), time.monotonic() > due
+                # Until one has a key: nothing is written with a wrong column.
+                is_held = self._is_new and len(records) < MOST_UNKEYED and not is_last
+                is_held = is_held and not any(plan.key(record.value()) for record in records)
+                if not is_held and (is_due or merge.positions != committed):
+                    if not self._commit(records, merge.positions, consumer):
+                        return False
+                    records, committed = [], dict(merge.positions)
                 if is_due:
                     if len(partitions_of(consumer, plan.source)) > len(begins):
                         return False
                     due = time.monotonic() + _COMMIT_SECONDS
                 self.progress.seconds = time.monotonic() - self._started
                 self.show(self.progress)
+            self.progress.interrupted = not plan.follow and not merge.has_reached(ends)
         return True
 
     def request(self, call: Callable[[float], None]) -> None:
@@ -220,39 +225,16 @@ class _Copy:
                     raise
                 log.warning("Kafka does not answer; the copy waits for it", reason=e.args[0].str())
 
-    def _begins(self, consumer: Consumer) -> dict[int, int]:
-        """Return the offset of each partition from which on it was not copied yet."""
-        source, target, begins = self.plan.source, self.plan.target, dict[int, int]()
-        partitions = [TopicPartition(source, each) for each in partitions_of(consumer, source)]
-        answer = retry(lambda: consumer.committed(partitions, timeout=READ_SECONDS), READ_SECONDS, _NO_COORDINATOR)
-        committed = {each.partition: each.offset for each in answer}
-        self._is_new = all(offset < 0 for offset in committed.values())
-        if self._is_new and any(True for _ in read_topics(consumer, target)):
-            what = f"the topic {target} has records, but no position up to which {source} was copied to it"
-            remedy = "name another topic with --to; Kafka forgets a position that nobody commits for a week"
-            raise KafkaFailure(what, where=self.plan.cluster.bootstrap_servers, remedy=remedy)
-        for partition, offset in committed.items():
-            first, end = watermarks_of(consumer, source, partition)
-            position = f"{source}[{partition}] {offset}"
-            if offset > end:
-                what = f"the topic {source} ends before the position up to which it was copied: it was created again"
-                raise KafkaFailure(what, where=position, remedy="name another topic with --to")
-            if 0 <= offset < first:
-                self.progress.lost += first - offset
-                log.warning("retention has deleted records before they were copied", record=position, until=first)
-            begins[partition] = max(offset, first)
-        return begins
-
     def _commit(self, records: list[Message], positions: dict[int, int], consumer: Consumer) -> bool:
         """Copy records, with the positions after them, in one transaction; False if it was aborted."""
         producer, target = self.producer, self.plan.target
         keys = [self.plan.key(record.value()) for record in records]
         keyed = sum(key is not None for key in keys)
-        if self._is_new and not keyed and len(records) >= 100:
+        if self._is_new and records and not keyed:
             what = f"none of the first {len(records):,} records has a value in the column of --key"
             remedy = "correct --key; FRAUDSTREAM_ENVELOPE and FRAUDSTREAM_SCHEMA_REGISTRY say how records are read"
             raise SettingsError(what, where=f"topic {self.plan.source}", remedy=remedy)
-        offsets = [TopicPartition(self.plan.source, partition, offset) for partition, offset in positions.items()]
+        offsets = [TopicPartition(self.plan.source, *each, metadata=self.note) for each in positions.items()]
         group = consumer.consumer_group_metadata()
         self._refusals.clear()
         producer.begin_transaction()
@@ -265,10 +247,13 @@ class _Copy:
             if refusal := next(
                 ((at, error) for at, error in self._refusals if error and error.name() not in _ABORTED), None
             ):
+                if refusal[1].code() not in REFUSALS:
+                    raise KafkaException(refusal[1]) from e
                 what, where = f"Kafka refuses the copy of a record: {refusal[1].str()}", str(refusal[0])
                 remedy = f"correct max.message.bytes or the cause at the topic {target}; the same command continues"
                 raise KafkaFailure(what, where=where, remedy=remedy) from e
-            if not e.args[0].txn_requires_abort():
+            # Of a transaction that had failed before, the abort raises the cause if it is final.
+            if not e.args[0].txn_requires_abort() and e.args[0].name() not in _ABORTED:
                 raise
             self.request(producer.abort_transaction)
             return False
