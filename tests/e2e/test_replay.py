@@ -60,7 +60,8 @@ def test_a_corrected_dead_letter_becomes_the_alert_of_its_event_and_names_its_or
         # What misses as much as before has the id of its origin, and so is not stored a second time.
         dashboard.post("/api/replays", {"places": [missing], "who": "Ada", "why": "mended"})
         assert wait_until(lambda: dashboard.get("/api/replays")["counts"]["sent"] == 3, 60)
-        assert wait_until(lambda: dashboard.get("/api/stats")["scored"] == 4, 60)
+        assert wait_until(lambda: dashboard.get("/api/stats")["payments_seen"] == 5, 60)
+        assert wait_until(lambda: dashboard.get("/api/stats")["lag"] == 0, 60)
         assert [each["alert_id"] for each in dashboard.get("/api/dead-letters?kind=unscorable")["dead_letters"]] == [
             missing
         ]
