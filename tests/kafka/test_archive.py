@@ -220,15 +220,22 @@ def test_a_full_buffer_is_written_before_the_next_record_is_read(
 def test_a_last_write_that_fails_is_an_error(
     cluster: Cluster, new_topic: NewTopic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic = new_topic(1)
+    topic, is_reading, using = new_topic(1), threading.Event(), converter()
     send(cluster, 1, range(5), topic)
+    original = using.rows
+
+    def rows(message: Message) -> list[Row]:
+        is_reading.set()
+        return original(message)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr(using, "rows", rows)
+
     def archive() -> None:
-        with archiving(of_topic(cluster, topic), tmp_path, interval=600) as archiver:
-            assert wait_until(lambda: archiver._next == {0: 5}, 20)  # noqa: SLF001 - read, and buffered
+        with archiving(of_topic(cluster, topic), tmp_path, interval=600, converter=using):
+            assert is_reading.wait(20)  # the record is buffered before the archive looks for its end
             monkeypatch.setattr(os, "fsync", full)
 
     with pytest.raises(ArchiveError, match="the last records cannot be written"):
