@@ -5,21 +5,22 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from dashboards import RunningDashboard
 from fraudstream.audit.gather import OUTCOME_TOPICS
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import committed_offsets, open_reader
+from fraudstream.relay import carrier
 from fraudstream.relay.carrier import REFUSED_RECORD, open_consumer
 from fraudstream.relay.records import Route
 from fraudstream.relay.service import post_positions
@@ -177,6 +178,48 @@ def test_a_relay_that_is_fenced_once_as_after_a_kill_of_kafka_goes_on(broker: Ru
         send(bootstrap, {"alert_id": "d2"})
         assert wait_until(lambda: "d2" in api.ids(), 60)
         assert not failures
+
+
+class Stranded:
+    """A consumer that loses its partitions when it is told to, and gets none again."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self.consumer, self.is_stranded = consumer, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.consumer, name)
+
+    def subscribe(self, topics: list[str], **callbacks: Callable[..., None]) -> None:
+        self.on_lost = callbacks["on_lost"]
+        self.consumer.subscribe(topics, **callbacks)
+
+    def poll(self, seconds: float) -> Message | None:
+        if self.is_stranded and (partitions := self.consumer.assignment()):
+            self.consumer.unsubscribe()
+            self.on_lost(self.consumer, partitions)
+        return self.consumer.poll(seconds)
+
+
+def test_a_consumer_that_gets_no_partitions_back_is_replaced(
+    broker: RunningBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a pause of Kafka: librdkafka forgets all brokers if Kafka, until it is well again, names none."""
+    monkeypatch.setattr(carrier, "REJOIN_SECONDS", 0.5)
+    api, ready, opened = Api(), threading.Event(), list[Stranded]()
+
+    def open_one() -> Consumer:
+        consumer = open_consumer(Cluster(broker.bootstrap_servers), RELAY, DEFAULT_MAX_RECORD_BYTES)
+        opened.append(Stranded(consumer))
+        return cast(Consumer, opened[-1])
+
+    with relaying(broker.bootstrap_servers, api, ready=ready.set, consumers=open_one):
+        assert ready.wait(30)
+        ready.clear()
+        opened[0].is_stranded = True
+        assert ready.wait(60)
+        names = send_to_all(broker.bootstrap_servers, "after it was stranded")
+        assert wait_until(lambda: sorted(api.names("after it was stranded")) == sorted(names), 60)
+    assert len(opened) == 2
 
 
 def test_a_killed_relay_that_is_restarted_gets_its_partitions_without_a_rebalance(

@@ -12,7 +12,7 @@ from subprocess import Popen
 from typing import Any
 
 import orjson
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import Consumer, KafkaException, Producer
 
 from dashboards import alert
 from fraudstream.errors import KafkaFailure
@@ -65,10 +65,11 @@ def relaying(
     mask: DataMask | None = None,
     from_beginning: bool = False,
     ready: Callable[[], None] = lambda: None,
+    consumers: Callable[[], Consumer] | None = None,
 ) -> Iterator[list[KafkaFailure]]:
     """A relay in a thread; yields a list to which the error that ends it is added."""
     cluster = Cluster(bootstrap)
-    consumers = partial(open_consumer, cluster, relay_id, DEFAULT_MAX_RECORD_BYTES)
+    consumers = consumers or partial(open_consumer, cluster, relay_id, DEFAULT_MAX_RECORD_BYTES)
     stop, failures = threading.Event(), list[KafkaFailure]()
 
     def run() -> None:

@@ -159,6 +159,7 @@ class Watermarks:
         try:
             watermarks = retry(lambda: self._read(admin), _SECONDS)
         except KafkaException as e:
+            self._admin = None  # a client that has lost its brokers may never find them again: the next is a new one
             admin.poll(0)  # runs the callback above
             if is_final(self._errors):
                 raise unreachable(self._cluster, self._errors) from e

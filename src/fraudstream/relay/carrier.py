@@ -24,6 +24,8 @@ MOST_RECORDS: Final = 500
 MOST_BYTES: Final = 4 * 1024 * 1024
 POLL_SECONDS: Final = 0.25
 COMMIT_SECONDS: Final = 0.5
+REJOIN_SECONDS: Final = 60.0
+"""Kafka assigns partitions again within seconds of being reachable."""
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
 REFUSED_RECORD: Final = "refused_record"
@@ -73,6 +75,10 @@ class Fenced(KafkaFailure):
     """Kafka no longer accepts this member of the group: another one has its id."""
 
 
+class Stranded(KafkaFailure):
+    """The consumer has lost its partitions, and librdkafka does not get them back: only a new one does."""
+
+
 def relay_records(
     consumers: Callable[[], Consumer],
     cluster: Cluster,
@@ -86,7 +92,8 @@ def relay_records(
     """Run a `Relay` until `stop` is set; `consumers` returns one of `open_consumer`.
 
     A Kafka that was killed takes a commit from before for that of another member: the relay rejoins the group, and ends
-    only if it is fenced again within a minute, as by another relay with its id. Raises Fenced.
+    only if it is fenced again within a minute, as by another relay with its id. It rejoins too with a consumer that
+    does not get its partitions back within a minute. Raises Fenced.
     """
     fenced_at = -math.inf
     while not stop.is_set():
@@ -98,6 +105,9 @@ def relay_records(
                 raise
             log.warning("fenced; joining the group again", reason=e.what)
             fenced_at, from_beginning = time.monotonic(), False
+        except Stranded as e:
+            log.warning("joining the group again", reason=e.what)
+            from_beginning = False
         finally:
             consumer.close()
 
@@ -130,15 +140,19 @@ class Relay:
         self._buffered: list[Message] = []
         self._due_at = 0.0
         self._backoff = 0.0  # seconds; 0 while the dashboard is available
+        self._lost_at = math.inf  # when the partitions were lost, until the next assignment
 
     def run(self, stop: threading.Event) -> None:
-        """Relay until `stop` is set; raises Fenced if another member has this one's id."""
+        """Relay until `stop` is set; raises Fenced if another member has this one's id, or Stranded."""
         topics = [self.cluster.topic(topic) for topic in RELAYED_TOPICS]
         self.consumer.subscribe(topics, on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
         while not stop.is_set():
             self._read()
             self._relay(self._due())
             self._commit(at_once=False)
+            if time.monotonic() - self._lost_at > REJOIN_SECONDS:
+                # librdkafka forgets all brokers when Kafka, as after a pause, names none (librdkafka issue 5301).
+                raise Stranded(f"no partitions were assigned for {REJOIN_SECONDS:.0f} s after they were lost")
         if not self._backoff:
             self._relay(self._buffered)
         self._commit(at_once=True)
@@ -156,6 +170,7 @@ class Relay:
         self._is_committed = False
         # By default from the committed offset, or from the beginning if there is none.
         consumer.incremental_assign(partitions)
+        self._lost_at = math.inf
         log.info("partitions assigned", partitions=_names(partitions))
         self.ready()
 
@@ -167,6 +182,7 @@ class Relay:
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Another relay posts what is not committed.
+        self._lost_at = time.monotonic()
         gone = {(each.topic, each.partition) for each in partitions}
         self._buffered = [message for message in self._buffered if _partition(message) not in gone]
         self._posted = {key: offset for key, offset in self._posted.items() if key not in gone}
