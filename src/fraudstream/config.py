@@ -94,6 +94,7 @@ class Settings(BaseSettings):
         description="Columns that contain card numbers, besides those that look or are named like one, "
         "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
     )
+    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of terminals and the like.")
     entity_key: Path = Field(
         Path("entity.key"),
         description="File with the key of which the ids of card numbers are made; created at first use, and secret.",

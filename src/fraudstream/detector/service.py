@@ -19,12 +19,14 @@ from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
 from fraudstream.detector.cluster import ClusterWatch
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.history import HistoryKeeper
 from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
 from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
+from fraudstream.history.identity import entity_key
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import ensure_topics, topic_id
@@ -38,6 +40,7 @@ from fraudstream.model.deployment.current import (
     resolve,
     tighten_models,
 )
+from fraudstream.model.deployment.state import require_state, state_directory
 from fraudstream.runtime.cluster import await_cores, is_local, task_slots
 from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
 from fraudstream.runtime.java import Java
@@ -85,7 +88,7 @@ def run_detector(
     with lock_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
         if not await_model:
-            resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
+            _resolve(settings)  # before Spark is started, so that a missing model is reported at once
         cluster = Cluster.of(settings)
         topics = ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "detect")
         partitions = topics[Topic.TRANSACTIONS]
@@ -113,7 +116,7 @@ def run_detector(
                     f"{cluster.topic(Topic.TRANSACTIONS)}: using {plan.master}",
                 )
             if await_model:
-                wait_for_model(lambda: resolve(settings.model), events, stop)
+                wait_for_model(lambda: _resolve(settings), events, stop)
             past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
             message_format = MessageFormat.of(settings)
             while True:
@@ -165,6 +168,13 @@ def _supervisor(
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
+    history = HistoryKeeper(
+        checkpoint=settings.checkpoint,
+        profiles=settings.profiles,
+        secret=lambda: entity_key(settings.entity_key),
+        events=events,
+        now=lambda: datetime.now(UTC),
+    )
     cluster, spark_log = Cluster.of(settings), log_file(settings.cache, "detector")
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
@@ -180,9 +190,10 @@ def _supervisor(
         events=events,
         past=past,
         cluster=None if in_this_jvm else ClusterWatch(spark, events),
+        more=lambda: history.problems,
     )
     probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm)
-    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events)
+    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events, history)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         empty_if_large(spark_log)  # a query that fails again and again fills it
@@ -199,6 +210,7 @@ def _supervisor(
             message_format=message_format,
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
+            history=history.begin(artifact.manifest.history, deployment.aliases, keeper.topic_id, watch.partitions),
         )
         return start_query(spark, scorer, query_settings)
 
@@ -209,7 +221,7 @@ def _supervisor(
     current = current_file(settings.model)
     return Supervisor(
         start=start,
-        resolve=lambda: resolve(settings.model),
+        resolve=lambda: _resolve(settings),
         revision=None if current is None else (lambda: read_current(current)),
         probe=probe,
         keeper=keeper,
@@ -230,6 +242,7 @@ def _keeper(
     kafka: Mapping[str, str],
     watermarks: Watermarks,
     events: EventWriter,
+    history: HistoryKeeper,
 ) -> LedgerKeeper:
     """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
     cluster = Cluster.of(settings)
@@ -251,7 +264,15 @@ def _keeper(
         envelope=settings.envelope,
         events=events,
         now=lambda: datetime.now(UTC),
+        on_report=history.report,
     )
+
+
+def _resolve(settings: Settings) -> tuple[ModelArtifact, Deployment]:
+    """Load the active model; raises DeploymentRefused if the state lacks the history that it needs."""
+    artifact, deployment = resolve(settings.model)
+    require_state(state_directory(settings.checkpoint), artifact.manifest)
+    return artifact, deployment
 
 
 def _interval(settings: Settings, trigger: Trigger) -> str:

@@ -24,10 +24,11 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
     others = {manifest.label, *manifest.excluded}
     if manifest.time_column is not None:
         others.add(manifest.time_column)
+    computed = set(manifest.history.names) if manifest.history is not None else ()
     return Contract(
         model_id=manifest.model_id,
         revision=deployment.revision,
-        features={feature.name: feature.type.value for feature in manifest.features},
+        features={each.name: each.type.value for each in manifest.features if each.name not in computed},
         aliases=dict(deployment.aliases),
         others=frozenset(others),
         missing_limit=manifest.missing_limit,
