@@ -35,7 +35,6 @@ private[history] final class StoredStates(
   private var failed = false
 
   task.addTaskFailureListener((_, _) => failed = true)
-  task.addTaskCompletionListener[Unit] { _ => if (store != null) { if (failed) store.abort() else commit() } }
 
   override def at(partition: Int, offset: Long): Unit = {
     if (partition != this.partition) {
@@ -47,6 +46,8 @@ private[history] final class StoredStates(
       this.partition = partition
       next = 0L
       store = open(offset)
+      // The store has a listener too, which discards what is not committed: the one that was added last runs first.
+      task.addTaskCompletionListener[Unit] { _ => if (store != null) { if (failed) store.abort() else commit() } }
     }
     next = math.max(next, offset + 1)
   }
