@@ -155,12 +155,15 @@ def use(model_id: str, threshold: float | None, who: str | None, why: str, **fla
 @_who
 @_why
 @setting("models")
+@setting("checkpoint")
 def rollback(who: str | None, why: str, **flags: object) -> None:
     """Roll back to the previous deployment: model, threshold and aliases."""
     from fraudstream.model.deployment.registry import roll_back
+    from fraudstream.model.deployment.state import state_directory
 
     settings = Settings.load(**flags)
-    _report(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
+    state, user = state_directory(settings.checkpoint), who or getpass.getuser()
+    _report(roll_back(settings.models, state=state, who=user, why=why, now=datetime.now(UTC)))
 
 
 @models.command()

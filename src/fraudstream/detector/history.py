@@ -17,6 +17,7 @@ from fraudstream.detector.events import EventWriter
 from fraudstream.detector.spark_log import matches_checksum
 from fraudstream.history.spec import HistorySpec, operator_config
 from fraudstream.messages.ledger import Problem, ProblemKind
+from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.deployment.state import (
     BUILD,
     StateRecord,
@@ -27,6 +28,7 @@ from fraudstream.model.deployment.state import (
     write_state,
 )
 from fraudstream.model.features.history import HistoryNote
+from fraudstream.model.manifest import Manifest
 from fraudstream.times import iso
 from fraudstream.transactions.wire import EventType
 
@@ -115,10 +117,16 @@ class HistoryKeeper:
         self._spec = record.content if spec is None else spec
         if len(self._spec.entities) == 1:
             self._spec = replace(self._spec, entities=(self._spec.key, *record.content.entities[1:]))
-        return self.of(self._spec, aliases, record)
+        return self._of(self._spec, aliases, record)
 
-    def of(self, spec: HistorySpec, aliases: Mapping[str, str], record: StateRecord) -> LiveHistory:
-        """Return the history of a query that continues a state."""
+    def replay(self, manifest: Manifest, deployment: Deployment) -> LiveHistory | None:
+        """Return the history of a model for offsets that an earlier query has read; None if it has none."""
+        record = read_state(state_directory(self.checkpoint))
+        if manifest.history is None or record is None:
+            return None
+        return self._of(manifest.history, deployment.aliases, record)
+
+    def _of(self, spec: HistorySpec, aliases: Mapping[str, str], record: StateRecord) -> LiveHistory:
         config = operator_config(spec, dict(aliases), str(self.profiles.absolute()), self.secret())
         return LiveHistory(spec, config, state_directory(self.checkpoint) / _STORE, record.base)
 

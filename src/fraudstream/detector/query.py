@@ -90,10 +90,10 @@ def detect(
     return route(counted, scorer, topics, message_format, None if history is None else history.spec)
 
 
-def with_history(texts: DataFrame, history: LiveHistory) -> DataFrame:
+def with_history(texts: DataFrame, history: LiveHistory, *, replays: bool = False) -> DataFrame:
     """Add the history to the text of each transaction, and what the alerts have of it."""
     frame = texts.withColumn(TopicColumn.ALERT_ID, alert_id())
-    frame = with_live_history(frame, history.config, history.root, history.base)
+    frame = with_live_history(frame, history.config, history.root, history.base, replays=replays)
     return frame.drop(TopicColumn.ALERT_ID).withColumnsRenamed(
         {Projected.TEXT: TopicColumn.ORIGINAL, HistoryColumn.TEXT: Projected.TEXT}
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final, cast
 
 import structlog
@@ -23,7 +24,7 @@ from fraudstream.detector.history import HistoryKeeper
 from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
-from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query
+from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query, with_history
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
 from fraudstream.errors import SetupError
 from fraudstream.history.identity import entity_key
@@ -250,9 +251,11 @@ def _keeper(
 
     def count_again(deployment: Deployment, envelope: str, spans: Mapping[int, Span]) -> Counts:
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
-        scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
+        artifact = artifact_beside(settings.model, deployment.model_id)
+        scorer, replayed = load_scorer(artifact, deployment), history.replay(artifact.manifest, deployment)
+        add = None if replayed is None else partial(with_history, history=replayed, replays=True)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope))
+        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope), add)
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,

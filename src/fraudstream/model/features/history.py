@@ -39,14 +39,17 @@ class HistoryNote:
     OTHER_CURRENCY: Final = 256
 
 
-def with_live_history(frame: DataFrame, config: dict[str, Any], root: Path | str, base: int) -> DataFrame:
+def with_live_history(
+    frame: DataFrame, config: dict[str, Any], root: Path | str, base: int, *, replays: bool = False
+) -> DataFrame:
     """Add the history, with the state below `root`, of which each of Kafka's partitions has its own.
 
     A stream needs a task for each partition. A frame of a batch needs the rows of a partition together and in order;
     when it has been computed, the state is written. `base` increases with each checkpoint that uses the state: within
-    one, the state continues at the offset where a task begins.
+    one, the state continues at the offset where a task begins. A batch that `replays` what a stream has computed leaves
+    the state unchanged.
     """
-    return _call(frame, "live", _json(config), str(root), base)
+    return _call(frame, "replay" if replays else "live", _json(config), str(root), base)
 
 
 def with_history(frame: DataFrame, config: dict[str, Any]) -> DataFrame:

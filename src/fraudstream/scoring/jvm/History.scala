@@ -32,7 +32,11 @@ object History {
 
   /** With the state below `root`, which the query on it alone writes; see `StoredStates` for `base`. */
   def live(in: Dataset[Row], config: String, root: String, base: Long): Dataset[Row] =
-    add(in, config, StoredStates.at(in.sparkSession, root, base))
+    add(in, config, StoredStates.at(in.sparkSession, root, base, isReplay = false))
+
+  /** As `live` has computed it for the same offsets, in batch; the state is only read. */
+  def replay(in: Dataset[Row], config: String, root: String, base: Long): Dataset[Row] =
+    add(in, config, StoredStates.at(in.sparkSession, root, base, isReplay = true))
 
   /** With states in memory: the rows of an entity are in one partition of the frame, and in order. */
   def batch(in: Dataset[Row], config: String): Dataset[Row] = add(in, config, () => new MemoryStates)

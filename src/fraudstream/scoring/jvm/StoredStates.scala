@@ -20,7 +20,8 @@ import org.apache.spark.util.SerializableConfiguration
  *  counts the checkpoints that used the state: offsets of an earlier one are not compared, the newest version is taken.
  */
 private[history] final class StoredStates(
-    root: String, base: Long, conf: StateStoreConf, hadoop: SerializableConfiguration) extends States {
+    root: String, base: Long, isReplay: Boolean, conf: StateStoreConf, hadoop: SerializableConfiguration)
+    extends States {
   import StoredStates._
 
   private val task = TaskContext.get()
@@ -78,14 +79,17 @@ private[history] final class StoredStates(
 
   private def commit(): Unit = {
     flush()
-    put(null, Position(base, next).bytes)
-    store.commit()
+    if (isReplay) store.abort()
+    else {
+      put(null, Position(base, next).bytes)
+      store.commit()
+    }
     store = null
   }
 
   /** Opens the newest version that ends before `offset`, or the newest of all if none does. */
   private def open(offset: Long): StateStore = {
-    val id = StateStoreProviderId(StateStoreId(root, OperatorId, partition), RunId)
+    val id = StateStoreProviderId(StateStoreId(root, OperatorId, partition), if (isReplay) ReplayId else RunId)
     def version(number: Long): StateStore = StateStore.get(
       id, KeySchema, ValueSchema, NoPrefixKeyStateEncoderSpec(KeySchema), number, None, None, false, conf, hadoop.value)
     val folder = new Path(new Path(root, OperatorId.toString), partition.toString)
@@ -99,7 +103,7 @@ private[history] final class StoredStates(
       val position = if (number == 0L) Position(base, 0L) else Position.of(opened.get(rowOf(null), Family))
       if (position.base != base || position.next <= offset || offset < 0L) {
         // What a crashed batch has left would be taken for the state that this one continues.
-        for (stale <- versions.filter(_ > number); path <- byVersion(stale)) files.delete(path, false)
+        if (!isReplay) for (stale <- versions.filter(_ > number); path <- byVersion(stale)) files.delete(path, false)
         next = if (position.base == base) position.next else 0L
         return opened
       }
@@ -112,6 +116,7 @@ private[history] final class StoredStates(
 private[history] object StoredStates {
   private val OperatorId = 1L
   private val RunId = new UUID(0L, 0L)
+  private val ReplayId = new UUID(0L, 1L)
   private val Family = StateStore.DEFAULT_COL_FAMILY_NAME
   private val VersionFile = "^([0-9]+)\\.(?:changelog|zip)$".r
   private val MostCandidates = 20
@@ -125,7 +130,7 @@ private[history] object StoredStates {
     // Otherwise each put reads the key first.
     "spark.sql.streaming.stateStore.rocksdb.trackTotalNumberOfRows" -> "false")
 
-  def at(session: SparkSession, root: String, base: Long): () => States = {
+  def at(session: SparkSession, root: String, base: Long, isReplay: Boolean): () => States = {
     // Its start registers the coordinator of the state stores, which a batch needs too.
     session.streams
     val state = session.asInstanceOf[classic.SparkSession].sessionState
@@ -133,7 +138,7 @@ private[history] object StoredStates {
     Settings.foreach { case (name, value) => conf.setConfString(name, value) }
     val stores = StateStoreConf(conf)
     val hadoop = new SerializableConfiguration(state.newHadoopConf())
-    () => new StoredStates(root, base, stores, hadoop)
+    () => new StoredStates(root, base, isReplay, stores, hadoop)
   }
 
   /** What a version says of itself, under the key null: format, base, and the offset that it continues at. */
