@@ -14,7 +14,69 @@ from hypothesis import strategies as st
 
 from entity_ids import CARD, SECRET, VECTOR
 from fraudstream.errors import SettingsError
-from fraudstream.history.identity import KEYED, entity_id, entity_key
+from fraudstream.history.identity import KEYED, LONGEST_VALUE, entity_id, entity_key, entity_value
+
+
+@pytest.mark.parametrize(
+    ("record", "value"),
+    [
+        (b'{"card": "C-1"}', "C-1"),
+        (b'{"card": 596}', "596"),
+        (b'{"card": 596.0, "other": NaN}', "596.0"),
+        (b'{"card": 1e5}', "1e5"),
+        (b'{"card": 12345678901234567890123}', "12345678901234567890123"),
+        (b'{"card": true}', "true"),
+        (b'{"card": "a", "card": "b"}', "b"),
+        ('{"card": "Zo\u00eb"}'.encode(), "Zo\u00eb"),
+        (b'{"card": null}', None),
+        (b'{"card": NaN}', None),
+        (b'{"card": ""}', None),
+        (b'{"card": {"id": 1}}', None),
+        (b'{"card": [1]}', None),
+        (b'{"other": 1}', None),
+        (b'{"card": "C-1"', None),
+        (b'["card"]', None),
+        (b'{"card": "\xff"}', None),
+        (b"[" * 100_000, None),
+        (b"", None),
+    ],
+)
+def test_the_value_is_the_text_in_the_transaction(record: bytes, value: str | None) -> None:
+    assert entity_value(record, "card") == value
+
+
+def test_a_value_that_is_longer_than_any_identifier_is_none() -> None:
+    assert entity_value(b'{"card":"%s"}' % (b"x" * LONGEST_VALUE), "card") == "x" * LONGEST_VALUE
+    assert entity_value(b'{"card":"%s"}' % (b"x" * (LONGEST_VALUE + 1)), "card") is None
+
+
+def test_a_dotted_name_is_looked_up_in_nested_objects() -> None:
+    assert entity_value(b'{"card.id": 1, "card": {"id": 2}}', "card.id") == "1"
+    assert entity_value(b'{"card": {"id": 2}}', "card.id") == "2"
+    assert entity_value(b'{"payer.card": {"id": 3.50}}', "payer.card.id") == "3.50"
+    assert entity_value(b'{"card": 2}', "card.id") is None
+
+
+@pytest.mark.parametrize(
+    ("record", "envelope", "value"),
+    [
+        (b'{"payload": {"after": {"card": 1.0}}}', "debezium", "1.0"),
+        (b'{"after": {"card": 1}}', "debezium", "1"),
+        (b'{"payload": {"after": null}}', "debezium", None),
+        (b'{"items": [{"item": {"card": 1}}, {"item": {"card": 1}}]}', "items[].item", "1"),
+        (b'{"items": [{"item": {"card": 1}}, {"item": {"card": 2}}]}', "items[].item", None),
+        (b'{"items": []}', "items[].item", None),
+        (b'{"card": 1}', "payload", None),
+    ],
+)
+def test_the_value_is_that_of_the_transaction_in_its_envelope(record: bytes, envelope: str, value: str | None) -> None:
+    assert entity_value(record, "card", envelope) == value
+
+
+def test_whole_numbers_of_a_decoded_record_are_written_without_a_fraction() -> None:
+    assert entity_value({"card": 596.0}, "card") == "596"
+    assert entity_value({"card": 0.5}, "card") == "0.5"
+    assert entity_value({"card": b"596"}, "card") is None
 
 
 @pytest.mark.parametrize(("value", "identity"), VECTOR)

@@ -1,15 +1,20 @@
-"""Derives an entity's id from its value, and reads the key that stands for card numbers."""
+"""Reads an entity's value from a transaction, derives its id, and reads the key that stands for card numbers."""
 
 import hashlib
 import hmac
+import json
 import os
 import re
 import secrets
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import orjson
 
 from fraudstream.errors import SettingsError
+from fraudstream.transactions.envelope import unwrapped
 
 KEYED: Final = "hmac:"
 """Begins the id of an entity whose value is a card number."""
@@ -22,6 +27,62 @@ _SEPARATORS: Final = re.compile(
 """Spaces, dashes, characters without a width, and NUL (digits in UTF-16): those that mask a card number in a text."""
 _CARD: Final = re.compile("[0-9]{12,19}")
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+LONGEST_VALUE: Final = 1_024
+"""No entity's value is longer; such a text must not make a record too large for a topic by becoming its key."""
+
+
+def entity_value(record: bytes | Mapping[str, Any], column: str, envelope: str = "") -> str | None:
+    """Return the text of a column's value in a record, a number as it is written there; None if it has none.
+
+    None too for a text that is empty or too long, an object, a list, a record that is no JSON, and one whose envelope
+    holds transactions of several values. A dotted name is also looked up in nested objects.
+    """
+    values: list[Any] = []
+    for parse in (_parsed, _parsed_exactly):
+        try:
+            values = [_member(each, column) for each in unwrapped(parse(record), envelope)]
+        except (ValueError, RecursionError):
+            values = []
+            continue
+        if not any(isinstance(value, float) for value in values):
+            break
+    texts = set(map(_text, values))
+    return texts.pop() if len(texts) == 1 else None
+
+
+def _parsed(record: bytes | Mapping[str, Any]) -> Any:
+    return orjson.loads(record) if isinstance(record, bytes) else record
+
+
+def _parsed_exactly(record: bytes | Mapping[str, Any]) -> Any:
+    """Parse a record, four times as slowly, with numbers as they are written; and NaN, as the detector does."""
+    if not isinstance(record, bytes):
+        return record
+    return json.loads(record.decode(), parse_int=str, parse_float=str, parse_constant=lambda name: None)
+
+
+def _member(transaction: Any, column: str) -> Any:
+    """Return a member, in nested objects too: `card.id` is named so, or is `id` of the object `card`."""
+    if not isinstance(transaction, Mapping):
+        return None
+    if column in transaction:
+        return transaction[column]
+    parts = column.split(".")
+    for end in range(1, len(parts)):
+        if isinstance(inner := transaction.get(".".join(parts[:end])), Mapping):
+            return _member(inner, ".".join(parts[end:]))
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():  # an Avro double, which may be an identifier
+        value = int(value)
+    text = "" if value is None or isinstance(value, Mapping | list | bytes) else str(value)
+    return text if 1 <= len(text) <= LONGEST_VALUE else None
 
 
 def entity_id(value: str, secret: bytes) -> str:
