@@ -52,7 +52,8 @@ _ALARMS: Final = (HistoryNote.OTHER_PARTITION, HistoryNote.NO_PROFILE)
 _MOVED: Final = 0
 """The key of the alarm that the topic has grown."""
 
-_STORE: Final = "state"
+STORE: Final = "state"
+"""The folder of the store, within the directory of the state."""
 _FILE: Final = re.compile(r"(\d+)\.(zip|changelog)")
 
 
@@ -128,7 +129,7 @@ class HistoryKeeper:
 
     def _of(self, spec: HistorySpec, aliases: Mapping[str, str], record: StateRecord) -> LiveHistory:
         config = operator_config(spec, dict(aliases), str(self.profiles.absolute()), self.secret())
-        return LiveHistory(spec, config, state_directory(self.checkpoint) / _STORE, record.base)
+        return LiveHistory(spec, config, state_directory(self.checkpoint) / STORE, record.base)
 
     def report(self, progress: Mapping[str, Any]) -> None:
         """Report what a batch's transactions lack: each note once in a query, and alarms while they last."""
@@ -169,7 +170,7 @@ def check_files(directory: Path) -> int:
 
     Raises CheckpointDamaged, which names the file.
     """
-    folders = [folder for folder in (directory / _STORE).glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
+    folders = [folder for folder in (directory / STORE).glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
     for folder in folders:
         versions: dict[int, set[str]] = {}
         for file in folder.iterdir():
