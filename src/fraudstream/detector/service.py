@@ -57,6 +57,7 @@ from fraudstream.transactions.wire import DetectorState, EventType, Topic
 log = structlog.get_logger(__name__)
 
 _CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
+_OPERATOR_CLASS: Final = "fraudstream.history.History"
 _AVRO_CLASS: Final = "org.apache.spark.sql.avro.AvroDataToCatalyst"
 
 
@@ -201,6 +202,11 @@ def _supervisor(
         offsets = keeper.start
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
+        spec = artifact.manifest.history
+        live = history.begin(spec, deployment.aliases, keeper.topic_id, watch.partitions)
+        if live is not None and not _jar_of(_gateway(spark), _OPERATOR_CLASS):
+            remedy = "spark-submit --jars JAR, which `fraudstream setup` compiles into jars/history of the cache"
+            raise SetupError("Spark has no history operator", where="the class path of Spark's JVM", remedy=remedy)
         query_settings = QuerySettings(
             kafka=kafka,
             topics={each: cluster.topic(each) for each in Topic},
@@ -211,7 +217,7 @@ def _supervisor(
             message_format=message_format,
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
-            history=history.begin(artifact.manifest.history, deployment.aliases, keeper.topic_id, watch.partitions),
+            history=live,
         )
         return start_query(spark, scorer, query_settings)
 
@@ -290,17 +296,21 @@ def require_connector(gateway: JavaGateway, *, reads_avro: bool = False) -> None
     suffix = f"_{SCALA}-{SPARK_VERSION}.jar"
     required = {"Kafka connector": _CONNECTOR_CLASS} | ({"spark-avro": _AVRO_CLASS} if reads_avro else {})
     for name, class_name in required.items():
-        try:
-            loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
-            jar = loader.loadClass(class_name).getProtectionDomain().getCodeSource().getLocation().getPath()
-        except Py4JError:
-            jar = ""
+        jar = _jar_of(gateway, class_name)
         if not jar.endswith(suffix):
             raise SetupError(
                 f"Spark has no {name}" if not jar else f"the {name} is not for Spark {SPARK_VERSION}",
                 where=jar or "the class path of Spark's JVM",
                 remedy=f"spark-submit --packages {','.join(CONNECTOR.coordinates)} ...",
             )
+
+
+def _jar_of(gateway: JavaGateway, class_name: str) -> str:
+    try:
+        loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
+        return str(loader.loadClass(class_name).getProtectionDomain().getCodeSource().getLocation().getPath())
+    except Py4JError:
+        return ""
 
 
 def _silence_logging(spark: SparkSession) -> None:
