@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,24 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
+from columns import manifest
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
-from fraudstream.detector.query import QuerySettings, Trigger, detect, observed_counts, start_query
-from fraudstream.history.spec import HistoryEntity, HistorySpec, LiveFeature, Measure
+from fraudstream.detector.query import QuerySettings, Trigger, detect, observed_counts, start_query, with_history
+from fraudstream.detector.state_build import PastPayment, build_state
+from fraudstream.history.spec import HistoryEntity, HistorySpec, LiveFeature, Measure, operator_config
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
 from fraudstream.kafka.topics import ensure_topics
+from fraudstream.messages.ledger import Apart, Range
 from fraudstream.messages.posted import check_alert
-from fraudstream.model.deployment.state import state_directory
+from fraudstream.model.deployment.current import Deployment
+from fraudstream.model.deployment.state import StateRecord, content_of, state_directory
 from fraudstream.runtime.processes import wait_until
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
-from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, EventType, Topic
+from fraudstream.scoring.topic import count_outcomes
+from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, EventType, Outcome, Topic
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -100,7 +106,7 @@ class Stream:
         return sorted((json.loads(row.value) for row in rows), key=lambda alert: int(alert["offset"]))
 
 
-@pytest.fixture(params=[Trigger.MICRO_BATCH, Trigger.REALTIME])
+@pytest.fixture(params=[Trigger.REALTIME, pytest.param(Trigger.MICRO_BATCH, marks=pytest.mark.nightly)])
 def stream(
     request: pytest.FixtureRequest, spark: SparkSession, cluster: Cluster, counting: Scorer, tmp_path: Path
 ) -> Stream:
@@ -142,6 +148,41 @@ def test_alerts_have_the_history_and_a_restart_goes_on_with_it(stream: Stream, k
     assert COUNT not in alerts[0]["transaction"]
     for alert in alerts:
         assert check_alert(dict(alert)).history == alert["history"]
+
+
+def test_unreported_batches_are_counted_as_they_were_scored(stream: Stream, keeper: HistoryKeeper) -> None:
+    partitions, settings, first = stream.settings.partitions, stream.settings, stream.starts[0]
+    stream.send(*payments([0, 60, 120]))
+    stream.run(keeper.begin(SPEC, {}, "id", partitions), 3)
+    stream.send(*payments([180]), *payments([181], card="c2"))
+    stream.run(keeper.begin(SPEC, {}, "id", partitions), 2)
+    replayed = keeper.replay(replace(manifest("small-1"), history=SPEC), Deployment("small-1", 0.6))
+    assert replayed is not None
+    ranges = [Range(0, first + 3, first + 5)]
+    for _ in range(2):  # the state is only read
+        counts = count_outcomes(
+            stream.spark,
+            stream.scorer,
+            settings.kafka,
+            TOPIC,
+            ranges,
+            settings.message_format,
+            partial(with_history, history=replayed, replays=True),
+        )
+        assert counts == {0: {Outcome.ALERT: 1, Outcome.CLEAR: 1, Apart.ADDITIONAL: 0}}
+
+
+def test_a_state_built_from_a_file_is_what_the_first_payment_continues(stream: Stream, keeper: HistoryKeeper) -> None:
+    partitions = stream.settings.partitions
+    record = StateRecord(content_of(SPEC), partitions)
+    past = [PastPayment(0, -1, json.dumps(each).encode()) for each in payments([0, 60, 120])]
+    config = operator_config(content_of(SPEC), {}, None, bytes(32))
+    for former in (False, True):
+        built = build_state(stream.spark, past, record, config, keeper.checkpoint, keeper.now())
+        assert (built[0], built[1] is not None) == (3, former)
+    stream.send(*payments([180]))
+    stream.run(keeper.begin(SPEC, {}, "id", partitions), 1)
+    assert [alert["history"] for alert in stream.alerts()] == [{COUNT: 3.0}]
 
 
 def test_without_a_history_the_plan_has_none(spark: SparkSession, scorer: Scorer, stream: Stream) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_artifact import MANIFEST
 
+from columns import MODEL_ID, manifest
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
+from fraudstream.detector.state_build import murmur2, partitioner
 from fraudstream.errors import CheckpointDamaged, DeploymentRefused
 from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.deployment.state import (
@@ -134,16 +135,16 @@ def test_every_note_of_the_operator_has_a_message(keeper: Keeper) -> None:
 
 
 def test_a_model_that_needs_other_columns_is_refused(tmp_path: Path) -> None:
-    model = replace(MANIFEST, history=SPEC)
+    model = replace(manifest(), history=SPEC)
     require_state(tmp_path, model)
-    require_state(tmp_path, MANIFEST)
+    require_state(tmp_path, manifest())
     write_state(tmp_path, StateRecord(content_of(SPEC), 2))
     for spec in (SPEC, ALONE, replace(SPEC, live=(), lag_hours=1)):
-        require_state(tmp_path, replace(MANIFEST, history=spec))
+        require_state(tmp_path, replace(manifest(), history=spec))
     other = replace(SPEC, entities=(TERMINAL, CARD), clock=None, time="when")
     with pytest.raises(DeploymentRefused) as refused:
-        require_state(tmp_path, replace(MANIFEST, history=other))
-    for part in ("terminal_id", "time when instead of at 1000", "fraudstream state build", MANIFEST.model_id):
+        require_state(tmp_path, replace(manifest(), history=other))
+    for part in ("terminal_id", "time when instead of at 1000", "fraudstream state build", MODEL_ID):
         assert part in refused.value.message
     write_state(tmp_path, StateRecord(content_of(ALONE), 2))
     with pytest.raises(DeploymentRefused, match="second entity terminal_id instead of none"):
@@ -185,3 +186,20 @@ def test_a_missing_or_broken_file_of_the_newest_version_is_named(tmp_path: Path)
     (folder / "3.zip").write_bytes(b"PK")
     with pytest.raises(CheckpointDamaged, match="truncated"):
         check_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("21", -973932308),
+        ("foobar", -790332482),
+        ("a-little-bit-long-string", -985981536),
+        ("a-little-bit-longer-string", -1486304829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
+        ("abc", 479470107),
+    ],
+)
+def test_a_key_has_the_hash_of_kafkas_own_tests(key: str, value: int) -> None:
+    assert murmur2(key.encode()) == value % 2**32
+    assert partitioner(7)(key) == (value & 0x7FFFFFFF) % 7
+    assert partitioner(7)(None) == 0

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, cast
+from typing import cast
 
 import structlog
 from confluent_kafka import Producer
@@ -18,7 +18,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
-from fraudstream.detector.cluster import ClusterWatch
+from fraudstream.detector.cluster import ClusterWatch, require_connector, require_operator
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper
 from fraudstream.detector.launch import detector_plan
@@ -26,7 +26,6 @@ from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
 from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query, with_history
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
-from fraudstream.errors import SetupError
 from fraudstream.history.identity import entity_key
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
@@ -43,7 +42,7 @@ from fraudstream.model.deployment.current import (
 )
 from fraudstream.model.deployment.state import require_state, state_directory
 from fraudstream.runtime.cluster import await_cores, is_local, task_slots
-from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
+from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
@@ -55,10 +54,6 @@ from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)
-
-_CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
-_OPERATOR_CLASS: Final = "fraudstream.history.History"
-_AVRO_CLASS: Final = "org.apache.spark.sql.avro.AvroDataToCatalyst"
 
 
 def run_detector(
@@ -204,9 +199,8 @@ def _supervisor(
         log.info("the model is loaded", model_id=deployment.model_id)
         spec = artifact.manifest.history
         live = history.begin(spec, deployment.aliases, keeper.topic_id, watch.partitions)
-        if live is not None and not _jar_of(_gateway(spark), _OPERATOR_CLASS):
-            remedy = "spark-submit --jars JAR, which `fraudstream setup` compiles into jars/history of the cache"
-            raise SetupError("Spark has no history operator", where="the class path of Spark's JVM", remedy=remedy)
+        if live is not None:
+            require_operator(_gateway(spark))
         query_settings = QuerySettings(
             kafka=kafka,
             topics={each: cluster.topic(each) for each in Topic},
@@ -286,31 +280,6 @@ def _resolve(settings: Settings) -> tuple[ModelArtifact, Deployment]:
 
 def _interval(settings: Settings, trigger: Trigger) -> str:
     return settings.batch_interval if trigger is Trigger.REALTIME else settings.micro_batch_interval
-
-
-def require_connector(gateway: JavaGateway, *, reads_avro: bool = False) -> None:
-    """Verify that Spark has the matching Kafka connector, and spark-avro: `spark-submit` accepts any, or none.
-
-    Raises SetupError if one is missing, or is for another version of Spark or Scala.
-    """
-    suffix = f"_{SCALA}-{SPARK_VERSION}.jar"
-    required = {"Kafka connector": _CONNECTOR_CLASS} | ({"spark-avro": _AVRO_CLASS} if reads_avro else {})
-    for name, class_name in required.items():
-        jar = _jar_of(gateway, class_name)
-        if not jar.endswith(suffix):
-            raise SetupError(
-                f"Spark has no {name}" if not jar else f"the {name} is not for Spark {SPARK_VERSION}",
-                where=jar or "the class path of Spark's JVM",
-                remedy=f"spark-submit --packages {','.join(CONNECTOR.coordinates)} ...",
-            )
-
-
-def _jar_of(gateway: JavaGateway, class_name: str) -> str:
-    try:
-        loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
-        return str(loader.loadClass(class_name).getProtectionDomain().getCodeSource().getLocation().getPath())
-    except Py4JError:
-        return ""
 
 
 def _silence_logging(spark: SparkSession) -> None:
