@@ -175,7 +175,7 @@ def test_unreported_batches_are_counted_as_they_were_scored(stream: Stream, keep
 def test_a_state_built_from_a_file_is_what_the_first_payment_continues(stream: Stream, keeper: HistoryKeeper) -> None:
     partitions = stream.settings.partitions
     record = StateRecord(content_of(SPEC), partitions)
-    past = [PastPayment(0, -1, json.dumps(each).encode()) for each in payments([0, 60, 120])]
+    past = [PastPayment(0, json.dumps(each).encode()) for each in payments([0, 60, 120])]
     config = operator_config(content_of(SPEC), {}, None, bytes(32))
     for former in (False, True):
         built = build_state(stream.spark, past, record, config, keeper.checkpoint, keeper.now())

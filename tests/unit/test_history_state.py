@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from columns import MODEL_ID, manifest
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
-from fraudstream.detector.state_build import murmur2, partitioner
+from fraudstream.detector.state_build import archived_payments, murmur2, partitioner
 from fraudstream.errors import CheckpointDamaged, DeploymentRefused
 from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.deployment.state import (
@@ -26,6 +28,7 @@ from fraudstream.model.deployment.state import (
     write_state,
 )
 from fraudstream.model.features.history import HistoryNote
+from fraudstream.transactions.archive_files import SCHEMA, ArchiveFile, archive_files
 from fraudstream.transactions.wire import EventType
 
 CARD, TERMINAL = HistoryEntity("card", "card_id"), HistoryEntity("terminal", "terminal_id")
@@ -203,3 +206,35 @@ def test_a_key_has_the_hash_of_kafkas_own_tests(key: str, value: int) -> None:
     assert murmur2(key.encode()) == value % 2**32
     assert partitioner(7)(key) == (value & 0x7FFFFFFF) % 7
     assert partitioner(7)(None) == 0
+
+
+def test_an_archive_gives_each_payment_to_the_last_partition_of_its_key(tmp_path: Path) -> None:
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = {0: [(5, "c1", 0), (7, "c2", 1), (9, "", 2)], 1: [(3, "c1", 3)]}
+    for partition, records in rows.items():
+        table = [
+            {
+                "topic": "payments",
+                "partition": partition,
+                "offset": offset,
+                "index": None,
+                "timestamp": at + timedelta(minutes=minute),
+                "event_id": f"e{minute}",
+                "event_time": None,
+                "entity_ids": [("card_id", card), ("other", "x")] if card else [],
+                "text": '{"card_id":"****","n":1}' if card else None,
+            }
+            for offset, card, minute in records
+        ]
+        path = ArchiveFile("payments", partition, records[0][0], records[-1][0], "2026-01-01").path(tmp_path)
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(table, SCHEMA), path)
+    payments = list(archived_payments(archive_files(tmp_path), "payments", SPEC))
+    assert [(each.partition, each.offset, each.event_id) for each in payments] == [
+        (1, -1, "e0"),
+        (0, 7, "e1"),
+        (1, 3, "e3"),
+    ]
+    assert payments[1].text == b'{"card_id":"c2","n":1}'
+    assert payments[1].timestamp == at + timedelta(minutes=1)
+    assert list(archived_payments(archive_files(tmp_path), "others", SPEC)) == []
