@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         description="Columns that contain card numbers, besides those that look or are named like one, "
         "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
     )
+    entity_key: Path = Field(
+        Path("entity.key"),
+        description="File with the key of which the ids of card numbers are made; created at first use, and secret.",
+    )
     currency: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="Currency of the amounts, shown beside them on pages, such as EUR."
     )

@@ -97,7 +97,7 @@ class HistorySpec:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all history features, in the order in which the operator computes them."""
-        return tuple(feature.name for feature in (*self.live, *self.profiles))
+        return (*(each.name for each in self.live), *(each.name for each in self.profiles))
 
 
 def with_features(spec: HistorySpec) -> HistorySpec:
