@@ -146,7 +146,8 @@ def _next_days(entity: NDArray[np.int32], key: NDArray[np.int32], day: Ints) -> 
 
 
 def _ratio(part: NDArray[Any], whole: Numbers, default: Numbers) -> Numbers:
-    return np.divide(part, whole, out=default, where=whole > 0)
+    np.divide(part, whole, out=default, where=whole > 0)
+    return default
 
 
 def _write(table: pa.Table, path: Path) -> None:

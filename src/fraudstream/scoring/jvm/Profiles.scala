@@ -9,11 +9,10 @@ import java.util.zip.GZIPInputStream
 import scala.collection.mutable.ArrayBuilder
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
+import scala.util.hashing.MurmurHash3
 
 import com.univocity.parsers.csv.{CsvParser, CsvParserSettings}
 import org.apache.spark.internal.Logging
-import org.apache.spark.sql.catalyst.expressions.XXH64
-import org.apache.spark.unsafe.Platform
 
 /** Daily tables of the profiles of entities, `<root>/<kind>/<date>.csv.gz`, loaded when a transaction asks for one.
  *
@@ -82,10 +81,8 @@ object Profiles extends Logging {
     entry.table
   }
 
-  private def hash(id: String): Long = {
-    val bytes = id.getBytes(UTF_8)
-    XXH64.hashUnsafeBytes(bytes, Platform.BYTE_ARRAY_OFFSET, bytes.length, 42L)
-  }
+  private def hash(id: String): Long =
+    MurmurHash3.stringHash(id, 1).toLong << 32 | MurmurHash3.stringHash(id, 2) & 0xffffffffL
 
   /** Drops the tables that were not used for longest beyond an eighth of the heap, never the last two. */
   private def evict(): Unit = {
@@ -99,6 +96,7 @@ object Profiles extends Logging {
     val settings = new CsvParserSettings()
     settings.setMaxCharsPerColumn(-1)
     settings.trimValues(false)
+    settings.setEmptyValue("")
     settings.setNormalizeLineEndingsWithinQuotes(false)
     settings.getFormat.setComment('\u0000')
     settings.getFormat.setLineSeparator("\n")
