@@ -7,7 +7,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
+from fraudstream.transactions.notation import DATE_PARTS, NUMBER_PATTERNS
 from fraudstream.transactions.reading_options import DateOrder, Decimal
+from fraudstream.transactions.times import DATE_PATTERN
 
 STATE_FORMAT: Final = 1
 """The layout of an entity's state; incremented when a release cannot read the state of the previous one."""
@@ -70,7 +72,8 @@ class HistorySpec:
         entities: The first is the key of the stream, whose history is live; the others have daily profiles.
         time: The column of the transaction's own time; `clock` its units per second if it is a number that counts from
             1970, None if it is a date; `date_order` as in `Feature`.
-        currency: The column of the amount's currency; amounts of other currencies do not enter a mean or a sum.
+        currency: The column of the amount's currency, and `home` the one that is the rule; amounts of other currencies
+            do not enter a mean or a sum.
         zone: The time zone of the days of the profiles.
         lag_hours: A profile of a day serves from this many hours after the day's end.
         delay_days: A transaction without a label counts as legitimate only after this many days.
@@ -83,6 +86,7 @@ class HistorySpec:
     date_order: DateOrder | None = None
     decimal: Decimal = Decimal.POINT
     currency: str | None = None
+    home: str | None = None
     zone: str = "UTC"
     lag_hours: int = PROFILE_LAG_HOURS
     delay_days: int = LABEL_DELAY_DAYS
@@ -182,6 +186,12 @@ def operator_config(spec: HistorySpec, aliases: dict[str, str], profiles: str | 
         "time": {"columns": names(spec.time), "clock": spec.clock, "order": spec.date_order},
         "amount": {"columns": names(spec.amount), "decimal": spec.decimal},
         "currency": names(spec.currency) if spec.currency else [],
+        "home": spec.home or "",
+        "patterns": {
+            **{decimal.value: pattern for decimal, pattern in NUMBER_PATTERNS.items()},
+            "iso": DATE_PATTERN,
+            "parts": DATE_PARTS,
+        },
         "live": [{"measure": each.measure, "ms": each.hours * 3_600_000, "name": each.name} for each in spec.live],
         "profile": [{"kind": each.kind, "column": each.column, "name": each.name} for each in spec.profiles],
         "zone": spec.zone,

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
 from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
 from fraudstream.runtime.java import Java, find_java
+from fraudstream.runtime.operator_jar import find_operator, operator_jar
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,11 +32,21 @@ def java_for(settings: Settings) -> Java:
 
 
 def jars_for(settings: Settings) -> Jars:
-    """Find the jars in the cache; fetch them first if they are missing."""
+    """Find the jars in the cache, and that of the history operator; fetch or compile first what is missing."""
     try:
-        return find_jars(settings.cache)
+        jars = find_jars(settings.cache)
     except JarsMissing:
-        return fetch_jars(settings.cache, java_for(settings), lambda line: click.echo(line, err=True))
+        jars = fetch_jars(settings.cache, java_for(settings), _report)
+    return replace(jars, connector=(*jars.connector, history_jar(settings)))
+
+
+def history_jar(settings: Settings) -> Path:
+    """Find the jar of the history operator; compile it first if it is missing."""
+    return find_operator(settings.cache) or operator_jar(settings.cache, java_for(settings), _report)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @contextmanager
