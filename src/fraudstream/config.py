@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
     model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
+    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of entities.")
     database: str = Field(
         "sqlite:///alerts.db",
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -41,7 +40,7 @@ class ProfileBuilder:
         self._delay = spec.delay_days
         self._entity = np.argsort(order).astype(np.int32)[entity.codes[rows]]
         self._amount, self._reported = payments.amount[rows], payments.reported[rows]
-        self._first, self._starts = _days(payments.time[rows], ZoneInfo(spec.zone))
+        self._first, self._starts = _days(payments.time[rows], spec)
         day = np.searchsorted(self._starts, payments.time[rows], side="right") - 1
         self._rows = np.searchsorted(day, np.arange(len(self._starts) + 1))
         """By day, the index of its first payment."""
@@ -87,48 +86,57 @@ def write_profiles(
     payments: Payments,
     spec: HistorySpec,
     *,
-    until: date | None = None,
+    after: date = date.min,
+    until: date = date.max,
     replaces: bool = False,
-    report: Callable[[Path], None] = lambda path: None,
 ) -> list[Path]:
-    """Write the table of every day up to `until` and kind of entity, but for the key of the stream; return the new.
+    """Write the tables of the days after one and up to another, of every entity but the stream's key; return the new.
 
-    An existing table is immutable: only with `replaces` it is written again. Raises OSError.
+    A table is final: it is not written again, or with `replaces` only from `whole_from` on. Raises OSError.
     """
     written: list[Path] = []
+    whole = whole_from(payments, spec)
     for entity in spec.entities[1:]:
         builder = ProfileBuilder(payments, spec, entity.kind)
         for day in builder.dates:
             path = profile_path(root, entity.kind, day)
-            if (until is None or day <= until) and (replaces or not path.exists()):
-                _write(builder.table(day), path)
+            if after < day <= until and (not path.exists() or (replaces and day >= whole)):
+                write_table(builder.table(day), path)
                 written.append(path)
-                report(path)
     return written
 
 
 def profile_path(root: Path, kind: str, day: date) -> Path:
     """Return the file of a kind's table of a day."""
-    return root / kind / f"{day:%Y-%m-%d}.csv.gz"
+    return root / kind / f"{day}.csv.gz"
 
 
-def last_whole_day(spec: HistorySpec, now: datetime) -> date:
-    """Return the newest day that has ended in the profiles' zone."""
-    return now.astimezone(ZoneInfo(spec.zone)).date() - timedelta(days=1)
+def latest_profile(root: Path, spec: HistorySpec) -> date:
+    """Return the newest day of which every kind of entity has a table; `date.min` if one has none."""
+    folders = (root / entity.kind for entity in spec.entities[1:])
+    kinds = [[path.name.partition(".")[0] for path in folder.glob("????-??-??.csv.gz")] for folder in folders]
+    return min(date.fromisoformat(max(days, default="0001-01-01")) for days in kinds)
 
 
-def day_start(day: date, zone: ZoneInfo) -> int:
-    """Return when a day begins in a zone, in milliseconds since 1970."""
-    return round(datetime.combine(day, time(), zone).astimezone(UTC).timestamp() * 1000)
+def day_of(milliseconds: int, spec: HistorySpec) -> date:
+    """Return the day of a time in the profiles' zone."""
+    return datetime.fromtimestamp(milliseconds / 1000, ZoneInfo(spec.zone)).date()
 
 
-def _days(times: Ints, zone: ZoneInfo) -> tuple[date, Ints]:
+def whole_from(payments: Payments, spec: HistorySpec) -> date:
+    """Return the first day whose windows all lie within the payments' period."""
+    first = int(payments.time[payments.time >= 0].min(initial=NEVER))
+    return date.max if first == NEVER else day_of(first, spec) + timedelta(max(PROFILE_WINDOWS) + spec.delay_days - 1)
+
+
+def _days(times: Ints, spec: HistorySpec) -> tuple[date, Ints]:
     """Return the first day of the sorted times, and the start of every day from it to the day after the last one."""
     if not len(times):
         return EPOCH, np.zeros(1, np.int64)
-    first, last = (datetime.fromtimestamp(times[index] / 1000, zone).date() for index in (0, -1))
+    first, last = day_of(times[0], spec), day_of(times[-1], spec)
     days = (first + timedelta(number) for number in range((last - first).days + 2))
-    return first, np.array([day_start(day, zone) for day in days], np.int64)
+    midnights = (datetime.combine(day, time(), ZoneInfo(spec.zone)) for day in days)
+    return first, np.array([round(each.timestamp() * 1000) for each in midnights], np.int64)
 
 
 def _next_days(entity: NDArray[np.int32], key: NDArray[np.int32], day: Ints) -> Ints:
@@ -150,7 +158,7 @@ def _ratio(part: NDArray[Any], whole: Numbers, default: Numbers) -> Numbers:
     return default
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def write_table(table: pa.Table, path: Path) -> None:
     """Write a table under a temporary name and rename it, so that a reader never sees a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
