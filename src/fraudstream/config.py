@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
     model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
+    archive: Path = Field(Path("archive"), description="Directory of the archive of transactions.")
     profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of entities.")
     database: str = Field(
         "sqlite:///alerts.db",
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Columns that contain card numbers, besides those that look or are named like one, "
-        "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
+        "comma-separated: relay, archive and dashboard mask them before anything is stored (give all the same).",
     )
     entity_key: Path = Field(
         Path("entity.key"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import json
 import random
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from archives import row
 from columns import NOW
+from fraudstream.archive.writer import Archive
 from fraudstream.cli.entry import cli
 from fraudstream.errors import DataError
 from fraudstream.history.payments import NEVER, NO_TIME, Payments, read_payments
@@ -200,6 +203,26 @@ def test_a_column_is_read_under_its_alias_or_is_named_as_missing(tmp_path: Path)
         read_payments(source, SPEC, str)
 
 
+def archive_of(root: Path, *days: int, again: int = 0) -> Path:
+    """An archive with a payment at noon of each day, the first of them sent again."""
+    with Archive.open(root, "t", "id") as archive:
+        for day in days:
+            moment = at(day + 0.5)
+            when = f"{START + timedelta(days=day):%Y-%m-%d} 12:00:00"
+            text = json.dumps({"when": when, "card": "masked", "terminal": "t", "amount": 1})
+            rows = [row(offset, at=moment, text=text) for offset in range(10 * day, 10 * day + 1 + again)]
+            rows = [each._replace(event_id=f"event-{day}", entity_ids=[("card", "hmac:0a")]) for each in rows]
+            archive.write({0: rows}, {0: 10 * day + 9})
+    return root
+
+
+def test_an_archived_payment_that_was_sent_again_counts_once(tmp_path: Path) -> None:
+    read = read_payments(open_data(archive_of(tmp_path, 0, 1, again=2)), NAMED, str)
+    assert read.entities["terminal"].codes.tolist() == [0, -1, -1, 0, -1, -1]
+    assert read.entities["card"].values == ("hmac:0a",)
+    assert (read.time >= 0).all()
+
+
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
     manifest = replace(linear_manifest(), history=with_features(NAMED), label="fraud")
@@ -225,6 +248,20 @@ def test_the_command_builds_the_days_that_have_no_profile(model: Path, tmp_path:
     payment_file(file, [*rows, "3,2026-03-22 10:00:00,c,t,1,0"])
     assert "1 day written; 2026-03-22 to 2026-03-22" in build(tmp_path, "--from", file).output
     assert "every day that has ended has one" in build(tmp_path, "--from", file).output
+
+
+def test_the_command_reads_of_an_archive_what_new_days_need(model: Path, tmp_path: Path) -> None:
+    archive, labels = archive_of(tmp_path / "archive", 0, 30, 60, 100), tmp_path / "labels.csv"
+    labels.write_text("event_id,label,known_at\nevent-60,fraud,2026-05-20\n")
+    arguments = ("--from", archive, "--labels", labels)
+    answer = build(tmp_path, *arguments)
+    # The last day may have more payments than have been archived.
+    assert "terminal: 100 days written; 2026-03-20 to 2026-06-27" in answer.output
+    assert table(tmp_path / "profiles", 63)["t"]["fraud_share_1"] == 1
+    (archive / "date=2026-03-20" / next((archive / "date=2026-03-20").iterdir()).name).write_bytes(b"not read again")
+    archive_of(archive, 102)
+    assert "terminal: 2 days written; 2026-06-28 to 2026-06-29" in build(tmp_path, *arguments).output
+    assert table(tmp_path / "profiles", 101)["t"]["payments_30"] == 1
 
 
 def test_the_command_writes_no_day_that_has_not_ended(model: Path, tmp_path: Path) -> None:

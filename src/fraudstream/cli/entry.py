@@ -22,7 +22,7 @@ from fraudstream.cli.profiles import profiles
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.store import store
-from fraudstream.cli.stream import broker, dashboard, demo, detect, produce, relay
+from fraudstream.cli.stream import archive, broker, dashboard, demo, detect, produce, relay
 from fraudstream.cli.threshold import threshold
 from fraudstream.config import Settings
 from fraudstream.errors import FraudstreamError
@@ -109,7 +109,7 @@ def cli(context: click.Context) -> None:
 SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
-    "Run": (broker, produce, detect, relay, dashboard),
+    "Run": (broker, produce, detect, relay, dashboard, archive),
     "Data": (schema, profiles, dead_letters, audit, checkpoint, store),
     "Development": (simulate, kafka),
 }

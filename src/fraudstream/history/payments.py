@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError
 from fraudstream.history.spec import HistorySpec
 from fraudstream.transactions.amounts import parse_number
+from fraudstream.transactions.archive_files import ArchiveColumn
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.label_reader import Categories, payment_id
 from fraudstream.transactions.times import seconds_of_dates
@@ -57,6 +58,7 @@ def read_payments(
 
     Labels are those of the source's list of frauds, else of the column and the value for fraud in `fraud`. One without
     a time counts as known from the payment on, which is no leak: a profile reads labels only after the delay.
+    Of an archived payment that was sent several times, the first has the entities that profiles count.
     `identify` makes an entity's id of a value; `aliases` are those of the deployment, new name to name in training.
 
     Raises DataError if a column is missing, and as `DataSource.rows`.
@@ -64,7 +66,9 @@ def read_payments(
     names = [*(entity.column for entity in spec.entities), spec.time, spec.amount]
     frauds = source.fraud_list
     label = frauds.key if frauds is not None else fraud[0] if fraud is not None else None
-    indexes = {name: _index(source, name, aliases or {}) for name in (*names, *([label] if label else ()))}
+    names += [label] if label else []
+    names += [ArchiveColumn.EVENT_ID] if any(file.parts for file in source.files) else []
+    indexes = {name: _index(source, name, aliases or {}) for name in names}
     texts: dict[str, list[pa.Array]] = {name: [] for name in indexes}
     times, amounts = list[Ints](), list[Numbers]()
     rows = source.rows()
@@ -86,6 +90,12 @@ def read_payments(
         is_fraud = np.array([*(value == _plain(fraud[1]) for value in labels.values), False])[labels.codes]
         reported[is_fraud] = time[is_fraud]
     entities = {entity.kind: _categories(texts[entity.column], identify) for entity in spec.entities}
+    if ArchiveColumn.EVENT_ID in names:
+        event_ids = _categories(texts[ArchiveColumn.EVENT_ID], str).codes
+        is_repeated = np.ones(len(time), np.bool_)
+        is_repeated[np.unique(event_ids, return_index=True)[1]] = False
+        for entity in spec.entities[1:]:
+            entities[entity.kind].codes[is_repeated] = -1
     return Payments(time, np.concatenate(amounts), entities, reported)
 
 
