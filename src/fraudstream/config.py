@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
     archive: Path = Field(Path("archive"), description="Directory of the archive of transactions.")
+    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of entities.")
     database: str = Field(
         "sqlite:///alerts.db",
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
@@ -95,7 +96,6 @@ class Settings(BaseSettings):
         description="Columns that contain card numbers, besides those that look or are named like one, "
         "comma-separated: relay, archive and dashboard mask them before anything is stored (give all the same).",
     )
-    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of terminals and the like.")
     entity_key: Path = Field(
         Path("entity.key"),
         description="File with the key of which the ids of card numbers are made; created at first use, and secret.",

@@ -18,6 +18,7 @@ from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
+from fraudstream.cli.profiles import profiles
 from fraudstream.cli.registry import models
 from fraudstream.cli.schema import schema
 from fraudstream.cli.state import state
@@ -110,7 +111,7 @@ SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
     "Run": (broker, produce, detect, relay, dashboard, archive),
-    "Data": (schema, dead_letters, audit, checkpoint, state, store),
+    "Data": (schema, profiles, dead_letters, audit, checkpoint, state, store),
     "Development": (simulate, kafka),
 }
 EXAMPLES: Final = Path(__file__).with_name("examples.txt").read_text(encoding="utf-8").splitlines()
