@@ -23,6 +23,7 @@ def state() -> None:
 @options.reading("--from")
 @setting("model")
 @setting("checkpoint")
+@setting("entity_key")
 @options.kafka
 @setting("driver_memory")
 @setting("java_home")
