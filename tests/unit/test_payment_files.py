@@ -350,7 +350,7 @@ def test_a_list_whose_own_label_is_odd_is_refused(tmp_path: Path, rows: list[str
         assert profile(Listed(tmp_path).read("id,fraud", rows)).frauds == frauds
         return
     with pytest.raises(LabelError):
-        Listed(tmp_path).read("id,fraud", rows)
+        profile(Listed(tmp_path).read("id,fraud", rows))
 
 
 def test_of_several_reports_of_a_payment_the_first_counts(tmp_path: Path) -> None:

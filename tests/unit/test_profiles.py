@@ -196,6 +196,14 @@ def test_a_list_of_frauds_says_when_they_were_reported(tmp_path: Path) -> None:
     assert read.reported.tolist() == [at(5), NEVER, at(2 + 10 / 24), NEVER]
 
 
+def test_a_list_without_a_fraud_is_no_error(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label,source,known_at\n1,legitimate,verdict,2026-03-25\n")
+    file = payment_file(tmp_path / "a.csv", ["1,2026-03-20 10:00:00,c,t,1,0"])
+    source = open_data(file, ReadingOptions(labels=labels, label_key="id"))
+    assert read_payments(source, NAMED, str).reported.tolist() == [NEVER]
+
+
 def test_a_column_is_read_under_its_alias_or_is_named_as_missing(tmp_path: Path) -> None:
     source = open_data(payment_file(tmp_path / "a.csv", ["1,2026-03-20 10:00:00,c,t,1,0"]))
     assert read_payments(source, SPEC, str, aliases={"when": "at"}).time.tolist() == [at(10 / 24)]
