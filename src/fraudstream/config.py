@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     models: Path = Field(Path("models"), description="Directory of the model artifacts and of `current`.")
     model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
+    archive: Path = Field(Path("archive"), description="Directory of the archive of transactions.")
+    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of entities.")
     database: str = Field(
         "sqlite:///alerts.db",
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",
@@ -92,7 +94,11 @@ class Settings(BaseSettings):
     card_columns: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Columns that contain card numbers, besides those that look or are named like one, "
-        "comma-separated: relay and dashboard mask them before anything is stored (give both the same).",
+        "comma-separated: relay, archive and dashboard mask them before anything is stored (give all the same).",
+    )
+    entity_key: Path = Field(
+        Path("entity.key"),
+        description="File with the key of which the ids of card numbers are made; created at first use, and secret.",
     )
     currency: str | None = Field(
         None, pattern="^[A-Z]{3}$", description="Currency of the amounts, shown beside them on pages, such as EUR."

@@ -31,6 +31,7 @@ FraudstreamError
 ├── DetectorError              the streaming query cannot run
 │   ├── CheckpointInUse        another detector is using the checkpoint
 │   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
+├── ArchiveError               the archive of transactions cannot be opened or written
 ├── StoreError                 the alert store cannot be opened or written
 ├── RequestError               an invalid request to the API
 ├── RecordError                a posted record that cannot be stored
@@ -237,6 +238,10 @@ class CheckpointInUse(DetectorError):
 
 class CheckpointDamaged(DetectorError):
     """Raised when a checkpoint is broken, or belongs to another topic or release."""
+
+
+class ArchiveError(FraudstreamError):
+    """Raised when the archive of transactions cannot be opened or written, or is of another topic."""
 
 
 class StoreError(FraudstreamError):

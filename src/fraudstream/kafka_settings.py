@@ -105,7 +105,9 @@ class KafkaSettings(BaseModel):
         "by default the broker's setting.",
     )
     librdkafka: Properties = Field(
-        default_factory=dict, repr=False, description="Further client properties of librdkafka (produce, relay, audit)."
+        default_factory=dict,
+        repr=False,
+        description="Further client properties of librdkafka (produce, relay, archive, audit).",
     )
     java: Properties = Field(default_factory=dict, repr=False, description="Further client properties of Java (Spark).")
 

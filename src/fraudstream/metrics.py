@@ -1,4 +1,4 @@
-"""Defines the names and help texts of the metrics that `/metrics` exposes to Prometheus."""
+"""Defines the names and help texts of the metrics that dashboard and archive expose to Prometheus."""
 
 from typing import Final, NamedTuple
 
@@ -32,6 +32,12 @@ LOST_UNACKNOWLEDGED: Final = Metric("fraudstream_lost_unacknowledged", "Lost rec
 ALERT_LATENCY: Final = Metric(
     "fraudstream_alert_latency_seconds", "Time from producing a payment to storing or pushing its alert."
 )
+ARCHIVED: Final = Metric("fraudstream_archived", "Records that the archive process has written since it was started.")
+ARCHIVE_LAG: Final = Metric("fraudstream_archive_lag", "Records of the input topic that are not in the archive yet.")
+ARCHIVE_LOST: Final = Metric(
+    "fraudstream_archive_lost", "Records that Kafka deleted before they were archived, since the process was started."
+)
+ARCHIVE_FAILING: Final = Metric("fraudstream_archive_failing", "1 while no file can be written, as on a full disk.")
 
 LATENCY_BUCKETS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, float("inf"))
 """Upper bounds in seconds: fine in the range of Real-time Mode, coarse where only an outage explains the latency."""

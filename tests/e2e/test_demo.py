@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from commands import ROWS, alive, command_line, descendants
+from archives import held
+from commands import ROWS, Command, alive, command_line, descendants
 from fraudstream.runtime.processes import free_port, wait_until
 from running_demo import Demo
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark]
 
-PARTS = {"broker", "detector", "relay", "dashboard", "producer"}
+PARTS = {"broker", "detector", "relay", "dashboard", "producer", "archive"}
 
 
 def test_the_store_holds_exactly_the_frauds_that_score_finds_with_the_same_scores(
@@ -27,6 +28,20 @@ def test_the_store_holds_exactly_the_frauds_that_score_finds_with_the_same_score
     alerts = demo.alerts()
     assert {alert["source_row"]: alert["score"] for alert in alerts} == frauds
     assert len({alert["alert_id"] for alert in alerts}) == len(alerts)
+
+
+def test_the_archive_has_each_payment_once_and_scores_the_same(
+    demo: Demo, models: Path, scores: dict[int, tuple[str, float | None]], run: Command, tmp_path: Path
+) -> None:
+    archive, output = demo.workdir / "archive", tmp_path / "scores.csv"
+    assert wait_until(lambda: len(held(archive)) == ROWS, 60), demo.explain()
+    done = run("score", "--data", archive, "--model", models / "current", "--output", output, "--keep", "Time")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(output.read_text().splitlines()))
+    # Time is three times the row's number; payments of one millisecond may be in another order.
+    archived = {int(row["Time"]) // 3: (row["outcome"], float(row["score"])) for row in rows}
+    assert len(rows) == ROWS
+    assert archived == scores
 
 
 def test_the_csv_holds_the_same_alerts_with_the_transactions_own_columns(demo: Demo, frauds: dict[int, float]) -> None:
@@ -61,7 +76,7 @@ def test_pids_json_names_each_process(demo: Demo) -> None:
 
 
 @pytest.mark.nightly  # the short chaos run kills each of them in every change
-@pytest.mark.parametrize("part", ["detector", "relay", "dashboard", "broker"])
+@pytest.mark.parametrize("part", ["detector", "relay", "dashboard", "broker", "archive"])
 def test_a_killed_process_restarts_without_loss_or_duplicates(demo: Demo, frauds: dict[int, float], part: str) -> None:
     pid = demo.pids()[part]
     family = [pid, *descendants(pid)]

@@ -148,12 +148,13 @@ def test_a_heap_larger_than_the_memory_is_found() -> None:
     assert re.search(r"FRAUDSTREAM_DRIVER_MEMORY to \d+m", failed["remedy"])
 
 
-def test_a_checkpoint_where_nothing_can_be_written_is_found(folder: Path) -> None:
+@pytest.mark.parametrize("name", ["checkpoint", "archive"])
+def test_a_directory_where_nothing_can_be_written_is_found(name: str, folder: Path) -> None:
     (folder / "file").touch()
-    for path in (folder / "file" / "checkpoint", Path("/proc/checkpoint")):
-        failed = only_failure("--checkpoint", path)
-        assert failed["name"] == "checkpoint"
-        assert "FRAUDSTREAM_CHECKPOINT" in failed["remedy"]
+    for path in (folder / "file" / name, Path("/proc") / name):
+        failed = only_failure(f"--{name}", path)
+        assert failed["name"] == name
+        assert f"FRAUDSTREAM_{name.upper()}" in failed["remedy"]
 
 
 def test_unknown_settings_are_found_and_the_machine_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,8 +21,9 @@ from pyspark.sql import functions as F
 from fraudstream.config import Settings
 from fraudstream.detector.query import detect
 from fraudstream.errors import SchemaRegistryFailed
+from fraudstream.kafka.avro_decoder import AvroDecoder
 from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.schema_registry import prefix_of
+from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of
 from fraudstream.messages.ledger import Range
 from fraudstream.scoring.avro import NEAR, SchemaCatalog
 from fraudstream.scoring.message_format import MessageFormat
@@ -200,6 +201,26 @@ def routed(spark: SparkSession, scorer: Scorer, message_format: MessageFormat, *
 
 def reason(record: Row) -> str:
     return next(bytes(each.value).decode() for each in record.headers if each.key.endswith("exception.message"))
+
+
+def test_the_archive_decodes_the_same_values_without_spark(registry: FakeRegistry) -> None:
+    decode = AvroDecoder(SchemaRegistry.of(Settings.load(schema_registry=registry.url)))
+    of_lists = schema_of(items={"type": "array", "items": "null"})
+    for schema in (TYPES, of_lists, "long"):
+        registry.register(SUBJECT, json.dumps(schema))
+    whole = prefix_of(1) + body(TYPES, VALUES)
+    # A union of several types keeps its value, and a time without a fraction has none.
+    assert decode(whole) == {**AS_JSON, "number_in_mixed": 7.25, "here": "2023-02-10T23:51:00"}
+    assert [decode(whole[:length]) for length in (5, 15, len(whole) - 1)] == [None] * 3
+    assert decode(prefix_of(2) + body("long", 2**40)) is None
+    assert decode(prefix_of(3) + body("long", 1)) is None
+    assert decode(prefix_of(99) + b"\2") is None
+    requests = len(registry.requests)
+    assert decode(whole) is not None
+    assert len(registry.requests) == requests
+    registry.status = 500
+    with pytest.raises(SchemaRegistryFailed):
+        decode(prefix_of(98) + b"\2")
 
 
 def test_avro_of_each_version_and_json_are_scored_and_the_rest_are_dead_letters(

@@ -99,7 +99,7 @@ def running_demo(payments: Path, workdir: Path) -> Iterator[Demo]:
         process = subprocess.Popen(
             command_line(
                 "demo", "--data", payments, "--rate", 400, "--port", port, "--workdir", workdir, "--no-browser",
-                "--algorithm", "logistic-regression",
+                "--algorithm", "logistic-regression", "--archive",
             ),
             stdout=screen,
             stderr=subprocess.STDOUT,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 import click
@@ -95,14 +95,13 @@ def _row(settings: Settings, data: DataSource, row: int) -> _Result:
 
 
 def _alert(settings: Settings, alert_id: str) -> _Result:
-    from fraudstream.model.explanation.explainer import ExplainerLibrary
+    from fraudstream.model.explanation.explainer import ExplainerLibrary, scored_row
 
     alert = options.dashboard(settings).get(f"/api/alerts/{quote(alert_id)}")
-    transaction: Mapping[str, Any] = alert[AlertField.TRANSACTION]
     explainer, aliases = ExplainerLibrary(settings.model).of(alert[AlertField.MODEL_ID], alert.get(AlertField.REVISION))
     threshold = alert.get(AlertField.THRESHOLD)
     return _Result(
-        explainer.explain(transaction, aliases),
+        explainer.explain(scored_row(alert), aliases),
         explainer.manifest.threshold if threshold is None else float(threshold),
         f"alert {alert[AlertField.ALERT_ID]}",
         alert.get(AlertField.SCORE),

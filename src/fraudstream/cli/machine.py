@@ -78,6 +78,7 @@ def setup(**flags: object) -> None:
 @setting("spark_master")
 @setting("driver_memory")
 @setting("checkpoint")
+@setting("archive")
 @setting("model")
 @setting("database")
 @setting("api")

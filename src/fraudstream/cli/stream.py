@@ -1,4 +1,4 @@
-"""The commands `broker`, `produce`, `detect`, `relay`, `dashboard` and `demo`."""
+"""The commands `broker`, `produce`, `detect`, `relay`, `archive`, `dashboard` and `demo`."""
 
 import os
 from dataclasses import replace
@@ -146,6 +146,8 @@ def produce(
 @_trigger(help="Spark's Real-time Mode, or micro-batches.")
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
+@setting("profiles")
+@setting("entity_key")
 @setting("batch_interval")
 @setting("envelope")
 @setting("sample_every")
@@ -185,6 +187,27 @@ def relay(from_beginning: bool, **flags: object) -> None:
     settings = Settings.load(**flags)
     with stop_signals() as stop:
         run_relay(settings, stop, from_beginning=from_beginning)
+
+
+@click.command()
+@options.kafka
+@setting("archive")
+@setting("model")
+@setting("envelope")
+@click.option("--interval", type=options.duration, default="60s", show_default=True, help="Longest time until a file.")
+@click.option("--days", type=click.IntRange(1), help="Remove the folders of days that are older; by default none.")
+@click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve metrics to Prometheus on this port.")
+def archive(interval: float, days: int | None, metrics_port: int | None, **flags: object) -> None:
+    """Archive the transactions of the input topic, masked, as Parquet files by day, until Ctrl-C.
+
+    `--data` of train, evaluate, score and inspect reads the folder. A day is that of Kafka's timestamp in UTC.
+    """
+    from fraudstream.archive.service import run_archive
+    from fraudstream.runtime.processes import stop_signals
+
+    settings = options.load_settings(**flags)
+    with stop_signals() as stop:
+        run_archive(settings, stop, interval=interval, days=days, metrics_port=metrics_port)
 
 
 @click.command()
@@ -229,6 +252,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
 @options.legitimate_share(help="As for train.")
 @_trigger(help="As for detect.")
 @click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
+@click.option("--archive", is_flag=True, help="Archive the payments too, into the folder `archive` of --workdir.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
 @options.kafka
 def demo(data: Path | None, port: int | None, bootstrap_servers: str | None, **chosen: Any) -> None:
@@ -240,7 +264,8 @@ def demo(data: Path | None, port: int | None, bootstrap_servers: str | None, **c
     settings = Settings.load(port=port, bootstrap_servers=bootstrap_servers)
     jars_for(settings)
     # Its own broker is an open one, whatever the settings say of the company's.
-    environment = os.environ | ({} if bootstrap_servers else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"})
+    environment = {"FRAUDSTREAM_ENTITY_KEY": str(chosen["workdir"] / "entity.key")} | os.environ
+    environment |= {} if bootstrap_servers else {"FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL": "PLAINTEXT"}
     request = DemoRequest(
         data=data or next((candidate for candidate in DATA_CANDIDATES if candidate.exists()), None),
         port=settings.port,

@@ -26,6 +26,7 @@ RELAY: Final = "relay"
 DASHBOARD: Final = "dashboard"
 PRODUCER: Final = "producer"
 TRAINING: Final = "training"
+ARCHIVE: Final = "archive"
 TRAINING_SECONDS: Final = 3600.0
 """On a slow, busy machine training on the simulated payments took more than three minutes; Ctrl-C ends it sooner."""
 
@@ -43,6 +44,7 @@ class DemoRequest:
     legitimate_share: float
     trigger: str
     fresh: bool
+    archive: bool
     browser: bool
     bootstrap_servers: str | None
     environment: Mapping[str, str]
@@ -97,6 +99,8 @@ class DemoSystem:
             return False
         api = f"http://{LOOPBACK}:{request.port}"
         self._begin(RELAY, _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap))
+        if request.archive:
+            self._begin(ARCHIVE, self._archive_command())
         limit = TRAINING_SECONDS if waits else READY_TIMEOUT_SECONDS
         self._begin(DETECTOR, self._detector_command(waits), grace=20.0, limit=limit)
         parts = [DASHBOARD, RELAY, DETECTOR]
@@ -112,7 +116,7 @@ class DemoSystem:
 
     def stop(self) -> None:
         """Stop every process, the producer first and the broker last, so that records in transit arrive."""
-        for name in (TRAINING, PRODUCER, DETECTOR, RELAY, DASHBOARD, BROKER):
+        for name in (TRAINING, PRODUCER, DETECTOR, ARCHIVE, RELAY, DASHBOARD, BROKER):
             if name in self.children:
                 self.children[name].stop()
 
@@ -186,6 +190,13 @@ class DemoSystem:
             "detect", "--model", self.request.workdir / "models" / "current", "--trigger", self.request.trigger,
             "--checkpoint", self.request.workdir / "checkpoint", "--bootstrap-servers", self.bootstrap,
             *(("--await-model",) if waits else ()),
+        )  # fmt: skip
+
+    def _archive_command(self) -> list[str]:
+        workdir = self.request.workdir
+        return _fraudstream(
+            "archive", "--archive", workdir / "archive", "--model", workdir / "models" / "current",
+            "--interval", "15s", "--bootstrap-servers", self.bootstrap,
         )  # fmt: skip
 
     def _producer_command(self) -> list[str]:

@@ -80,7 +80,8 @@ def machine_checks(
         "port of the broker": lambda: [_port("broker", broker_port)],
         "disk": lambda: [_disk(workdir)],
         "memory": lambda: _memory(settings.driver_memory),
-        "checkpoint": lambda: [_checkpoint(settings.checkpoint)],
+        "checkpoint": lambda: [_writable("checkpoint", settings.checkpoint)],
+        "archive": lambda: [_writable("archive", settings.archive)],
         "files with secrets": lambda: _secrets(settings, workdir / SETTINGS_FILE),
         "certificates": lambda: _certificates(settings, clock()),
         "Chromium": lambda: [_browser(environ)],
@@ -175,16 +176,17 @@ def _memory(heap: str) -> Iterator[Check]:
     yield _check("heap", heap_mib(heap) * 2**20 < total, detail, remedy)
 
 
-def _checkpoint(path: Path) -> Check:
+def _writable(name: str, path: Path) -> Check:
+    """Check the directory of a setting."""
     existing = _existing(path)
     if reason := refuses_files(existing):
-        remedy = f"set --checkpoint or {ENVIRONMENT_PREFIX}CHECKPOINT to a directory that can be written"
-        return Check("checkpoint", False, f"nothing can be written at {path}: {reason} ({existing})", remedy)
-    return Check("checkpoint", True, f"{path} can be written")
+        remedy = f"set --{name} or {ENVIRONMENT_PREFIX}{name.upper()} to a directory that can be written"
+        return Check(name, False, f"nothing can be written at {path}: {reason} ({existing})", remedy)
+    return Check(name, True, f"{path} can be written")
 
 
 def _secrets(settings: Settings, file: Path) -> Iterator[Check]:
-    files = [settings.kafka.sasl_password_file, settings.kafka.ssl_key_location]
+    files = [settings.kafka.sasl_password_file, settings.kafka.ssl_key_location, settings.entity_key]
     if file.is_file() and _SECRET.search(file.read_text()):
         files.append(file)
     for path in files:

@@ -96,10 +96,16 @@ class HistorySpec:
         """The entity whose transactions share a partition."""
         return self.entities[0]
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of a transaction that it is computed from."""
+        currency = () if self.currency is None else (self.currency,)
+        return (*(entity.column for entity in self.entities), self.time, self.amount, *currency)
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all history features, in the order in which the operator computes them."""
-        return tuple(feature.name for feature in (*self.live, *self.profiles))
+        return (*(each.name for each in self.live), *(each.name for each in self.profiles))
 
 
 def with_features(spec: HistorySpec) -> HistorySpec:

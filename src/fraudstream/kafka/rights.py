@@ -55,6 +55,8 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     + _rights({Topic.TRANSACTIONS: (_READ, _WRITE)}, "to send replays")
     + _rights({Topic.VERDICTS: (_WRITE,)}, "to publish verdicts")
     + _LIMIT,
+    # As the detector: its positions are its own, not those of a group.
+    "archive": _rights({Topic.TRANSACTIONS: (_READ,), None: (_DESCRIBE,)}) + _LIMIT,
     "audit": _rights({**dict.fromkeys((Topic.TRANSACTIONS, *RELAYED_TOPICS), (_READ,)), None: (_DESCRIBE,)})
     + _rights(_CONFIGS, "to know whether the topic is compacted"),
     "checkpoint": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,), None: (_DESCRIBE,)}),

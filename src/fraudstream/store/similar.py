@@ -89,7 +89,8 @@ def _nearest(
     rows: list[Any] = []
     table: list[list[float]] = []
     for row in _around(connection, seq, model_id):  # parsed within its time limit
-        transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
+        document = orjson.loads(row.body)
+        transaction = {**document[AlertField.TRANSACTION], **(document.get(AlertField.HISTORY) or {})}
         rows.append(row)
         table.append([_number(transaction.get(name)) for name in names])
     if not rows:

@@ -15,12 +15,13 @@ import orjson
 
 from fraudstream.errors import BrokenRow, DataError, DataNotFound, EmptyData, SettingsError
 from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
+from fraudstream.transactions.archive_files import ArchiveFile
 from fraudstream.transactions.csv_rows import open_csv_file
 from fraudstream.transactions.files import OnBroken, RawFile, data_files, head, ignore, readable, refuse
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind, FormatReader, decide
 from fraudstream.transactions.label_reader import LABEL_COLUMN, LABEL_KEY_REMEDY, FraudList, payment_id
 from fraudstream.transactions.reading_options import AS_RECOGNISED, NAMED_AFTER_DATA, ReadingOptions
-from fraudstream.transactions.records import JSON_LINES, open_json_array, open_json_lines, open_parquet
+from fraudstream.transactions.records import JSON_LINES, open_archive, open_json_array, open_json_lines, open_parquet
 
 BLOCK_ROWS: Final = 8192
 _PARQUET: Final = b"PAR1"
@@ -128,10 +129,13 @@ class DataSource:
 
 def _digest(data: RawFile) -> str:
     """Return the sha256 of a file's bytes, or of a table's names and cells."""
+    digest = hashlib.sha256()
     if not data.in_memory:
-        with readable(data.path), data.path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256(orjson.dumps(data.columns))
+        for path in data.parts or (data.path,):
+            with readable(path), path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        return digest.hexdigest()
+    digest.update(orjson.dumps(data.columns))
     for _, row in data.rows(refuse):
         digest.update(orjson.dumps(row))
     return digest.hexdigest()
@@ -151,7 +155,7 @@ def _raw_rows(files: Sequence[RawFile], columns: tuple[str, ...], on_broken: OnB
 
 
 def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNISED) -> DataSource:
-    """Open files or folders as one data set: CSV, JSON Lines or Parquet, each plain or compressed.
+    """Open files, folders or an archive as one data set: CSV, JSON Lines or Parquet, each plain or compressed.
 
     Reads all rows once, to recognise how every column is written, and writes the file of broken rows.
 
@@ -168,7 +172,10 @@ def open_data(paths: Path | Sequence[Path], options: ReadingOptions = AS_RECOGNI
     if options.skip_broken == NAMED_AFTER_DATA:
         name = f"{paths[0].name.partition('.')[0]}.broken.csv"
         options = options.model_copy(update={"skip_broken": Path(name)})
-    return open_files(tuple(_open_file(path, options) for path in data_files(paths)), options, paths)
+    files = data_files(paths)
+    archived = [path for path in files if ArchiveFile.parse(path) is not None]
+    opened = [_open_file(path, options) for path in files if ArchiveFile.parse(path) is None]
+    return open_files((*([open_archive(archived)] if archived else ()), *opened), options, paths)
 
 
 def open_files(files: tuple[RawFile, ...], options: ReadingOptions, paths: tuple[Path, ...]) -> DataSource:

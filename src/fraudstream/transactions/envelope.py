@@ -1,7 +1,7 @@
 """Parses the setting `envelope`: where the transaction is in the JSON of a record."""
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -38,3 +38,20 @@ def wrapped(transaction: bytes, envelope: str) -> bytes:
         for step in reversed(steps(path)):
             transaction = b"[%s]" % transaction if step == LIST else b"{%s:%s}" % (orjson.dumps(step), transaction)
     return transaction
+
+
+def unwrapped(record: Any, envelope: str) -> list[Any]:
+    """Return what the parsed JSON of a record holds where `envelope` says that its transactions are."""
+    for path in envelope_paths(envelope) or ("",):
+        elements = [record]
+        for step in steps(path):
+            elements = [inner for each in elements for inner in _inner(each, step)]
+        if elements:
+            return elements
+    return []
+
+
+def _inner(value: Any, step: str) -> list[Any]:
+    if step == LIST:
+        return value if isinstance(value, list) else []
+    return [value[step]] if isinstance(value, dict) and step in value else []

@@ -34,6 +34,7 @@ class RawFile:
         dialect: Describes its kind.
         rows: Yields each row's line and its text per column; what is broken goes to the argument.
         delimiter: Of a CSV.
+        parts: Of an archive, its files.
     """
 
     path: Path
@@ -42,6 +43,7 @@ class RawFile:
     rows: Callable[[OnBroken], Iterator[tuple[int, list[str]]]]
     delimiter: str = ""
     in_memory: bool = False
+    parts: tuple[Path, ...] = ()
 
 
 def refuse(error: BrokenRow, text: str) -> None:

@@ -1,17 +1,19 @@
-"""Reads JSON and Parquet files, data frames and lists of dicts as rows of text, with nested names dotted."""
+"""Reads JSON and Parquet files, archives, data frames and lists of dicts as rows of text, with nested names dotted."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraudstream.errors import BrokenRow, DataError, EmptyData
 from fraudstream.transactions import files
+from fraudstream.transactions.archive_files import ArchiveColumn, in_time_order
 from fraudstream.transactions.files import OnBroken, RawFile, compression, encoding_of, open_text, readable
 from fraudstream.transactions.reading_options import ReadingOptions
 
@@ -126,6 +128,28 @@ def open_parquet(path: Path) -> RawFile:
             yield from enumerate(_rows(tables), start=1)
 
     return RawFile(path, names, "Parquet", rows)
+
+
+def open_archive(paths: Sequence[Path]) -> RawFile:
+    """Read the files of an archive as one: its transactions by Kafka's timestamp, each with its event id.
+
+    A column `event_id` of the transactions themselves is not replaced. Raises EmptyData if there is none.
+    """
+
+    def records() -> Iterator[dict[str, str]]:
+        for event_id, text in in_time_order(paths):
+            yield {ArchiveColumn.EVENT_ID: event_id, **_flat_record(orjson.loads(text))}
+
+    # The columns of the transactions first, as in any other file.
+    names = tuple(sorted(dict.fromkeys(name for each in records() for name in each), key=ArchiveColumn.EVENT_ID.__eq__))
+    root = paths[0].parent.parent
+    if not names:
+        raise EmptyData("the archive has no transaction", where=str(root), remedy="name one with transactions")
+
+    def rows(on_broken: OnBroken) -> Iterator[tuple[int, list[str]]]:
+        return enumerate(([each.get(name, "") for name in names] for each in records()), start=1)
+
+    return RawFile(root, names, f"{JSON_LINES} of an archive", rows, parts=tuple(paths))
 
 
 def _rows(tables: Iterable[pa.Table]) -> Iterator[list[str]]:

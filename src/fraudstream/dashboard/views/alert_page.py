@@ -14,8 +14,9 @@ from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step, scored_row
 from fraudstream.model.manifest import Manifest
+from fraudstream.store.labels import LabelQuery
 from fraudstream.store.similar import similar_alerts
 from fraudstream.store.store import AlertStore
 from fraudstream.times import iso_time, microseconds, parse_time
@@ -64,15 +65,17 @@ def alert_page(
     steps = () if explanation is None else explanation.steps
     if explainer is not None and cause is not None and not cause.startswith(DEFECT):
         # How the values were read, without contributions: the score cannot be explained.
-        read = explainer.explain(transaction, aliases).steps
+        read = explainer.explain(scored_row(document), aliases).steps
         steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
     manifest = None if explainer is None else explainer.manifest
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
+    labels = store.labels.page(LabelQuery(event_id=alert_id))
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
         template,
         latest=latest,
         alert=document,
+        labels=[each for each in labels if each.source != "verdict"],
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,

@@ -183,13 +183,17 @@ package fraudstream.history {
 
     /** Adds the numbers of the other entities' profiles; false if a table is missing. */
     private def addProfiles(day: Long): Boolean = {
-      val tables = kinds.indices.map(kind =>
-        if (profiles == null || !profileKinds.contains(kind)) null else Profiles.of(profiles, kinds(kind), day))
-      for (i <- profileKinds.indices; kind = profileKinds(i) if tables(kind) != null && ids(kind) != null) {
-        val column = tables(kind).columns.indexOf(profileColumns(i))
-        if (column >= 0) values(isAmount.length + i) = rounded(tables(kind).get(ids(kind))(column))
+      var isComplete = true
+      for (kind <- kinds.indices if profileKinds.contains(kind)) {
+        val table = if (profiles == null) null else Profiles.of(profiles, kinds(kind), day)
+        isComplete &&= table != null
+        val numbers = if (table == null || ids(kind) == null) null else table.get(ids(kind))
+        for (i <- profileKinds.indices if numbers != null && profileKinds(i) == kind) {
+          val column = table.columns.indexOf(profileColumns(i))
+          if (column >= 0) values(isAmount.length + i) = rounded(numbers(column))
+        }
       }
-      profileKinds.forall(tables(_) != null)
+      isComplete
     }
 
     /** The text with the features as further members of the object. */

@@ -1,0 +1,146 @@
+"""Reads an entity's value from a transaction, derives its id, and reads the key that stands for card numbers."""
+
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fraudstream.errors import SettingsError
+from fraudstream.transactions.envelope import unwrapped
+
+KEYED: Final = "hmac:"
+"""Begins the id of an entity whose value is a card number."""
+
+KEY_BYTES: Final = 32
+_DIGITS: Final = 32
+_SEPARATORS: Final = re.compile(
+    "[ \t\\-\x00\u00a0\u00ad\u2000-\u200d\u2010-\u2015\u202f\u2060\u2212\u3000\ufeff\uff0d]"
+)
+"""Spaces, dashes, characters without a width, and NUL (digits in UTF-16): those that mask a card number in a text."""
+_CARD: Final = re.compile("[0-9]{12,19}")
+_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+
+LONGEST_VALUE: Final = 1_024
+"""No entity's value is longer; such a text must not make a record too large for a topic by becoming its key."""
+
+
+def entity_value(record: bytes | Mapping[str, Any], column: str, envelope: str = "") -> str | None:
+    """Return the text of a column's value in a record, a number as it is written there; None if it has none.
+
+    None too for a text that is empty or too long, an object, a list, a record that is no JSON, and one whose envelope
+    holds transactions of several values. A dotted name is also looked up in nested objects.
+    """
+    values: list[Any] = []
+    for parse in (_parsed, _parsed_exactly):
+        try:
+            values = [_member(each, column) for each in unwrapped(parse(record), envelope)]
+        except (ValueError, RecursionError):
+            values = []
+            continue
+        if not any(isinstance(value, float) for value in values):
+            break
+    texts = set(map(_text, values))
+    return texts.pop() if len(texts) == 1 else None
+
+
+def _parsed(record: bytes | Mapping[str, Any]) -> Any:
+    return orjson.loads(record) if isinstance(record, bytes) else record
+
+
+def _parsed_exactly(record: bytes | Mapping[str, Any]) -> Any:
+    """Parse a record, four times as slowly, with numbers as they are written; and NaN, as the detector does."""
+    if not isinstance(record, bytes):
+        return record
+    return json.loads(record.decode(), parse_int=str, parse_float=str, parse_constant=lambda name: None)
+
+
+def _member(transaction: Any, column: str) -> Any:
+    """Return a member, in nested objects too: `card.id` is named so, or is `id` of the object `card`."""
+    if not isinstance(transaction, Mapping):
+        return None
+    if column in transaction:
+        return transaction[column]
+    parts = column.split(".")
+    for end in range(1, len(parts)):
+        if isinstance(inner := transaction.get(".".join(parts[:end])), Mapping):
+            return _member(inner, ".".join(parts[end:]))
+    return None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():  # an Avro double, which may be an identifier
+        value = int(value)
+    text = "" if value is None or isinstance(value, Mapping | list | bytes) else str(value)
+    return text if 1 <= len(text) <= LONGEST_VALUE else None
+
+
+def entity_id(value: str, secret: bytes) -> str:
+    """Return the id of an entity in state, archive, alerts and pages: its value, unless that is a card number.
+
+    A card number is 12 to 19 digits that pass the Luhn check, whatever spaces and dashes are between them. Its id is
+    `hmac:` and the first 32 hexadecimal digits of HMAC-SHA256 over the digits: with a plain hash, who has the id could
+    try all card numbers. A customer number that passes by chance is hashed too, which
+    does no harm.
+    """
+    digits = _SEPARATORS.sub("", value)
+    if _CARD.fullmatch(digits) is None or not _passes_luhn(digits):
+        return value
+    return KEYED + hmac.new(secret, digits.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+
+
+def _passes_luhn(digits: str) -> bool:
+    values = list(map(int, reversed(digits)))
+    return (sum(values[::2]) + sum(_DOUBLED[value] for value in values[1::2])) % 10 == 0
+
+
+def entity_key(path: Path) -> bytes:
+    """Read the key file, 64 hexadecimal digits; writes it first if there is none, once for all processes.
+
+    Raises SettingsError if it cannot be read or written, or is no such file: with another key the ids would change.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        key = bytes.fromhex(path.read_bytes().decode("ascii"))
+    except (OSError, ValueError) as e:
+        reason = e.strerror if isinstance(e, OSError) else "it is not hexadecimal"
+        raise _unusable(path, f"cannot be read or written: {reason}") from e
+    if len(key) != KEY_BYTES:
+        raise _unusable(path, f"has {len(key)} bytes instead of {KEY_BYTES}")
+    return key
+
+
+def _create(path: Path) -> None:
+    """Write a new key and link it to its path, which fails if another process was first; readers see all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(KEY_BYTES) + "\n")
+            file.flush()
+            # What was written under an id cannot be found again without the key.
+            os.fsync(file.fileno())
+        os.link(name, path)
+    except FileExistsError:
+        pass
+    finally:
+        Path(name).unlink()
+
+
+def _unusable(path: Path, what: str) -> SettingsError:
+    return SettingsError(
+        f"the key file of card numbers {what}",
+        where=str(path),
+        remedy="restore it from a backup, or correct FRAUDSTREAM_ENTITY_KEY; a new key makes every card a new entity",
+    )

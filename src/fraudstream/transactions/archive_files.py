@@ -1,0 +1,150 @@
+"""Names the files of an archive of transactions, and reads their records in the order of the topic or of time."""
+
+import heapq
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fraudstream.transactions.files import readable
+
+_NAME: Final = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{20})-([0-9]{20})\.parquet")
+KEYED: Final = "hmac:"
+"""Begins the id of an entity whose value is a card number, `history.identity.entity_id`."""
+_FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
+
+
+class ArchiveColumn:
+    """Names of the columns of a file."""
+
+    TOPIC: Final = "topic"
+    PARTITION: Final = "partition"
+    OFFSET: Final = "offset"
+    INDEX: Final = "index"
+    """Of a transaction in the list of an envelope; else null."""
+    TIMESTAMP: Final = "timestamp"
+    """Kafka's, by which a record has its day."""
+    EVENT_ID: Final = "event_id"
+    EVENT_TIME: Final = "event_time"
+    ENTITY_IDS: Final = "entity_ids"
+    """By column, the ids of the entities."""
+    TEXT: Final = "text"
+    """The JSON of the transaction, masked; null for a record without one."""
+
+
+_TIME: Final = pa.timestamp("ms", tz="UTC")
+SCHEMA: Final = pa.schema(
+    {
+        ArchiveColumn.TOPIC: pa.string(),
+        ArchiveColumn.PARTITION: pa.int32(),
+        ArchiveColumn.OFFSET: pa.int64(),
+        ArchiveColumn.INDEX: pa.int32(),
+        ArchiveColumn.TIMESTAMP: _TIME,
+        ArchiveColumn.EVENT_ID: pa.string(),
+        ArchiveColumn.EVENT_TIME: _TIME,
+        ArchiveColumn.ENTITY_IDS: pa.map_(pa.string(), pa.string()),
+        ArchiveColumn.TEXT: pa.string(),
+    }
+)
+
+
+class ArchiveFile(NamedTuple):
+    """The records of one partition and day from offset `first` to `last`, as its name tells; files sort by these."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    day: str
+
+    @classmethod
+    def parse(cls, path: Path) -> Self | None:
+        """Parse the path of a file; None for that of another file."""
+        name, folder = _NAME.fullmatch(path.name), _FOLDER.fullmatch(path.parent.name)
+        if name is None or folder is None:
+            return None
+        return cls(name[1], int(name[2]), int(name[3]), int(name[4]), folder[1])
+
+    def path(self, root: Path) -> Path:
+        """Return the path in an archive; by name, files of a partition sort by offset."""
+        name = f"{self.topic}-{self.partition}-{self.first:020}-{self.last:020}.parquet"
+        return root / f"date={self.day}" / name
+
+
+def archive_files(root: Path) -> list[Path]:
+    """Return the files of an archive, by topic, partition and offset."""
+    files = ((file, path) for path in root.glob("date=*/*.parquet") if (file := ArchiveFile.parse(path)) is not None)
+    return [path for _, path in sorted(files)]
+
+
+def partitions_of(paths: Iterable[Path]) -> dict[tuple[str, int], list[Path]]:
+    """Group the files by topic and partition, each in the order of offsets."""
+    files = sorted((file, path) for path in paths if (file := ArchiveFile.parse(path)) is not None)
+    return {key: [path for _, path in each] for key, each in groupby(files, key=lambda each: each[0][:2])}
+
+
+def in_topic_order(paths: Sequence[Path], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+    """Yield the records of one partition in the order of offsets, in tables; all `columns` or some with the offset.
+
+    Files of several days whose offsets interleave, as around midnight, are in one table.
+    """
+    together, end = list[Path](), -1
+    for path in paths:
+        if (file := ArchiveFile.parse(path)) is None:
+            continue
+        if file.first > end and together:
+            yield _table(together, columns)
+            together = []
+        together.append(path)
+        end = max(end, file.last)
+    if together:
+        yield _table(together, columns)
+
+
+def _table(paths: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
+    tables = []
+    for path in paths:
+        with readable(path), pq.ParquetFile(path) as file:
+            tables.append(file.read(columns))
+    if len(tables) == 1:
+        return tables[0]
+    table = pa.concat_tables(tables)
+    # A stable sort, as the elements of a list have one offset.
+    return table.take(sorted(range(table.num_rows), key=table[ArchiveColumn.OFFSET].to_pylist().__getitem__))
+
+
+def in_time_order(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
+    """Yield the event id and the JSON of each transaction, the partitions merged by Kafka's timestamp.
+
+    A card number that identifies an entity is the id of the entity.
+    """
+    return ((event_id, text) for _, event_id, text in heapq.merge(*map(_texts, partitions_of(paths).values()), key=_at))
+
+
+_at = itemgetter(0)
+
+
+def _texts(paths: Sequence[Path]) -> Iterator[tuple[int, str, str]]:
+    columns = (ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT, ArchiveColumn.ENTITY_IDS)
+    for table in in_topic_order(paths, (ArchiveColumn.OFFSET, *columns)):
+        times, *others = (table[name] for name in columns)
+        for at, event_id, text, ids in zip(times.cast(pa.int64()).to_pylist(), *map(_values, others), strict=True):
+            if text is not None:
+                yield at, event_id, _with_ids(text, ids)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    return values
+
+
+def _with_ids(text: str, ids: list[tuple[str, str]]) -> str:
+    """Put the ids of card numbers in place of the masked numbers: an entity has the id that it has in the stream."""
+    cards = {column: each for column, each in ids if each.startswith(KEYED)}
+    return orjson.dumps(orjson.loads(text) | cards).decode() if cards else text
