@@ -22,11 +22,8 @@ import org.apache.spark.internal.Logging
 object Profiles extends Logging {
   private type Id = (String, String, Long)
   private val PollNanos = 10000000000L
-  private val MostMissing = 1000
   private val entries = new ConcurrentHashMap[Id, Entry]()
-  private val loader = Executors.newSingleThreadExecutor { task =>
-    val thread = new Thread(task, "profiles"); thread.setDaemon(true); thread
-  }
+  private val loader = Executors.newSingleThreadExecutor { task => val thread = new Thread(task, "profiles"); thread.setDaemon(true); thread }
 
   /** The numbers of a day's entities. Ids are held as 64-bit hashes: of a million, two are equal once in 10^7 tables. */
   final class Table private[history] (val columns: Array[String], hashes: Array[Long], values: Array[Double]) {
@@ -34,7 +31,6 @@ object Profiles extends Logging {
     private val slots = new Array[Int](mask + 1)
     for (row <- hashes.indices) slots(slotOf(hashes(row))) = row + 1
     private val none = new Array[Double](columns.length)
-
     def bytes: Long = 8L * (hashes.length + values.length) + 4L * slots.length
 
     /** The entity's numbers in the order of `columns`, NaN for a missing one; zeros for an entity without payments. */
@@ -73,7 +69,8 @@ object Profiles extends Logging {
   /** The table of a kind of entity and a day (days since 1970), or null while there is none. */
   def of(root: String, kind: String, epochDay: Long): Table = {
     val now = System.nanoTime()
-    if (entries.size > MostMissing) entries.values.removeIf(_.table == null)
+    // Times of all centuries may ask for tables that there will never be.
+    if (entries.size > 1000) entries.values.removeIf(_.table == null)
     val entry = entries.computeIfAbsent((root, kind, epochDay), new Entry(_))
     entry.usedAt = now
     entry.look(now, waits = true)
@@ -86,10 +83,10 @@ object Profiles extends Logging {
 
   /** Drops the tables that were not used for longest beyond an eighth of the heap, never the last two. */
   private def evict(): Unit = {
-    val loaded = entries.asScala.toSeq.filter(_._2.table != null).sortBy(-_._2.usedAt)
-    val sizes = loaded.map(_._2.table.bytes).scanLeft(0L)(_ + _).tail
-    for ((((id, entry), size), place) <- loaded.zip(sizes).zipWithIndex)
-      if (place > 1 && size > Runtime.getRuntime.maxMemory / 8) entries.remove(id, entry)
+    val loaded = entries.asScala.toSeq.collect { case (id, entry) if entry.table != null => (-entry.usedAt, id, entry) }.sortBy(_._1)
+    val sizes = loaded.map(_._3.table.bytes).scanLeft(0L)(_ + _).tail
+    for (((_, id, entry), size) <- loaded.zip(sizes).drop(2))
+      if (size > Runtime.getRuntime.maxMemory / 8) entries.remove(id, entry)
   }
 
   private def read(path: String): Table = {
@@ -99,7 +96,6 @@ object Profiles extends Logging {
     settings.setEmptyValue("")
     settings.setNormalizeLineEndingsWithinQuotes(false)
     settings.getFormat.setComment('\u0000')
-    settings.getFormat.setLineSeparator("\n")
     val parser = new CsvParser(settings)
     val bytes = new GZIPInputStream(new BufferedInputStream(Files.newInputStream(Paths.get(path))), 1 << 16)
     try {
