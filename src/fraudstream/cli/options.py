@@ -103,7 +103,7 @@ _FLAGS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def reading(flag: str = "--data", *, required: bool = True) -> Callable[[Function], Function]:
+def reading(data_flag: str = "--data", *, required: bool = True) -> Callable[[Function], Function]:
     """Add the options for data files: the command gets `data`, a tuple of paths, and `reading`."""
 
     def add(function: Function) -> Function:
@@ -117,7 +117,7 @@ def reading(flag: str = "--data", *, required: bool = True) -> Callable[[Functio
             flag = "--header/--no-header" if name == "has_header" else f"--{name.replace('_', '-')}"
             settings = {"default": None, "help": field.description, **_FLAGS.get(name, {})}
             decorated = click.option(flag, name, **settings)(decorated)
-        return cast(Function, _data_files(flag, "data", required=required)(decorated))
+        return cast(Function, _data_files(data_flag, "data", required=required)(decorated))
 
     return add
 
