@@ -21,7 +21,7 @@ from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.dashboard.app import APIS
 from fraudstream.dashboard.web.openapi import document, serialized
 from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.rights import RIGHTS
+from fraudstream.kafka.rights import RIGHTS, acls
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.transactions.wire import Topic
 
@@ -205,11 +205,12 @@ def http() -> str:
 def production() -> str:
     """Insert the generated table of rights into the page on a Kafka of one's own."""
     cluster, rows = Cluster(""), []
-    for command, rights in RIGHTS.items():
-        resources = dict.fromkeys(right.resource(cluster) for right in rights)
+    for command in RIGHTS:
+        entries = acls(cluster, command)
         cells = (
-            f"{', '.join(each.operation.name for each in rights if each.resource(cluster) == resource)} on `{resource}`"
-            for resource in resources
+            f"{', '.join(each.name for *resource, each in entries if resource == [kind, name])} on"
+            f" `{kind.name.lower().replace('_', ' ')} {name}`"
+            for kind, name in dict.fromkeys((kind, name) for kind, name, _ in entries)
         )
         rows.append(f"| `{command}` | {'; '.join(cells)} |")
     return _with_table("production.md", ["| command | rights |", "|---|---|", *rows])

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from test_ledger import Detector
 
 from commands import Command
+from detectors import Detector
 from fraudstream.history.spec import HistoryEntity, HistorySpec, LiveFeature, Measure
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
@@ -106,18 +106,18 @@ def test_history_is_exact_through_kills_a_recount_and_a_rebuilt_checkpoint(
     )
     send(bootstrap, range(30, 40))
     scores(40, ends=True)
-    shown = run("checkpoint", "show", "--bootstrap-servers", bootstrap, "--checkpoint", detector.checkpoint)
-    assert "intact; history of card in 2 of 2 partitions" in shown.stdout, shown
+    answer = run("checkpoint", "show", "--bootstrap-servers", bootstrap, "--checkpoint", detector.checkpoint)
+    assert "intact; history of card in 2 of 2 partitions" in answer.stdout, answer
     rebuilt = run("checkpoint", "rebuild", "--bootstrap-servers", bootstrap, "--checkpoint", detector.checkpoint)
     assert rebuilt.returncode == 0, rebuilt
     send(bootstrap, range(40, PER_CARD))
     scores(PER_CARD, ends=True)
 
-    found = alerts(bootstrap)
-    assert len(found) == CARDS * PER_CARD
+    by_id = alerts(bootstrap)
+    assert len(by_id) == CARDS * PER_CARD
     wrong = {
         name: [alert["history"] for alert in copies]
-        for name, copies in found.items()
+        for name, copies in by_id.items()
         if {alert["history"][COUNT] for alert in copies} != {float(name.partition("/")[2])}
     }
     assert wrong == {}

@@ -19,7 +19,7 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, TopicMissing
+from fraudstream.errors import BrokenRow, BrokerUnreachable, KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.producer import ProducePlan, produce
@@ -112,6 +112,61 @@ def test_every_row_arrives_once_as_it_is_with_its_id_and_number(broker: RunningB
 def test_the_partitions_take_turns(broker: RunningBroker, plan: ProducePlan) -> None:
     run(Rows(100), plan)
     assert end_offsets(broker.bootstrap_servers, plan.topic) == {0: 50, 1: 50}
+
+
+CARDS = 7
+
+
+class CardRows(Rows):
+    """Rows of cards in turn; each tenth has none."""
+
+    def json_rows(self, start: int = 0) -> Iterator[bytes]:
+        for number in range(start, self.count):
+            yield orjson.dumps({"n": number, "card": None if number % 10 == 9 else number % CARDS + 0.5})
+
+
+def test_the_rows_of_a_card_keep_their_order_in_one_partition(broker: RunningBroker, plan: ProducePlan) -> None:
+    # What the row is encoded to does not matter.
+    run(CardRows(400), changed(plan, key="card", encode=lambda row: b"\0" + row))
+    arrived = records(broker, plan.topic)
+    assert rows_of(arrived) == list(range(400))
+    partitions, last = dict[bytes, int](), dict[bytes, int]()
+    for message in arrived:
+        row, key, partition = int(header(message, Header.SOURCE_ROW)), message.key(), message.partition() or 0
+        if row % 10 == 9:
+            assert (key, partition) == (None, row % 2)
+            continue
+        assert key == b"%d.5" % (row % CARDS)
+        assert partitions.setdefault(key, partition) == partition
+        assert last.get(key, -1) < row
+        last[key] = row
+    assert set(partitions.values()) == {0, 1}
+
+
+def test_a_resumed_run_keeps_its_key_and_its_partitions(broker: RunningBroker, plan: ProducePlan) -> None:
+    first = run(CardRows(100), changed(plan, key="card"))
+    # As after a kill at the very beginning.
+    write_progress(plan.progress, dataclasses.replace(first.run, settled=0, next_row=0))
+    assert run(CardRows(100), changed(plan, resume=True)).sent == 100
+    copies = defaultdict(list)
+    for message in records(broker, plan.topic):
+        copies[header(message, Header.EVENT_ID)].append((message.key(), message.partition()))
+    assert len(copies) == 100
+    assert all(len(each) == 2 and len(set(each)) == 1 for each in copies.values())
+
+
+@pytest.mark.parametrize(("begun", "resumed"), [("card", "n"), ("card", ""), (None, "card")])
+def test_a_run_is_not_resumed_with_another_key(plan: ProducePlan, begun: str | None, resumed: str) -> None:
+    run(CardRows(10), changed(plan, key=begun))
+    with pytest.raises(SettingsError, match="the run that is resumed has"):
+        run(CardRows(20), changed(plan, key=resumed, resume=True))
+
+
+def test_a_compacted_topic_takes_no_keyed_rows(plan: ProducePlan, new_topic: Callable[..., str]) -> None:
+    topic = new_topic(**{"cleanup.policy": "compact"})
+    compacted = changed(plan, cluster=Cluster(plan.cluster.bootstrap_servers, KafkaSettings(topic_transactions=topic)))
+    with pytest.raises(KafkaFailure, match="is compacted: of all transactions with the same key"):
+        run(CardRows(10), changed(compacted, key="card"))
 
 
 def test_a_row_too_large_is_refused_and_the_rows_after_it_flow(broker: RunningBroker, plan: ProducePlan) -> None:

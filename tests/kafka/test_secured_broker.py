@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +35,8 @@ from fraudstream.errors import (
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
-from fraudstream.kafka.rights import RIGHTS, Right
+from fraudstream.kafka.rekeying import RekeyPlan, key_reader, rekey
+from fraudstream.kafka.rights import RIGHTS, Right, keyed_topic
 from fraudstream.kafka.secured import SecureFolder
 from fraudstream.kafka.topics import ensure_topics, open_admin, require_broker, topic_layout
 from fraudstream.kafka_settings import KafkaSettings
@@ -232,6 +234,52 @@ def test_the_error_names_a_missing_client_certificate(plan: BrokerPlan, secured:
     without = {"ssl_certificate_location": None, "ssl_key_location": None}
     with pytest.raises(BrokerUnreachable, match="client's certificate"):
         require_broker(replace(cluster, settings=cluster.settings.model_copy(update=without)))
+
+
+def rekey_plan(cluster: Cluster) -> RekeyPlan:
+    source = cluster.topic(Topic.TRANSACTIONS)
+    return RekeyPlan(cluster, source, keyed_topic(source), key_reader("card", "", None))
+
+
+def test_rekey_copies_with_exactly_its_rights(user: Callable[..., Cluster]) -> None:
+    plan = rekey_plan(user("rekey"))
+    assert rekey(plan, threading.Event()).copied == sum(
+        end - begin for begin, end in Watermarks(plan.cluster, plan.source).read().values()
+    )
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("kind", "suffix", "operation"),
+    [
+        (ResourceType.TOPIC, "", AclOperation.WRITE),
+        (ResourceType.TOPIC, "", AclOperation.READ),
+        (ResourceType.GROUP, "-rekey", AclOperation.READ),
+        (ResourceType.TRANSACTIONAL_ID, "-rekey", AclOperation.WRITE),
+    ],
+)
+def test_without_a_right_on_a_resource_of_its_own_rekey_names_it(
+    kind: ResourceType, suffix: str, operation: AclOperation, user: Callable[..., Cluster], admin: AdminClient
+) -> None:
+    plan = rekey_plan(user("rekey"))
+    rekey(plan, threading.Event())
+    literal, allow = ResourcePatternType.LITERAL, AclPermissionType.ALLOW
+    entry = AclBinding(kind, f"{plan.target}{suffix}", literal, "User:rekey", "*", operation, allow)
+    what = f"{operation.name} {kind.name.lower().replace('_', ' ')} {plan.target}{suffix}"
+
+    def refusal() -> str:
+        try:
+            rekey(plan, threading.Event())
+        except KafkaAccessDenied as e:
+            return e.what
+        return ""
+
+    _delete(admin, entry)
+    try:
+        assert wait_until(lambda: refusal() == f"Kafka does not allow User:rekey to {what}", 30)
+    finally:
+        for future in admin.create_acls([entry]).values():
+            future.result()
 
 
 def test_the_folder_is_its_owner_s_alone(folder: SecureFolder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError
 
+import fraudstream
 from fraudstream.config import Settings
 from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaLoginFailed, SettingsError
 from fraudstream.kafka.client import Cluster, denied, is_final, unreachable
@@ -353,6 +355,12 @@ def test_waiting_ends_when_all_brokers_are_down_or_credentials_are_refused() -> 
     assert is_final([KafkaError(TRANSPORT, ""), KafkaError(*DOWN)])
     assert is_final([refused])
     assert not is_final([KafkaError(TRANSPORT, "")])
+
+
+def test_every_producer_chooses_partitions_as_java_does() -> None:
+    assert cluster(librdkafka={"partitioner": "random"}).producer()["partitioner"] == "murmur2_random"
+    sources = {path: path.read_text() for path in (Path(fraudstream.__file__).parent).rglob("*.py")}
+    assert [path for path, text in sources.items() if re.search(r"Producer\([^)]*client\(\)", text)] == []
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import random
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
@@ -29,7 +30,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
     directory, numbers = tmp_path_factory.mktemp("spools"), itertools.count()
     with contextlib.ExitStack() as spools:
 
-        def opened(**run: int) -> DeliveryTracker:
+        def opened(**run: Any) -> DeliveryTracker:
             spool = spools.enter_context(contextlib.closing(Spool(directory / f"{next(numbers)}.jsonl")))
             return DeliveryTracker(RunProgress("run", "fingerprint", **run), spool)
 

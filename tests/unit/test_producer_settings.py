@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from commands import Command
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.producer import interval_between_rows
@@ -42,6 +44,19 @@ def test_a_pace_that_makes_no_sense_is_refused(pace: tuple[str, str], tmp_path: 
 def test_two_paces_at_once_are_refused() -> None:
     with pytest.raises(SettingsError, match="--rate and --delay"):
         interval_between_rows(1.0, 1.0)
+
+
+def test_a_key_that_is_no_column_is_refused_before_anything_is_sent(run_here: Command, tmp_path: Path) -> None:
+    (tmp_path / "payments.csv").write_text("card,amount\nC-1,5\n")
+    refused = run_here("produce", "--data", tmp_path / "payments.csv", "--key", "Card")
+    assert (refused.returncode, "name one of card, amount" in refused.stderr) == (2, True)
+
+
+def test_progress_of_an_earlier_release_has_no_key(tmp_path: Path) -> None:
+    stored = dataclasses.asdict(RUN)
+    del stored["key"]
+    (tmp_path / "p.json").write_text(json.dumps(stored))
+    assert read_progress(tmp_path / "p.json", RUN.fingerprint) == RUN
 
 
 def test_progress_comes_back_as_it_was_written(tmp_path: Path) -> None:

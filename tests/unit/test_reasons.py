@@ -125,7 +125,8 @@ def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explain
 
 
 def test_reasons_use_the_history_that_the_alert_was_scored_with(explainer: Explainer, tmp_path: Path) -> None:
-    scored = scored_alert(explainer, 1)
+    transaction = row(1, V1=1.0, V2=0.5, V3=0.1, V4=0.1, Amount=0.1)
+    scored = scored_alert(explainer, 1, transaction=transaction, score=explainer.explain(transaction, {}).score)
     history = {name: scored["transaction"].pop(name) for name in ("V1", "V2")}
     library = ExplainerLibrary(deployed_linear_model(tmp_path / "models"))
     assert "cannot be reproduced" in explain_alert(library, scored)["explanation"]["cause"]

@@ -21,6 +21,7 @@ from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.profiles import profiles
 from fraudstream.cli.registry import models
+from fraudstream.cli.rekey import rekey
 from fraudstream.cli.schema import schema
 from fraudstream.cli.state import state
 from fraudstream.cli.store import store
@@ -111,7 +112,7 @@ def cli(context: click.Context) -> None:
 SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
-    "Run": (broker, produce, detect, relay, dashboard, archive),
+    "Run": (broker, produce, rekey, detect, relay, dashboard, archive),
     "Data": (schema, labels, profiles, dead_letters, audit, checkpoint, state, store),
     "Development": (simulate, kafka),
 }

@@ -163,7 +163,7 @@ def rollback(who: str | None, why: str, **flags: object) -> None:
 
     settings = Settings.load(**flags)
     state, user = state_directory(settings.checkpoint), who or getpass.getuser()
-    _report(roll_back(settings.models, state=state, who=user, why=why, now=datetime.now(UTC)))
+    _report(roll_back(settings.models, history_state=state, who=user, why=why, now=datetime.now(UTC)))
 
 
 @models.command()

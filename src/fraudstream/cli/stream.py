@@ -75,6 +75,12 @@ def broker(
 @click.option("--loop", is_flag=True, help="Start again at the first row at the end of the file.")
 @click.option("--resume", is_flag=True, help="Resume after the last acknowledged row of the previous run.")
 @click.option("--progress-file", type=options.PATH, help="The progress file  [.produce/...]")
+@click.option(
+    "--key",
+    metavar="COLUMN",
+    help="Column whose value is the record's key, so that the rows of a card or customer keep their order in one"
+    " partition; rows without it have no key.  [none: the partitions take turns]",
+)
 @click.option("--avro", is_flag=True, help="Send Avro, with schemas that it registers at FRAUDSTREAM_SCHEMA_REGISTRY.")
 @_changing_column("--column-from", help="Omit a column before a row (from 0), so that it appears there. Repeatable.")
 @_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
@@ -88,6 +94,7 @@ def produce(
     loop: bool,
     resume: bool,
     progress_file: Path | None,
+    key: str | None,
     avro: bool,
     column_from: tuple[tuple[str, int], ...],
     column_until: tuple[tuple[str, int], ...],
@@ -109,6 +116,9 @@ def produce(
 
     settings = Settings.load(**flags)
     payments = options.open_payments(data, reading)
+    if key and key not in payments.columns:
+        remedy = f"name one of {', '.join(payments.columns)}"[:500]
+        raise SettingsError(f"there is no column {key!r} for the key", where="--key", remedy=remedy)
     source = with_spans(payments, ColumnSpans(dict(column_from), dict(column_until)))
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")
@@ -121,6 +131,7 @@ def produce(
         resume=resume,
         ready_file=settings.ready_file,
         encode=partial(wrapped, envelope=settings.envelope),
+        key=key,
     )
     if avro:
         if settings.envelope:

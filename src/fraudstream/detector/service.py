@@ -89,7 +89,7 @@ def run_detector(
         cluster = Cluster.of(settings)
         topics = ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "detect")
         partitions = topics[Topic.TRANSACTIONS]
-        producer = Producer(cluster.client() | {"acks": "all", "linger.ms": 5, "message.timeout.ms": 0})
+        producer = Producer(cluster.producer() | {"acks": "all", "linger.ms": 5, "message.timeout.ms": 0})
         events = EventWriter(producer, cluster.topic(Topic.EVENTS), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)

@@ -28,7 +28,6 @@ _SEPARATORS: Final = re.compile(
 _CARD: Final = re.compile("[0-9]{12,19}")
 _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
-
 LONGEST_VALUE: Final = 1_024
 """No entity's value is longer; such a text must not make a record too large for a topic by becoming its key."""
 
@@ -90,8 +89,7 @@ def entity_id(value: str, secret: bytes) -> str:
 
     A card number is 12 to 19 digits that pass the Luhn check, whatever spaces and dashes are between them. Its id is
     `hmac:` and the first 32 hexadecimal digits of HMAC-SHA256 over the digits: with a plain hash, who has the id could
-    try all card numbers. A customer number that passes by chance is hashed too, which
-    does no harm.
+    try all card numbers. A customer number that passes by chance is hashed too, which does no harm.
     """
     digits = _SEPARATORS.sub("", value)
     if _CARD.fullmatch(digits) is None or not _passes_luhn(digits):

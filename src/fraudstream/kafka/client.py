@@ -97,6 +97,13 @@ class Cluster:
                 properties |= {"sasl.username": each.sasl_username, "sasl.password": each.password()}
         return properties | each.librdkafka
 
+    def producer(self) -> dict[str, Any]:
+        """Return the properties of a librdkafka producer, which sends a key to the partition that Java's would take.
+
+        Else the records of a key, of which some are ours and some those of a Java client, would be on two partitions.
+        """
+        return self.client() | {"partitioner": "murmur2_random"}
+
     @contextmanager
     def spark_options(self, *, is_local: bool) -> Iterator[dict[str, str]]:
         """Yield the options of Spark's Kafka source and sink, without a secret in them.

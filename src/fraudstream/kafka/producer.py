@@ -14,10 +14,11 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.errors import SettingsError
+from fraudstream.history.identity import entity_value
 from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
-from fraudstream.kafka.topics import topic_layout
+from fraudstream.kafka.topics import require_uncompacted, topic_layout
 from fraudstream.runtime.processes import write_ready
 from fraudstream.transactions.wire import Header, Topic, event_id
 
@@ -27,6 +28,9 @@ REPORT_SECONDS: Final = 0.25
 FLUSH_SECONDS: Final = 15.0
 LEAST_APART_SECONDS: Final = 0.001
 """Rows at least this far apart are sent without lingering."""
+
+OF_KEY: Final = -1
+"""The client's number for the partition that follows from the key."""
 
 _EVENT_ID: Final = Header.EVENT_ID.value
 _SOURCE_ROW: Final = Header.SOURCE_ROW.value
@@ -69,6 +73,7 @@ class ProducePlan:
         resume: Resume the run in the progress file, if there is one.
         ready_file: Written just before the first row is sent.
         encode: Turns a row's JSON into the record's value.
+        key: The column whose value is the record's key; empty for none; None for that of the run that is resumed.
     """
 
     cluster: Cluster
@@ -79,6 +84,7 @@ class ProducePlan:
     resume: bool = False
     ready_file: Path | None = None
     encode: Callable[[bytes], bytes] = lambda row: row
+    key: str | None = None
 
     @property
     def topic(self) -> str:
@@ -105,26 +111,35 @@ def produce(
 ) -> SessionProgress:
     """Send the rows of a source until its end, the limit, or `stopped`; then wait for outstanding delivery reports.
 
-    A row goes to the partition `row number % partitions`: round robin, so that the detector's tasks share the load at
-    any rate (librdkafka would stick to one partition for a while), and the same one if sent again. `show` is called
-    every quarter of a second and at the end.
+    A row with a key goes to the partition that Java's producer takes for it, so that the transactions of an entity keep
+    their order. Any other goes to the partition `row number % partitions`: round robin, so that the detector's tasks
+    share the load at any rate (librdkafka would stick to one partition for a while). Sent again, both go to the same
+    one. `show` is called every quarter of a second and at the end.
 
     Raises:
         BrokerUnreachable: Kafka does not respond at the start. Later the producer waits for it to come back.
         TopicMissing: The topic does not exist.
-        KafkaFailure: Kafka accepts no more rows, or another producer uses the same progress file.
+        KafkaFailure: Kafka accepts no more rows, another producer uses the same progress file, or rows with a key would
+            go to a compacted topic.
         ProgressFailed: The progress file or the spool cannot be written.
         BrokenRow: The source has an invalid row; the rows before it have been sent.
+        SettingsError: The run that is resumed has another key: rows sent again would go to another partition.
     """
     partitions, limit_bytes = topic_layout(plan.cluster, plan.topic)
     with own_progress(plan.progress), closing(Spool(spool_path(plan.progress))) as spool:
         run = read_progress(plan.progress, source.fingerprint) if plan.resume else None
-        run = run or RunProgress(uuid.uuid4().hex, source.fingerprint)
+        run = run or RunProgress(uuid.uuid4().hex, source.fingerprint, key=plan.key or "")
+        if plan.key not in (None, run.key):
+            what = f"the run that is resumed has {f'the key {run.key}' if run.key else 'no key'}"
+            remedy = "leave out --key to continue it, or start again without --resume"
+            raise SettingsError(what, where=str(plan.progress), remedy=remedy)
+        if run.key:
+            require_uncompacted(plan.cluster, plan.topic)
         # Before the first row is sent: a run that is killed at once is resumed with the same id.
         write_progress(plan.progress, run)
         tracker = DeliveryTracker(run, spool)
         limits = {"message.max.bytes": limit_bytes, "linger.ms": _linger(plan.interval)}
-        client = Producer(plan.cluster.client() | _CLIENT | limits | {"error_cb": tracker.client_error})
+        client = Producer(plan.cluster.producer() | _CLIENT | limits | {"error_cb": tracker.client_error})
         session = _Session(plan, partitions, client, tracker, spool, show)
         write_ready(plan.ready_file)
         try:
@@ -155,7 +170,7 @@ class _Session:
         """Enqueue every row at its time; returns early if the run is stopped or fails."""
         plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit
-        run_id, fingerprint = run.run_id, run.fingerprint
+        run_id, fingerprint, column = run.run_id, run.fingerprint, run.key
         # Without a rate, delivery reports are polled and the clock is read once per this many rows.
         stride = 64 if interval is None else 1
         number, start = run.settled, run.next_row
@@ -170,7 +185,8 @@ class _Session:
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
                 headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
-                if not self._enqueue(number, row, plan.encode(payload), headers, stopped):
+                key = entity_value(payload, column) if column else None
+                if not self._enqueue(number, row, key, plan.encode(payload), headers, stopped):
                     return
                 number += 1
             if not plan.loop or (start == 0 and number == first):
@@ -214,15 +230,18 @@ class _Session:
         self.tracker.session.interrupted = stopped.is_set()
         return stopped.is_set() or self.tracker.fatal is not None
 
-    def _enqueue(self, number: int, row: int, payload: bytes, headers: _Headers, stopped: threading.Event) -> bool:
+    def _enqueue(
+        self, number: int, row: int, key: str | None, payload: bytes, headers: _Headers, stopped: threading.Event
+    ) -> bool:
         """Enqueue a row, waiting while the queue is full; False if the run is stopped or fails."""
-        tracker = self.tracker
+        tracker, partition = self.tracker, row % self.partitions if key is None else OF_KEY
         while True:
             try:
                 self.client.produce(
                     self.plan.topic,
                     payload,
-                    partition=row % self.partitions,
+                    None if key is None else key.encode(errors="replace"),
+                    partition=partition,
                     headers=headers,
                     on_delivery=functools.partial(tracker.delivered, number),
                 )

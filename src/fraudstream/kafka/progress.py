@@ -24,6 +24,7 @@ class RunProgress:
         pass_number: The pass over the file (`--loop`) of the next row, from 0.
         next_row: The number of the next row in the file, from 0: the one after the last settled row.
         sent: Rows enqueued in the client. Rows sent again after a kill count again, here and below.
+        key: The column whose value is the key of each record; empty if the partitions take turns.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class RunProgress:
     sent: int = 0
     acknowledged: int = 0
     failed: int = 0
+    key: str = ""
 
 
 def progress_path(directory: Path, topic: str, fingerprint: str) -> Path:

@@ -54,13 +54,13 @@ def open_reader(cluster: Cluster, **options: Any) -> Consumer:
 def open_writer(cluster: Cluster, seconds: float, **options: Any) -> Producer:
     """Return an idempotent producer with a delivery timeout in seconds; `options` as in `open_reader`."""
     return Producer(
-        cluster.client()
+        cluster.producer()
         | {"enable.idempotence": True, "acks": "all", "message.timeout.ms": int(seconds * 1000)}
         | {name.replace("_", "."): value for name, value in options.items()}
     )
 
 
-def _retry(request: Callable[[], _Answer], seconds: float, temporary: Collection[int] | None = _NO_LEADER) -> _Answer:
+def retry(request: Callable[[], _Answer], seconds: float, temporary: Collection[int] | None = _NO_LEADER) -> _Answer:
     """Repeat a request while its error is `temporary` (None: any) and there is time; raises its last KafkaException."""
     deadline = time.monotonic() + seconds
     while True:
@@ -77,7 +77,7 @@ def _retry(request: Callable[[], _Answer], seconds: float, temporary: Collection
 def watermarks_of(consumer: Consumer, topic: str, partition: int, seconds: float = READ_SECONDS) -> tuple[int, int]:
     """Return the watermarks of a partition: its first offset, and its end offset; raises KafkaException."""
     each = TopicPartition(topic, partition)
-    begin, end = _retry(lambda: consumer.get_watermark_offsets(each, timeout=seconds), seconds)
+    begin, end = retry(lambda: consumer.get_watermark_offsets(each, timeout=seconds), seconds)
     return begin, end
 
 
@@ -133,7 +133,7 @@ def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> l
     A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
     """
     try:
-        return _retry(lambda: consumer.committed(partitions, timeout=10), READ_SECONDS, temporary=None)
+        return retry(lambda: consumer.committed(partitions, timeout=10), READ_SECONDS, temporary=None)
     except KafkaException as e:
         what = f"cannot read the committed offsets of the relay: {e.args[0].str()}"
         raise KafkaFailure(what, remedy="check the broker's log, then try again") from e
@@ -157,7 +157,7 @@ class Watermarks:
         admin = self._admin or AdminClient(self._cluster.client() | {"error_cb": self._errors.append})
         self._admin = admin
         try:
-            watermarks = _retry(lambda: self._read(admin), _SECONDS)
+            watermarks = retry(lambda: self._read(admin), _SECONDS)
         except KafkaException as e:
             admin.poll(0)  # runs the callback above
             if is_final(self._errors):

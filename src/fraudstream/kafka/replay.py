@@ -21,6 +21,8 @@ from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID,
 
 log = structlog.get_logger(__name__)
 
+Headers = Sequence[tuple[str, bytes | None]]
+
 _MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
 
@@ -52,7 +54,7 @@ class Record:
 
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    headers: Headers
     timestamp_ms: int | None
 
     def header(self, name: str) -> str | None:
@@ -195,14 +197,21 @@ def _content(message: Message) -> Record:
 
 def _replay_record(original: Record, replay: ReplayedRecord) -> Record:
     """Build the replay of a record: with the same event id, and headers that name the original."""
-    origin, event_id = str(replay.origin).encode(), original.header(Header.EVENT_ID)
-    own: dict[str, bytes | None] = {}
-    if event_id is None or not 1 <= len(event_id) <= LONGEST_EVENT_ID:
-        # The detector identifies such a record by its offset: its replay must get the same alert id.
-        own[Header.EVENT_ID.value] = origin
-    own |= {Header.REPLAY_OF.value: origin, Header.REPLAY_ID.value: replay.replay_id.encode()}
-    headers = [each for each in original.headers if each[0] not in own] + [*own.items()]
+    own = {Header.REPLAY_OF: str(replay.origin).encode(), Header.REPLAY_ID: replay.replay_id.encode()}
+    others = [each for each in with_event_id(original.headers, replay.origin) if each[0] not in own]
+    headers = [*others, *((name.value, value) for name, value in own.items())]
     return replace(original, headers=headers, value=original.value if replay.payload is None else replay.payload)
+
+
+def with_event_id(headers: Headers, origin: RecordId) -> Headers:
+    """Return the headers of a copy of a record, which must get the same alert id.
+
+    The detector identifies a record without a valid `event_id` by its position, which is therefore the copy's.
+    """
+    event_id = Record(None, None, headers, None).header(Header.EVENT_ID)
+    if event_id is not None and 1 <= len(event_id) <= LONGEST_EVENT_ID:
+        return headers
+    return [*(each for each in headers if each[0] != Header.EVENT_ID), (Header.EVENT_ID.value, str(origin).encode())]
 
 
 def _from_dead_letter(dead_letter: Record, replay: ReplayedRecord, cause: str) -> Record:

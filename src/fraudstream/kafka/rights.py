@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AclOperation, AdminClient, TopicDescription
+from confluent_kafka.admin import AclOperation, AdminClient, ResourceType, TopicDescription
 
 from fraudstream.kafka.client import Cluster, denied, failure, is_denied
 from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
@@ -62,8 +62,39 @@ RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
     "checkpoint": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,), None: (_DESCRIBE,)}),
     "dead-letters": _rights({Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,), None: (_DESCRIBE,)})
     + _LIMIT,
+    "rekey": _rights({Topic.TRANSACTIONS: (_READ,)}) + _LIMIT,
 }
 """By command, its rights when the topics exist; READ and WRITE include DESCRIBE."""
+
+
+def keyed_topic(source: str) -> str:
+    """Return the topic that a keyed copy of another goes to by default."""
+    return f"{source}_keyed"
+
+
+def rekey_name(target: str) -> str:
+    """Return the name of the consumer group and the transactional id of the copy to a topic."""
+    return f"{target}-rekey"
+
+
+_Acl = tuple[ResourceType, str, AclOperation]
+
+
+def acls(cluster: Cluster, command: str) -> list[_Acl]:
+    """List the rights of a command with the resources that they are on, also those that only their use checks."""
+    entries = [
+        (ResourceType.GROUP, cluster.group, right.operation)
+        if right.topic is None
+        else (ResourceType.TOPIC, cluster.topic(right.topic), right.operation)
+        for right in RIGHTS[command]
+    ]
+    if command == "rekey":
+        target = keyed_topic(cluster.topic(Topic.TRANSACTIONS))
+        operations = (AclOperation.CREATE, _READ, _WRITE, AclOperation.DESCRIBE_CONFIGS)
+        entries += [(ResourceType.TOPIC, target, operation) for operation in operations]
+        entries.append((ResourceType.GROUP, rekey_name(target), _READ))
+        entries.append((ResourceType.TRANSACTIONAL_ID, rekey_name(target), _WRITE))
+    return entries
 
 
 def topics_of(command: str) -> list[Topic]:
@@ -139,8 +170,9 @@ def require_rights(admin: AdminClient, cluster: Cluster, command: str, topics: D
 
 def acl_arguments(cluster: Cluster, command: str, principal: str) -> Iterator[list[str]]:
     """Yield the arguments of Kafka's own `kafka-acls` for each resource of a command."""
-    for topic in dict.fromkeys(right.topic for right in RIGHTS[command]):
-        names = [right.operation.name for right in RIGHTS[command] if right.topic == topic]
-        flags = [part for name in names for part in ("--operation", name.title().replace("_", ""))]
-        resource = ["--group", cluster.group] if topic is None else ["--topic", cluster.topic(topic)]
+    entries = acls(cluster, command)
+    for kind, name in dict.fromkeys((kind, name) for kind, name, _ in entries):
+        names = [each.name for *resource, each in entries if resource == [kind, name]]
+        flags = [part for each in names for part in ("--operation", each.title().replace("_", ""))]
+        resource = [f"--{kind.name.lower().replace('_', '-')}", name]
         yield ["--add", "--allow-principal", principal, *flags, *resource]

@@ -31,7 +31,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster, failure
-from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS
+from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS, acls
 from fraudstream.runtime.processes import LOOPBACK
 
 ADMIN: Final = "admin"
@@ -214,17 +214,9 @@ def admit_users(admin: AdminClient, folder: SecureFolder, cluster: Cluster) -> N
         for user in USERS
     ]
     bindings = [
-        AclBinding(
-            ResourceType.GROUP if right.topic is None else ResourceType.TOPIC,
-            cluster.group if right.topic is None else cluster.topic(right.topic),
-            ResourcePatternType.LITERAL,
-            f"User:{command}",
-            "*",
-            right.operation,
-            AclPermissionType.ALLOW,
-        )
-        for command, rights in RIGHTS.items()
-        for right in rights
+        AclBinding(kind, name, ResourcePatternType.LITERAL, f"User:{command}", "*", operation, AclPermissionType.ALLOW)
+        for command in RIGHTS
+        for kind, name, operation in acls(cluster, command)
     ]
     anything: Any = None
     kind, pattern, permission = ResourceType.ANY, ResourcePatternType.ANY, AclPermissionType.ANY

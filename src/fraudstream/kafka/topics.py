@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
+from confluent_kafka.admin import AclOperation, AdminClient, ConfigResource, NewTopic, ResourceType, TopicDescription
 
 from fraudstream.errors import KafkaAccessDenied, KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka.client import Cluster, denied, failure, is_denied, is_final, unreachable
@@ -18,6 +18,7 @@ accepted the record."""
 
 _LIMIT: Final = "max.message.bytes"
 _CLEANUP: Final = "cleanup.policy"
+_RETENTION: Final = ("retention.ms", "retention.bytes", "min.insync.replicas")
 
 
 def open_admin(cluster: Cluster) -> AdminClient:
@@ -91,6 +92,29 @@ def ensure_topics(
     return {names[name]: len(_described(existing, name, cluster).partitions) for name in there}
 
 
+def ensure_copy(cluster: Cluster, source: str, target: str, partitions: int | None, added_bytes: int) -> None:
+    """Create the topic for a copy of another, unless it exists: with its limits, and as many partitions if None.
+
+    A record of the copy may have `added_bytes` more. Raises the errors of `require_broker`, TopicMissing,
+    KafkaAccessDenied, and KafkaFailure if the target is compacted.
+    """
+    admin = require_broker(cluster)
+    topics = describe(admin, cluster, (source, target))
+    layout, missing = _described(topics, source, cluster).partitions, topics[target]
+    if isinstance(missing, KafkaError) and not is_denied(missing) and cluster.settings.create_topics:
+        limits = {name: _config(cluster, source, name) for name in (_LIMIT, *_RETENTION)}
+        config = {name: value for name, value in limits.items() if value is not None}
+        config[_LIMIT] = str(int(config.get(_LIMIT, DEFAULT_MAX_RECORD_BYTES)) + added_bytes)
+        new = NewTopic(target, partitions or len(layout), len(layout[0].replicas), config=config)
+        _create_topic(admin, cluster, new)
+        topics |= _await_visible(admin, cluster, [target])
+    for name, operation in ((source, AclOperation.READ), (target, AclOperation.WRITE), (target, AclOperation.READ)):
+        allowed = _described(topics, name, cluster).authorized_operations
+        if allowed is not None and operation not in allowed:
+            raise denied(cluster, operation.name, f"topic {name}")
+    require_uncompacted(cluster, target)
+
+
 def _described(topics: Described, name: str, cluster: Cluster) -> TopicDescription:
     described = topics[name]
     if isinstance(described, KafkaError):
@@ -116,6 +140,11 @@ def _create(admin: AdminClient, cluster: Cluster, topic: Topic, partitions: int,
         config["retention.ms"] = str(settings.retention_ms)
     # -1: the broker's own setting.
     new = NewTopic(name, partitions if is_input else 1, settings.replication_factor or -1, config=config)
+    _create_topic(admin, cluster, new)
+
+
+def _create_topic(admin: AdminClient, cluster: Cluster, new: NewTopic) -> None:
+    name = new.topic
     try:
         admin.create_topics([new], request_timeout=REQUEST_SECONDS)[name].result()
     except KafkaException as e:
@@ -137,6 +166,14 @@ def topic_id(cluster: Cluster, topic: str) -> str:
 def is_compacted(cluster: Cluster, topic: str) -> bool:
     """Whether a topic is compacted; False if its settings cannot be read."""
     return "compact" in (_config(cluster, topic, _CLEANUP) or "")
+
+
+def require_uncompacted(cluster: Cluster, topic: str) -> None:
+    """Raise KafkaFailure if a topic for keyed transactions is compacted: only the last of each key would remain."""
+    if is_compacted(cluster, topic):
+        what = f"the topic {topic} is compacted: of all transactions with the same key it retains the last one alone"
+        remedy = "set cleanup.policy=delete with `fraudstream kafka configs`, or send to another topic or without key"
+        raise KafkaFailure(what, where=cluster.bootstrap_servers, remedy=remedy)
 
 
 def require_topic(cluster: Cluster, topic: str) -> TopicDescription:

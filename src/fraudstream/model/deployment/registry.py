@@ -203,7 +203,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def roll_back(models_dir: Path, *, state: Path | None = None, who: str, why: str, now: datetime) -> Deployment:
+def roll_back(models_dir: Path, *, history_state: Path | None = None, who: str, why: str, now: datetime) -> Deployment:
     """Roll back to the deployment before the last change, as a new revision: model, threshold and aliases.
 
     A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
@@ -225,8 +225,8 @@ def roll_back(models_dir: Path, *, state: Path | None = None, who: str, why: str
                 where=str(models_dir / target.model_id),
                 remedy="deploy another one: fraudstream models list, then fraudstream models use ID",
             )
-        if state is not None:
-            require_state(state, read_manifest(models_dir / target.model_id))
+        if history_state is not None:
+            require_state(history_state, read_manifest(models_dir / target.model_id))
         return write_deployment(models_dir, target, who=who, why=why, now=now, is_rollback=True)
 
 
