@@ -132,6 +132,21 @@ def open_payments(data: Sequence[Path], reading: ReadingOptions) -> DataSource:
     return source
 
 
+earlier = click.option(
+    "--history",
+    "earlier",
+    type=PATH,
+    multiple=True,
+    metavar="PATH",
+    help="Earlier payments, of a model that reads a history: they count as before those of --data; repeatable.",
+)
+
+
+def open_earlier(earlier: Sequence[Path], reading: ReadingOptions) -> DataSource | None:
+    """Open the earlier payments, read as the others; None if there are none."""
+    return open_payments(earlier, reading) if earlier else None
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 ALGORITHMS: Final = ("auto", "logistic-regression", "random-forest", "gbt")
 algorithm = partial(

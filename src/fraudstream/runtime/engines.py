@@ -50,13 +50,19 @@ def _report(line: str) -> None:
 
 
 @contextmanager
-def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
-    """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
+def batch_spark(
+    settings: Settings, app: str, jars: Sequence[Path] = (), *, history: bool = False
+) -> Iterator[SparkSession]:
+    """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache.
+
+    With `history`, it can compute the history of entities.
+    """
     from fraudstream.runtime.cluster import await_cores
     from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
 
     master = settings.spark_master or BATCH_MASTER
+    jars = (*jars, history_jar(settings)) if history else jars
     with spark_session(SparkPlan.of(settings, app, java_for(settings), master=master, jars=jars)) as spark:
         await_cores(spark, 1, log.warning, threading.Event())
         yield spark
@@ -79,6 +85,6 @@ def shared_spark(settings: Settings) -> Iterator[SparkSession]:
             is_running = True
         if not is_running:
             _opened.close()
-            _opened.enter_context(batch_spark(settings, "python"))
+            _opened.enter_context(batch_spark(settings, "python", history=True))
     with batch_spark(settings, "python") as spark:
         yield spark
