@@ -49,6 +49,31 @@ The artifact holds all of it: `manifest.json` as a summary, `evaluation.json` wi
   training rows causes a warning, and is kept, unless its name says fraud. What copies the label is left out
   ([rules](data.md)).
 
+## The history of cards and terminals
+
+    fraudstream train --data payments.csv --entity card=CUSTOMER_ID --entity terminal=TERMINAL_ID
+
+With `--entity KIND=COLUMN` a model also reads what an entity did before. `train` names the columns that recur, and this
+command, where it is not used.
+
+- **The first entity is the key of the stream**, whose own history is live: its payments in 1 hour, 24 hours, 7 and 30
+  days, their mean amounts, the amount compared with the 30-day mean, the hours since the last payment, the different
+  terminals in 7 days, and whether it is the first payment there.
+- **The others have daily profiles**: payments, the mean amount, different cards, and the share of frauds in 1, 7 and 30
+  days, as far as it was known: with `--label-delay 7d`, which is the default here, only of payments that are 7 days
+  old. The profile of a day serves from 6 hours after its end (UTC).
+- **`--time` and `--amount`** name the columns of the payment's date and time, and of its amount, if their names do not
+  say it. A clock that begins at 0, like that of creditcard.csv, is no date.
+- Payments are read in the order of their times, by the same operator as in the stream. Features that never vary are
+  left out; trees may split a column at 1,024 values ([decision 51](decisions/0051-training-with-history.md)).
+  `manifest.history` has the declaration and the features; `explain` and the reasons of an alert name them.
+- A new card or terminal is no missing value: it has 0 payments, and its amount is the usual one. Where the key, the
+  time or the amount is missing, so are its features; they are imputed like any others and alone make no transaction
+  unscorable.
+- **`score`, `evaluate`, `models compare` and `explain --row`** compute the history from their `--data`, and from
+  earlier payments that count as before: `--history march.csv`. Without them the first 30 days look like those of new
+  cards.
+
 ## Scores are probabilities
 
 Beta calibration maps a classifier's raw score to a probability, q / (1 - q) = e^c p^a / (1 - p)^b with a and b above
