@@ -16,7 +16,6 @@ from rich.console import Console
 
 from card_payments import COMPROMISED, ENTITIES, Payment, payments, write_payments
 from fraudstream.history.spec import HistorySpec
-from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.explanation.cells import row_of
 from fraudstream.model.explanation.explainer import Explainer
@@ -78,10 +77,14 @@ def data(rows: list[Payment], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(spark: SparkSession, data: Path) -> TrainingResult:
-    """A forest with history, deployed; beside it a candidate without."""
-    with_history = trained(spark, data, data.parent / "models")
-    trained(spark, data, data.parent / "models", entities=(), name="alone")
-    return with_history
+    """A forest with history, deployed."""
+    return trained(spark, data, data.parent / "models")
+
+
+@pytest.fixture(scope="module")
+def alone(spark: SparkSession, data: Path, model: TrainingResult) -> TrainingResult:
+    """A candidate without history, beside the deployed model."""
+    return trained(spark, data, data.parent / "models", entities=())
 
 
 def test_rows_are_read_in_the_order_of_time_whatever_that_of_the_file(spark: SparkSession, tmp_path: Path) -> None:
@@ -138,25 +141,25 @@ def test_a_row_without_key_or_time_has_no_history_and_is_scored(
     assert scores.outcome[-3] != "unscorable"
 
 
-def test_a_model_records_its_history_and_learns_from_it(spark: SparkSession, data: Path, model: TrainingResult) -> None:
+def test_a_model_records_its_history_and_learns_from_it(
+    spark: SparkSession, data: Path, model: TrainingResult, alone: TrainingResult
+) -> None:
     manifest = model.artifact.manifest
     spec = spec_of(manifest)
     assert [entity.column for entity in spec.entities] == ["CUSTOMER_ID", "TERMINAL_ID"]
     assert set(spec.names) <= {feature.name for feature in manifest.features}
     assert manifest.columns == open_data(data).columns
     assert manifest.missing_limit >= len(spec.names)
-    alone = load_artifact(next(path for path in (data.parent / "models").iterdir() if _name(path) == "alone")).manifest
-    assert alone.history is None
-    assert precision_of(manifest) > precision_of(alone) + 0.2
+    assert alone.artifact.manifest.history is None
+    assert precision_of(manifest) > precision_of(alone.artifact.manifest) + 0.2
     again = trained(spark, data, data.parent / "models")
     assert again.reused
     assert again.artifact.path == model.artifact.path
 
 
 def test_the_output_suggests_a_history_where_identifiers_recur(
-    spark: SparkSession, data: Path, model: TrainingResult, tmp_path: Path
+    data: Path, model: TrainingResult, alone: TrainingResult
 ) -> None:
-    alone = trained(spark, data, tmp_path / "models", entities=())
     text = io.StringIO()
     Console(file=text, width=300).print(render(alone))
     command = f"fraudstream train --data {data} --entity customer=CUSTOMER_ID --entity terminal=TERMINAL_ID"
@@ -186,15 +189,15 @@ def test_later_rows_with_their_earlier_ones_are_scored_as_in_the_whole_file(
     assert evaluated.raw.score == pytest.approx(scores.score[evaluated.rows], abs=1e-12)
 
 
-def test_models_with_and_without_history_are_compared(spark: SparkSession, data: Path, model: TrainingResult) -> None:
-    models = data.parent / "models"
-    pair = [model_in_use(models, each) for each in (model.artifact.manifest.model_id, _id_of(models, "alone"))]
+@pytest.mark.nightly
+def test_models_with_and_without_history_are_compared(
+    spark: SparkSession, data: Path, model: TrainingResult, alone: TrainingResult
+) -> None:
+    pair = [model_in_use(data.parent / "models", each.artifact.manifest.model_id) for each in (model, alone)]
     for new, former in (pair, pair[::-1]):
         comparison, both = compare_models(spark, new, former, open_data(data))
         assert comparison.average_precision is not None
         assert len(both) == 2
-    previous = load_artifact(models / _id_of(models, "alone"))
-    assert previous.manifest.history is None
 
 
 def test_the_reasons_name_the_share_of_frauds_at_the_terminal(
@@ -204,11 +207,3 @@ def test_the_reasons_name_the_share_of_frauds_at_the_terminal(
     row = next(index for index in range(len(rows) * 2 // 3, len(rows)) if rows[index].terminal == COMPROMISED)
     texts = [reason.text for reason in Explainer(model.artifact).explain(row_of(source, row), {}).top()]
     assert any(text.startswith("share of frauds at this terminal") and "for fraud" in text for text in texts), texts
-
-
-def _name(path: Path) -> str:
-    return load_artifact(path).manifest.name if (path / "manifest.json").exists() else ""
-
-
-def _id_of(models: Path, name: str) -> str:
-    return next(path.name for path in models.iterdir() if path.is_dir() and _name(path) == name)
