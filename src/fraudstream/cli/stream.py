@@ -157,6 +157,8 @@ def produce(
 @_trigger(help="Spark's Real-time Mode, or micro-batches.")
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
+@setting("profiles")
+@setting("entity_key")
 @setting("batch_interval")
 @setting("envelope")
 @setting("sample_every")
