@@ -21,6 +21,8 @@ from fraudstream.model.features.history import HistoryColumn, HistoryNote, with_
 from fraudstream.model.features.reading import number_from_text, seconds_since_1970
 from fraudstream.transactions.reading_options import DateOrder, Decimal
 
+pytestmark = pytest.mark.spark
+
 CARD, SHOP = HistoryEntity("card", "card"), HistoryEntity("shop", "shop")
 SPEC = with_features(HistorySpec(entities=(CARD, SHOP), time="at", amount="amount"))
 SECRET = bytes(range(32))
@@ -137,7 +139,14 @@ def test_amounts_are_read_as_a_models_numbers(spark: SparkSession, decimal: Deci
 
 
 @pytest.mark.parametrize(
-    ("clock", "order"), [(None, None), (None, DateOrder.DMY), (None, DateOrder.MDY), (1, None), (1000, None)]
+    ("clock", "order"),
+    [
+        (None, None),
+        (None, DateOrder.DMY),
+        pytest.param(None, DateOrder.MDY, marks=pytest.mark.nightly),
+        pytest.param(1, None, marks=pytest.mark.nightly),
+        (1000, None),
+    ],
 )
 def test_times_are_read_as_a_models_dates(spark: SparkSession, clock: int | None, order: DateOrder | None) -> None:
     texts = [

@@ -62,6 +62,7 @@ def test_a_replay_computes_what_was_computed_and_writes_nothing(spark: SparkSess
     assert counts(spark, tmp_path, range(5, 6)) == [5]
 
 
+@pytest.mark.nightly
 def test_another_base_takes_over_the_newest_state(spark: SparkSession, tmp_path: Path) -> None:
     assert counts(spark, tmp_path, range(100, 103)) == [0, 1, 2]
     assert counts(spark, tmp_path, range(2), base=2) == [3, 4]
@@ -69,6 +70,7 @@ def test_another_base_takes_over_the_newest_state(spark: SparkSession, tmp_path:
     assert counts(spark, tmp_path, range(2, 3), base=2) == [5]
 
 
+@pytest.mark.nightly
 def test_offsets_before_all_versions_continue_the_newest(spark: SparkSession, tmp_path: Path) -> None:
     assert counts(spark, tmp_path, range(7, 9)) == [0, 1]
     (version,) = (tmp_path / "1" / "0").glob("1.*")
@@ -91,6 +93,7 @@ def test_a_key_that_moves_to_another_partition_is_noted_once(spark: SparkSession
     assert counts(spark, tmp_path, range(1, 2), partition=1) == [1]
 
 
+@pytest.mark.nightly
 def test_entities_that_no_window_reaches_are_removed(spark: SparkSession, tmp_path: Path) -> None:
     assert counts(spark, tmp_path, range(1), card="old") == [0]
     assert counts(spark, tmp_path, range(1, 2), card="recent", second=20 * DAY) == [0]
