@@ -130,6 +130,8 @@ def test_each_parameter_is_taken_and_an_unknown_choice_refused(
         ("/api/work/claim", {"alert_ids": ["id-0"]}, 200),
         ("/api/work/claim", {"alert_ids": ["nobody knows it"]}, 409),
         ("/api/work/claim", {}, 400),
+        ("/api/labels", {"labels": [{"event_id": "clear-1", "label": "fraud"}]}, 200),
+        ("/api/labels", {"labels": [{"event_id": "clear-1", "label": "perhaps"}]}, 400),
         ("/api/views", {"name": "Large", "query": "min_amount=500"}, 200),
         ("/api/views", {"name": " ", "query": ""}, 400),
         ("/api/work/release", {"alert_ids": ["id-2"]}, 200),

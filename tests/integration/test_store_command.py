@@ -23,7 +23,7 @@ from fraudstream.errors import StoreError
 from fraudstream.store import tables
 from fraudstream.store.store import AlertStore
 from releases import SECRETS, unpack_release
-from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, open_and, rows, run, trail_is_unbroken
+from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, labels, open_and, rows, run, trail_is_unbroken
 
 pytestmark = pytest.mark.sqlite
 
@@ -153,21 +153,23 @@ def test_a_file_that_is_no_store_is_not_restored(tmp_path: Path, content: bytes 
 
 
 def test_a_store_of_an_earlier_release_is_backed_up_when_it_is_opened(filled: AlertStore, url: str) -> None:
-    file, held = file_of(filled), rows(url)
+    file, held, of_verdicts = file_of(filled), rows(url), labels(url)
     filled.close()
     take_back_to_0011(file)
-    backup = file.with_name("alerts.db.before-0014")
+    backup = file.with_name("alerts.db.before-0015")
     with capture_logs() as logged:
         AlertStore.open(url).close()
-    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0014")]
-    assert (revision(file), revision(backup), rows(url)) == ("0014", "0011", held)
+    assert [(each["backup"], each["revision"]) for each in logged] == [(str(backup), "0015")]
+    assert (revision(file), revision(backup), rows(url)) == ("0015", "0011", held)
+    assert labels(url) == of_verdicts
+    assert [label for _, label, *_ in of_verdicts] == ["legitimate"] * 2
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
     take_back_to_0011(file)
     before = backup.read_bytes()
-    assert run("migrate", "--database", url).output.endswith("\nrevision 0014: migrated from 0011\n")
+    assert run("migrate", "--database", url).output.endswith("\nrevision 0015: migrated from 0011\n")
     assert backup.read_bytes() == before, "a backup that exists stays"
-    assert run("migrate", "--database", url).output == "revision 0014: up to date\n"
+    assert run("migrate", "--database", url).output == "revision 0015: up to date\n"
 
 
 def test_a_migration_writes_the_backup_that_is_named(store: AlertStore, url: str, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_a_store_is_not_migrated_if_it_cannot_be_backed_up(store: AlertStore, ur
 def test_the_backup_of_an_unmasked_store_has_its_alerts_without_the_secrets(tmp_path: Path) -> None:
     workdir = unpack_release("release_112b93f", tmp_path)
     AlertStore.open(at(workdir / "alerts.db")).close()
-    backup = workdir / "alerts.db.before-0014"
+    backup = workdir / "alerts.db.before-0015"
     assert revision(backup) == "0009"
     restored = at(tmp_path / "restored.db")
     run("restore", backup, "--database", restored)

@@ -15,7 +15,7 @@ from dashboards import TO_0013, Clock, alert, open_store
 from fraudstream.errors import StoreError
 from fraudstream.store.store import AlertStore
 from postgres import PostgresServer
-from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, open_and, rows, run, trail_is_unbroken
+from stores import MANY, OLD_DAYS, fill, ids_with, kill_while_it_copies, labels, open_and, rows, run, trail_is_unbroken
 
 AGE = "--older-than=150d"
 
@@ -139,7 +139,7 @@ def test_the_password_of_the_url_is_in_no_command_line(
 def test_an_earlier_store_is_migrated_only_by_the_command_with_a_backup(
     filled: AlertStore, url: str, new_url: str, tmp_path: Path
 ) -> None:
-    held = rows(url)
+    held, of_verdicts = rows(url), labels(url)
     produced = execute(url, "SELECT seq, produced_us FROM dead_letters ORDER BY seq")
     take_back = (
         *TO_0013,
@@ -155,10 +155,10 @@ def test_an_earlier_store_is_migrated_only_by_the_command_with_a_backup(
         assert "fraudstream store migrate --backup FILE" in failed.value.remedy
     assert revision(url) == "0011"
     result = run("migrate", "--backup", file, "--database", url)
-    assert result.output.endswith("revision 0014: migrated from 0011\n")
-    assert (revision(url), rows(url)) == ("0014", held)
+    assert result.output.endswith("revision 0015: migrated from 0011\n")
+    assert (revision(url), rows(url), labels(url)) == ("0015", held, of_verdicts)
     assert execute(url, "SELECT seq, produced_us FROM dead_letters ORDER BY seq") == produced
-    assert run("migrate", "--database", url).output == "revision 0014: up to date\n"
+    assert run("migrate", "--database", url).output == "revision 0015: up to date\n"
     run("restore", file, "--database", new_url)
     assert revision(new_url) == "0011", "the backup is of the store as it was"
     with pytest.raises(StoreError, match="cannot be read") as failed:

@@ -57,11 +57,11 @@ def alert(number: int, **changes: Any) -> dict[str, Any]:
 
 
 TO_0013 = (
-    *(f"DROP TABLE {name}" for name in ("alert_entities", "saved_views")),
+    *(f"DROP TABLE {name}" for name in ("labels", "alert_entities", "saved_views")),
     "DROP INDEX alerts_by_due",
     *(f"ALTER TABLE alerts DROP COLUMN {name}" for name in ("reason_code", "due_us", "escalated_by")),
 )
-"""Takes back revision 0014, on both databases."""
+"""Takes back revisions 0015 and 0014, on both databases."""
 
 
 def take_back(url: str) -> None:

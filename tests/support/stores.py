@@ -62,6 +62,13 @@ def rows(url: str) -> dict[str, int]:
         }
 
 
+def labels(url: str) -> list[tuple[Any, ...]]:
+    """The content of each label, without its number."""
+    with read_store(url) as connection:
+        _, *columns = tables.labels.c
+        return sorted(map(tuple, connection.execute(select(*columns))))
+
+
 def trail_is_unbroken(url: str) -> bool:
     with read_store(url) as connection:
         return list(broken_links(connection)) == []

@@ -16,6 +16,7 @@ from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
+from fraudstream.cli.labels import labels
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
 from fraudstream.cli.profiles import profiles
@@ -112,7 +113,7 @@ SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
     "Run": (broker, produce, rekey, detect, relay, dashboard, archive),
-    "Data": (schema, profiles, dead_letters, audit, checkpoint, state, store),
+    "Data": (schema, labels, profiles, dead_letters, audit, checkpoint, state, store),
     "Development": (simulate, kafka),
 }
 EXAMPLES: Final = Path(__file__).with_name("examples.txt").read_text(encoding="utf-8").splitlines()

@@ -140,7 +140,7 @@ class Dashboard:
         exports = Exports(settings, self.changes, actors)
         worker, entity_columns = self.reason_worker, explainers.entity_columns
         posted = records.RecordViews(
-            store, mask, self.instances, statistics, self.health, state, worker, entity_columns
+            store, mask, self.instances, statistics, self.health, state, worker, entity_columns, actors, exports
         )
         self.instances.handlers["events"] = posted.receive_events
         review = queue.QueueViews(store, statistics, reasons, actors, SavedViews(store.database))

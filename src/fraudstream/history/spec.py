@@ -7,9 +7,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
-from fraudstream.transactions.notation import DATE_PARTS, NUMBER_PATTERNS
 from fraudstream.transactions.reading_options import DateOrder, Decimal
-from fraudstream.transactions.times import DATE_PATTERN
 
 STATE_FORMAT: Final = 1
 """The layout of an entity's state; incremented when a release cannot read the state of the previous one."""
@@ -193,11 +191,6 @@ def operator_config(spec: HistorySpec, aliases: dict[str, str], profiles: str | 
         "amount": {"columns": names(spec.amount), "decimal": spec.decimal},
         "currency": names(spec.currency) if spec.currency else [],
         "home": spec.home or "",
-        "patterns": {
-            **{decimal.value: pattern for decimal, pattern in NUMBER_PATTERNS.items()},
-            "iso": DATE_PATTERN,
-            "parts": DATE_PARTS,
-        },
         "live": [{"measure": each.measure, "ms": each.hours * 3_600_000, "name": each.name} for each in spec.live],
         "profile": [{"kind": each.kind, "column": each.column, "name": each.name} for each in spec.profiles],
         "zone": spec.zone,

@@ -158,6 +158,7 @@ class Action(StrEnum):
     EXPORT = "export"
     ACKNOWLEDGE = "acknowledge"
     REASON_CODES = "reason_codes"
+    LABELS = "labels"
 
 
 TRIAGE_ACTIONS: Final = (

@@ -17,6 +17,7 @@ from fraudstream.store.changes import Action, Actor, Change, insert_change
 from fraudstream.store.database import Database, insert, open_database
 from fraudstream.store.entities import ColumnsOf, EntityReader, insert_entities
 from fraudstream.store.full_text import alert_tokens
+from fraudstream.store.labels import LabelReader
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, StoredAlert, Total
@@ -72,6 +73,7 @@ class AlertStore(AlertReader):
         self.ledger = LedgerReader(database)
         self.search = AlertSearch(self)
         self.entities = EntityReader(database)
+        self.labels = LabelReader(database)
         self._weights = observations.SampleWeights()
 
     @classmethod

@@ -102,6 +102,17 @@ alert_entities = _table(
 )
 """The entities of each alert (its card, terminal or merchant), by the column that identifies them; values are short."""
 
+labels = _numbered(
+    "labels",
+    Column("event_id", String(240), nullable=False),
+    *(Column(name, String(16), nullable=False) for name in ("label", "source")),
+    Column("event_us", BigInteger),
+    Column("known_us", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Index("labels_of_event", "event_id", "known_us"),
+)
+"""What became known of transactions, clear ones too: by event id, append-only. `event_us` is the transaction's time."""
+
 saved_views = _table(
     "saved_views",
     Column("name", Text, primary_key=True),

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from fraudstream.errors import RequestError
 from fraudstream.store import tables
 from fraudstream.store.changes import TRIAGE_ACTIONS, Action, Actor, Change, Item, insert_change, parse_state
+from fraudstream.store.labels import insert_verdicts
 from fraudstream.store.reading import TRIAGE_COLUMNS
 from fraudstream.store.triage_state import VERDICTS, AlertStatus, TriageState, is_same_person
 from fraudstream.times import iso_time, microseconds
@@ -218,6 +219,7 @@ def _write(
         states = {alert: after._asdict() for alert, _, after in updates}
         rows = [{"of": alert} | {f"to_{name}": state[name] for name in state} for alert, state in states.items()]
         connection.execute(_UPDATE, rows)
+        insert_verdicts(connection, items, request.actor.name, microseconds(now))
     subject = changed[0].alert_id if len(changed) == 1 else f"{len(changed):,} alerts"
     before, after = _summary([each for _, each, _ in updates], [each for _, _, each in updates], request)
     change = Change(request.actor, request.action, subject, before, after, request.why, request.undoes, items)

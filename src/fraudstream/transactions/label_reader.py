@@ -20,7 +20,8 @@ LABEL_COLUMN: Final = "is_fraud"
 """The label from a list of frauds."""
 LABEL_KEY_REMEDY: Final = "name the column with the payment's id, which both files have"
 _REPORT_WORDS: Final = frozenset(
-    {"reported", "report", "chargeback", "label", "labelled", "labeled", "confirmed", "dispute", "disputed", "claimed"}
+    {"reported", "report", "known", "chargeback", "label", "labelled", "labeled"}
+    | {"confirmed", "dispute", "disputed", "claimed"}
 )
 
 # Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
@@ -147,6 +148,12 @@ def read_label(
             f"if most rows are frauds, with --fraud-value {spellings[fraud]}",
         )
     return Label(name, legitimate, spellings[fraud], is_fraud)
+
+
+def meaning(cell: str) -> bool | None:
+    """Return whether the cell of a label means fraud; None if it is neither a word for it nor for legitimate."""
+    name = _canonical(cell) if parse_number(cell) is not None else _simplified(cell)
+    return True if name in _MEANS_FRAUD else False if name in _MEANS_LEGITIMATE else None
 
 
 def _quoted(cells: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
 from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step, scored_row
 from fraudstream.model.manifest import Manifest
+from fraudstream.store.labels import LabelQuery
 from fraudstream.store.similar import similar_alerts
 from fraudstream.store.store import AlertStore
 from fraudstream.times import iso_time, microseconds, parse_time
@@ -68,11 +69,13 @@ def alert_page(
         steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
     manifest = None if explainer is None else explainer.manifest
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))
+    labels = store.labels.page(LabelQuery(event_id=alert_id))
     score, amount = document.get(AlertField.SCORE), amount_of(transaction)
     return render_template(
         template,
         latest=latest,
         alert=document,
+        labels=[each for each in labels if each.source != "verdict"],
         triage=presentation.triage_label(document["work"]),
         heading="Unscorable payment" if document[AlertField.OUTCOME] == Outcome.UNSCORABLE else "Fraud alert",
         score=score,

@@ -30,7 +30,7 @@ ACTION_LABELS: Final[dict[str, str]] = {
     Action.CLAIM: "claimed", Action.RELEASE: "released", Action.VERDICT: "decided", Action.NOTE: "noted",
     Action.UNDO: "undone", Action.THRESHOLD: "threshold", Action.ALIAS: "alias", Action.MODEL: "model",
     Action.EXPORT: "exported", Action.ACKNOWLEDGE: "acknowledged", Action.ESCALATE: "escalated",
-    Action.NEEDS_INFORMATION: "needs information", Action.REASON_CODES: "reason codes",
+    Action.NEEDS_INFORMATION: "needs information", Action.REASON_CODES: "reason codes", Action.LABELS: "labels",
 }  # fmt: skip
 
 
@@ -52,6 +52,8 @@ def summary(state: Object | None) -> str:
         if "rows_at_most" in state:
             return f"at most {state['rows_at_most']:,} rows, {filters}"
         return f"{state['rows']:,} rows, {filters}"
+    if "labels" in state:
+        return ", ".join(f"{number:,} {label}" for label, number in state["labels"].items())
     if "refused" in state:
         return "suggestion refused"
     return orjson.dumps(state).decode()

@@ -1,39 +1,51 @@
-"""Defines the API routes that receive records from the relay, and those that list events and the ledger."""
+"""Defines the API routes that receive records and labels, and those that list events, the ledger and labels."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 import structlog
+from flask import Response
 
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.ledger_report import LedgerReport, ledger_report
 from fraudstream.dashboard.services.reasons import ReasonWorker
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.services.system_state import Health, SystemState
+from fraudstream.dashboard.web.actor import Actors
+from fraudstream.dashboard.web.export import Exports, csv_text
 from fraudstream.dashboard.web.queries import EventList
 from fraudstream.dashboard.web.routing import Api, read_json_body
 from fraudstream.errors import RequestError, StoreError
 from fraudstream.messages.answers import Received, page
 from fraudstream.messages.base import Object
+from fraudstream.messages.labels import AddedLabels, NewLabels, StoredLabel
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.messages.posted import DeadLetter, EndsEvent, Event, PostedAlert, Progress, Sample, check_event
 from fraudstream.messages.requests import MOST_RECORDS, Page
 from fraudstream.store.entities import ColumnsOf
+from fraudstream.store.labels import LabelQuery, add_labels
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import Added, AlertStore
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.presentable import read_json
+
+LABEL_COLUMNS: Final = ("event_id", "label", "source", "known_at", "event_at", "who")
 
 log = structlog.get_logger(__name__)
 
 api = Api("records")
 
 
+class LabelList(Page, LabelQuery):
+    """A page of labels."""
+
+
 @dataclass(frozen=True)
 class RecordViews:
-    """Stores posted records and lists them."""
+    """Stores posted records and labels, and lists them."""
 
     store: AlertStore
     mask: DataMask
@@ -43,6 +55,8 @@ class RecordViews:
     system: SystemState
     reasons: ReasonWorker
     entity_columns: ColumnsOf
+    actors: Actors
+    exports: Exports
 
     @api.operation("POST", "/api/alerts", Received, 413, body=list[PostedAlert])
     def post_alerts(self) -> object:
@@ -93,6 +107,24 @@ class RecordViews:
     def ledger(self, query: Page) -> object:
         """The outcomes of all records, by partition, and the newest entries."""
         return ledger_report(self.store, before=query.cursor, limit=query.limit)
+
+    @api.operation("POST", "/api/labels", AddedLabels)
+    def post_labels(self, body: NewLabels) -> AddedLabels:
+        """Store labels of transactions, all or none; those that say nothing new are `unchanged`."""
+        return add_labels(self.store.database, body.labels, self.actors.current(body.who), "POST /api/labels")
+
+    @api.operation("GET", "/api/labels", page("labels", StoredLabel))
+    def list_labels(self, query: LabelList) -> object:
+        """The labels that match, the newest in the store first."""
+        labels = self.store.labels.page(query, before=query.cursor, limit=query.limit)
+        return {"labels": labels, "next_cursor": query.following([each.seq for each in labels])}
+
+    @api.operation("GET", "/api/labels.csv", str, media_type="text/csv")
+    def labels_csv(self, query: LabelQuery) -> Response:
+        """All labels that match as a CSV file, the oldest in the store first."""
+        pages = (map(attrgetter(*LABEL_COLUMNS), labels) for labels in self.store.labels.every(query))
+        text, rows = csv_text(LABEL_COLUMNS, pages), partial(self.store.labels.count, query)
+        return self.exports.response("labels.csv", text, rows)
 
     def receive_events(self, items: Sequence[Sequence[Any]]) -> None:
         """Update the counters from events that were posted to another dashboard, each with its weight if a sample."""

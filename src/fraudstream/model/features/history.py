@@ -5,6 +5,10 @@ from typing import Any, Final, cast
 
 import orjson
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from fraudstream.model.features.reading import Projected, number_from_text, seconds_since_1970
+from fraudstream.transactions.reading_options import Decimal
 
 
 class HistoryColumn:
@@ -45,23 +49,24 @@ def with_live_history(
     """Add the history, with the state below `root`, of which each of Kafka's partitions has its own.
 
     A stream needs a task for each partition. A frame of a batch needs the rows of a partition together and in order;
-    when it has been computed, the state is written. `base` increases with each checkpoint that uses the state: within
-    one, the state continues at the offset where a task begins. A batch that `replays` what a stream has computed leaves
-    the state unchanged.
+    when it is computed, the state is written. The state continues at the offset where a task begins; `base` increases
+    with each new checkpoint, whose offsets are not compared with those of an earlier one. A batch that `replays` what a
+    stream has computed leaves the state unchanged.
     """
-    return _call(frame, "replay" if replays else "live", _json(config), str(root), base)
+    return _add_history("replay" if replays else "live", frame, config, str(root), base)
 
 
 def with_history(frame: DataFrame, config: dict[str, Any]) -> DataFrame:
     """Add the history in batch; the rows of a key must be in one partition of the frame, and in order."""
-    return _call(frame, "batch", _json(config))
+    return _add_history("batch", frame, config)
 
 
-def _call(frame: DataFrame, function: str, *arguments: str | int) -> DataFrame:
-    spark = cast(Any, frame.sparkSession)
-    history = spark._jvm.fraudstream.history.History  # noqa: SLF001 - py4j's way to a Scala object
-    return DataFrame(getattr(history, function)(cast(Any, frame)._jdf, *arguments), frame.sparkSession)  # noqa: SLF001
-
-
-def _json(config: dict[str, Any]) -> str:
-    return orjson.dumps(config).decode()
+def _add_history(function: str, frame: DataFrame, config: dict[str, Any], *arguments: str | int) -> DataFrame:
+    spark, text = frame.sparkSession, F.col(Projected.TEXT)
+    amount = number_from_text(text, Decimal(config["amount"]["decimal"]))
+    seconds = seconds_since_1970(text, config["time"]["clock"], config["time"]["order"])
+    # The operator evaluates these two expressions for what it does not read itself.
+    readers = spark.range(0).select(F.lit("").alias(Projected.TEXT)).select(amount, seconds)
+    operator = cast(Any, spark)._jvm.fraudstream.history.History  # noqa: SLF001 - py4j's way to a Scala object
+    frames = (cast(Any, each)._jdf for each in (frame, readers))  # noqa: SLF001
+    return DataFrame(getattr(operator, function)(*frames, orjson.dumps(config).decode(), *arguments), spark)
