@@ -7,6 +7,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -32,7 +33,7 @@ def lookup(spark: SparkSession, root: Path, kind: str, day: date) -> Any:
     return profiles.of(str(root), kind, (day - EPOCH).days)
 
 
-def write(root: Path, kind: str, day: date, ids: list[str], **columns: list[float | None]) -> Path:
+def write(root: Path, kind: str, day: date, ids: list[str], **columns: Sequence[float | None]) -> Path:
     path = profile_path(root, kind, day)
     write_table(pa.table({"id": ids, **{name: pa.array(cells, pa.float64()) for name, cells in columns.items()}}), path)
     return path
@@ -65,6 +66,7 @@ def test_a_broken_table_counts_as_missing(spark: SparkSession, tmp_path: Path) -
     assert lookup(spark, tmp_path, "terminal", DAY + timedelta(1)) is None
 
 
+@pytest.mark.nightly
 def test_more_tables_than_memory_allows_are_loaded_again(spark: SparkSession, tmp_path: Path) -> None:
     ids = [f"terminal-{number}" for number in range(60_000)]
     path = write(tmp_path, "terminal", DAY, ids, **{f"c{n}": list(np.arange(60_000.0) + n) for n in range(12)})
@@ -78,6 +80,7 @@ def test_more_tables_than_memory_allows_are_loaded_again(spark: SparkSession, tm
 @pytest.mark.nightly
 def test_a_table_that_comes_later_is_loaded_without_a_restart(spark: SparkSession, tmp_path: Path) -> None:
     assert lookup(spark, tmp_path, "terminal", DAY) is None
+    assert lookup(spark, tmp_path, "terminal", DAY) is None  # the loader has looked for it
     write(tmp_path, "terminal", DAY, ["t"], payments_1=[4.0])
     deadline = time.monotonic() + 30
     while (table := lookup(spark, tmp_path, "terminal", DAY)) is None and time.monotonic() < deadline:
