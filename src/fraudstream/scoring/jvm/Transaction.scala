@@ -1,7 +1,7 @@
 package fraudstream.history
 
 import java.time.ZoneOffset.UTC
-import java.util.{Arrays, HashMap => JavaMap}
+import java.util.{Arrays, HashMap => JavaMap, HexFormat}
 import javax.crypto.Mac
 import javax.crypto.spec.SecretKeySpec
 import scala.jdk.CollectionConverters._
@@ -123,11 +123,14 @@ private[history] final class Transaction(config: JsonNode, readers: Seq[Internal
 
   /** `entity_id` of history/identity.py: the value, or its HMAC if it is a card number. */
   def entityId(value: String): String = {
-    val digits = if (value.length < 12) "" else Transaction.Separators.replaceAllIn(value, "")
-    if (digits.length < 12 || digits.length > 19 || !digits.forall(each => each >= '0' && each <= '9')) return value
-    val doubled = digits.reverse.zipWithIndex.map { case (digit, i) => (digit - '0') * (1 + i % 2) }
-    if (doubled.map(each => each / 10 + each % 10).sum % 10 != 0) value
-    else "hmac:" + mac.doFinal(digits.getBytes).take(16).map(each => f"${each & 0xff}%02x").mkString
+    def isDigits(text: String): Boolean = text.forall(each => each >= '0' && each <= '9')
+    val digits = if (value.length < 12 || isDigits(value)) value else Transaction.Separators.replaceAllIn(value, "")
+    def checksum: Int = digits.indices.foldLeft(0) { (sum, i) =>
+      val each = (digits.charAt(digits.length - 1 - i) - '0') * (1 + i % 2)
+      sum + each / 10 + each % 10
+    }
+    if (digits.length < 12 || digits.length > 19 || !isDigits(digits) || checksum % 10 != 0) value
+    else "hmac:" + HexFormat.of.formatHex(mac.doFinal(digits.getBytes), 0, 16)
   }
 }
 
