@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,12 @@ from pyspark.sql import SparkSession
 from rich.console import Console
 
 from card_payments import COMPROMISED, ENTITIES, Payment, payments, write_payments
+from columns import NOW
+from fraudstream.errors import DeploymentRefused
 from fraudstream.history.spec import HistorySpec
+from fraudstream.model.deployment.current import deploy, read_current
 from fraudstream.model.deployment.registry import model_in_use
+from fraudstream.model.deployment.state import StateRecord, content_of, write_state
 from fraudstream.model.explanation.cells import row_of
 from fraudstream.model.explanation.explainer import Explainer
 from fraudstream.model.features.file_history import add_history, with_history_of
@@ -43,7 +49,9 @@ def history(spark: SparkSession, path: Path, rows: list[Payment]) -> tuple[Histo
     return spec, list(map(json.loads, add_history(spark, source, spec, LABEL).json_rows()))
 
 
-def trained(spark: SparkSession, path: Path, models: Path, **settings: Any) -> TrainingResult:
+def trained(
+    spark: SparkSession, path: Path, models: Path, state: Path | None = None, **settings: Any
+) -> TrainingResult:
     chosen: dict[str, Any] = {"algorithm": "random-forest", "entities": ENTITIES} | settings
     return train(
         lambda: nullcontext(spark),
@@ -52,6 +60,9 @@ def trained(spark: SparkSession, path: Path, models: Path, **settings: Any) -> T
         models_dir=models,
         report=lambda line: None,
         now=lambda: datetime(2026, 6, 1, tzinfo=UTC),
+        deploys=state is not None,
+        is_forced=True,
+        history_state=state,
     )
 
 
@@ -187,6 +198,20 @@ def test_later_rows_with_their_earlier_ones_are_scored_as_in_the_whole_file(
     with labelled_rows(spark, split, artifact.manifest, 1.0, artifact.manifest.history) as labelled:
         evaluated = labelled.scored(artifact, {})
     assert evaluated.raw.score == pytest.approx(scores.score[evaluated.rows], abs=1e-12)
+
+
+def test_no_model_is_deployed_that_needs_another_state(
+    spark: SparkSession, data: Path, model: TrainingResult, alone: TrainingResult, tmp_path: Path
+) -> None:
+    models, state = shutil.copytree(data.parent / "models", tmp_path / "models"), tmp_path / "checkpoint-history"
+    deploy(models, alone.artifact.path.name, 0.5, who="test", why="", now=NOW)
+    held = content_of(replace(spec_of(model.artifact.manifest), time="another"))
+    write_state(state, StateRecord(held, 2))
+    with pytest.raises(DeploymentRefused, match="time TX_TIME instead of another"):
+        trained(spark, data, models, state)
+    assert read_current(models / "current").model_id == alone.artifact.path.name
+    shutil.rmtree(state)
+    assert trained(spark, data, models, state).is_deployed
 
 
 @pytest.mark.nightly

@@ -60,6 +60,15 @@ def test_a_clock_in_milliseconds_is_a_time(tmp_path: Path) -> None:
     assert declared(data, "card=card", time="when_paid").clock == 1000
 
 
+def test_most_payments_are_in_the_home_currency(tmp_path: Path) -> None:
+    codes = ["USD", "EUR", "EUR"]
+    rows = [f"2026-03-01 {row % 24:02}:00,c{row % 7},{row},{codes[row % 3]},{int(row % 9 == 0)}" for row in range(99)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,card,amount,currency_code,fraud", *rows]))
+    spec = declared(profile(open_data(tmp_path / "a.csv"), "fraud"), "card=card")
+    assert (spec.currency, spec.home) == ("currency_code", "EUR")
+    assert "currency_code" in spec.columns
+
+
 @pytest.mark.parametrize(
     ("entities", "options", "message"),
     [

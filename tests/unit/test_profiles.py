@@ -211,6 +211,15 @@ def test_a_column_is_read_under_its_alias_or_is_named_as_missing(tmp_path: Path)
         read_payments(source, SPEC, str)
 
 
+def test_an_amount_in_another_currency_is_none(tmp_path: Path) -> None:
+    rows = ["2026-03-20 10:00:00,c,t,1,EUR", "2026-03-20 11:00:00,c,t,2,USD", "2026-03-20 12:00:00,c,t,3,"]
+    (tmp_path / "a.csv").write_text("\n".join(["at,card,terminal,amount,money", *rows, ""]))
+    source, spec = open_data(tmp_path / "a.csv"), replace(SPEC, currency="currency", home="EUR")
+    assert read_payments(source, spec, str).amount.tolist() == [1, 2, 3]
+    amounts = read_payments(source, spec, str, aliases={"money": "currency"}).amount.tolist()
+    assert amounts == pytest.approx([1, float("nan"), 3], nan_ok=True)
+
+
 def archive_of(root: Path, *days: int, again: int = 0) -> Path:
     """An archive with a payment at noon of each day, the first of them sent again."""
     with Archive.open(root, "t", "id") as archive:

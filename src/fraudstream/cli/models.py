@@ -104,6 +104,7 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 @click.option("--deploy", is_flag=True, help="Deploy the model, unless it is worse than the active one beyond a bound.")
 @click.option("--force", is_flag=True, help="With --deploy: deploy it even so.")
 @setting("models")
+@setting("checkpoint")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
 @setting("driver_memory")
@@ -125,6 +126,7 @@ def train(
     """
     from rich.console import Console
 
+    from fraudstream.model.deployment.state import state_directory
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.summary import as_json as result_as_json
@@ -149,6 +151,7 @@ def train(
         now=lambda: datetime.now(UTC),
         deploys=deploy,
         is_forced=force,
+        history_state=state_directory(settings.checkpoint),
     )
     if as_json:
         options.print_json(result_as_json(result))

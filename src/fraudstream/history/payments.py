@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
-from fraudstream.history.spec import HistorySpec
+from fraudstream.history.spec import HistorySpec, names_of
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.archive_files import ArchiveColumn
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
@@ -69,6 +69,8 @@ def read_payments(
     names += [label] if label else []
     names += [ArchiveColumn.EVENT_ID] if any(file.parts for file in source.files) else []
     indexes = {name: _index(source, name, aliases or {}) for name in names}
+    currencies = names_of(spec.currency, aliases or {}) if spec.currency and spec.home else []
+    currency = next((source.columns.index(name) for name in currencies if name in source.columns), None)
     texts: dict[str, list[pa.Array]] = {name: [] for name in indexes}
     times, amounts = list[Ints](), list[Numbers]()
     rows = source.rows()
@@ -77,7 +79,10 @@ def read_payments(
         for name, index in indexes.items():
             texts[name].append(pa.array(cells[index], pa.string()))
         times.append(_milliseconds(cells[indexes[spec.time]], spec.clock))
-        amounts.append(_numbers(cells[indexes[spec.amount]]))
+        amount = _numbers(cells[indexes[spec.amount]])
+        if currency is not None:  # amounts in another one enter no mean
+            amount[[cell not in ("", spec.home) for cell in cells[currency]]] = math.nan
+        amounts.append(amount)
     time = np.concatenate(times)
     reported = np.full(len(time), NEVER)
     if frauds is not None and label is not None:
@@ -100,7 +105,7 @@ def read_payments(
 
 
 def _index(source: DataSource, name: str, aliases: Mapping[str, str]) -> int:
-    for each in (*(new for new, old in aliases.items() if old == name), name):
+    for each in names_of(name, aliases):
         if each in source.columns:
             return source.columns.index(each)
     what = f"there is no column {name!r}; the columns are {', '.join(source.columns)}"[:2000]

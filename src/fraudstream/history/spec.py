@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from fraudstream.history.labels import LABEL_DELAY_DAYS
@@ -176,13 +177,14 @@ def profile_features(spec: HistorySpec) -> tuple[ProfileFeature, ...]:
     return tuple(features)
 
 
+def names_of(column: str, aliases: Mapping[str, str]) -> list[str]:
+    """Return the names that a column may have, a new one before that of training."""
+    return [*(new for new, old in aliases.items() if old == column), column]
+
+
 def operator_config(spec: HistorySpec, aliases: dict[str, str], profiles: str | None, secret: bytes) -> dict[str, Any]:
     """Return the configuration of the JVM's operator, as `jvm/History.scala` reads it from JSON."""
-
-    def names(column: str) -> list[str]:
-        """The names to look for, a new one before that of training."""
-        return [*(new for new, old in aliases.items() if old == column), column]
-
+    names = partial(names_of, aliases=aliases)
     return {
         "format": STATE_FORMAT,
         "state_days": STATE_DAYS,

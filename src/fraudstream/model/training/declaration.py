@@ -17,7 +17,7 @@ from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.entities import entity_kind
 from fraudstream.transactions.formats import ColumnKind
 from fraudstream.transactions.label import ColumnProfile, CsvProfile
-from fraudstream.transactions.times import SECONDS_PER_DAY, units_per_second
+from fraudstream.transactions.times import SECONDS_PER_DAY, units_per_second, words_of
 
 MOST_ENTITIES: Final = 8
 _KIND: Final = re.compile("[a-z][a-z0-9 _-]{0,29}")
@@ -42,6 +42,7 @@ def declared_history(
             raise SettingsError(what, where=_WHERE, remedy=f"declare each once, and at most {MOST_ENTITIES}")
     when, clock = _time(data, time)
     column = _amount(data, amount)
+    currency, home = _currency(data)
     formats, delay = data.source.formats, data.label_delay if delay_seconds is None else delay_seconds
     spec = HistorySpec(
         parsed,
@@ -50,6 +51,8 @@ def declared_history(
         clock=clock,
         date_order=formats[when].date_order,
         decimal=formats[column].decimal,
+        currency=currency,
+        home=home,
         delay_days=LABEL_DELAY_DAYS if delay is None else math.ceil(delay / SECONDS_PER_DAY),
     )
     return with_features(spec)
@@ -100,6 +103,15 @@ def _amount(data: CsvProfile, name: str | None) -> str:
         what = "no column of numbers is called an amount" if name is None else f"the column {name!r} is no number"
         raise SettingsError(what, where="--amount", remedy="name the column of the amounts with --amount")
     return column.name
+
+
+def _currency(data: CsvProfile) -> tuple[str | None, str | None]:
+    """Return the column of the amounts' currency, by its name, and the currency that most payments have."""
+    for column in data.columns:
+        if column.categories is not None and column.categories.values and "currency" in words_of(column.name):
+            counts = column.categories.counts(np.ones(data.rows, np.bool_))
+            return column.name, column.categories.values[counts.argmax()]
+    return None, None
 
 
 def extended(data: CsvProfile, source: DataSource) -> CsvProfile:

@@ -22,6 +22,7 @@ from fraudstream.model.artifact import (
 )
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
+from fraudstream.model.deployment.state import require_state
 from fraudstream.model.evaluation.thresholds import require_evaluation
 from fraudstream.model.features.file_history import add_history
 from fraudstream.model.training.comparing import compare_models
@@ -61,11 +62,13 @@ def train(
     who: str = "fraudstream train",
     deploys: bool = False,
     is_forced: bool = False,
+    history_state: Path | None = None,
 ) -> TrainingResult:
     """Fit a model on the first 80 % of the time, test it on the last 20 %, and fit it again on all rows.
 
     The first model of a directory is deployed, a later one only if it `deploys`: unless `is_forced`, it is refused if
-    it is worse than the active one beyond a bound (`Comparison.refusal`).
+    it is worse than the active one beyond a bound (`Comparison.refusal`), and always if the `history_state` lacks what
+    it needs.
 
     If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
     deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
@@ -126,6 +129,8 @@ def train(
                     remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; "
                     "--force deploys it",
                 )
+        if history_state is not None:
+            require_state(history_state, manifest)
         why = f"trained on {manifest.training_data.name}"
         deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
         return TrainingResult(artifact, deployment, is_reused)

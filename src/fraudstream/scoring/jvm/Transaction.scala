@@ -87,7 +87,11 @@ private[history] final class Transaction(config: JsonNode, readers: Seq[Internal
     case -1 => null
     case slot => texts(slot)
   }
-  def currency: String = textOf(currencies)
+  /** The currency of the amount; null if it is not stated. */
+  def currency: String = {
+    val text = textOf(currencies)
+    if (text == null || Transaction.Missing(text.trim)) null else text
+  }
   /** The value of an entity; null if there is none. */
   def entity(index: Int): String = {
     val text = textOf(entities(index))
