@@ -26,15 +26,22 @@ FAULTS ?=
 JSON ?=
 PART ?=
 
-.PHONY: help setup setup-dev demo test unit nightly chaos bench lint format lock docs notebook clean
+.PHONY: help setup setup-dev wheel demo test unit nightly chaos bench lint format lock docs notebook clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(VENV)/.installed  ## Make .venv from the lock and fetch the Kafka jars (a second run does nothing)
+setup: $(VENV)/.installed  ## Make .venv from the lock, fetch the Kafka jars, compile the history operator (a second run does nothing)
 	@$(BIN)/fraudstream setup
 
 setup-dev: setup $(VENV)/.installed-dev
+
+wheel: setup  ## Build dist/fraudstream-*.whl, which has the compiled history operator
+	@rm -f src/fraudstream/scoring/jvm/*.jar
+	@cp "$$($(BIN)/python -c 'from fraudstream.config import Settings; from fraudstream.runtime.operator_jar import find_operator; \
+		print(find_operator(Settings.load().cache))')" src/fraudstream/scoring/jvm/
+	@$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+	@rm -f src/fraudstream/scoring/jvm/*.jar
 
 demo: setup  ## Broker, training, stream and live page on http://localhost:5000; DATA=, RATE=, PORT=, DURATION=
 	@$(BIN)/fraudstream demo --fresh $(if $(DATA),--data $(DATA)) $(if $(RATE),--rate $(RATE)) \

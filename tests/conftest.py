@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -34,6 +35,7 @@ from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
 from fraudstream.runtime.jars import Jars, fetch_jars
 from fraudstream.runtime.java import Java, find_java
+from fraudstream.runtime.operator_jar import operator_jar
 from fraudstream.store.store import AlertStore
 
 # A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found locally, where
@@ -177,8 +179,9 @@ def java(cache: Path) -> Java:
 
 @pytest.fixture(scope="session")
 def jars(cache: Path, java: Java) -> Jars:
-    """The fetched jars; fetches them where `make setup` was not run."""
-    return fetch_jars(cache, java, lambda line: None)
+    """The fetched jars and the history operator; fetches and compiles them where `make setup` was not run."""
+    jars = fetch_jars(cache, java, lambda line: None)
+    return replace(jars, connector=(*jars.connector, operator_jar(cache, java, lambda line: None)))
 
 
 @pytest.fixture(scope="session")

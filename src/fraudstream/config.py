@@ -53,6 +53,7 @@ class Settings(BaseSettings):
     model: Path = Field(Path("models/current"), description="The model: its id, name or tag, `current`, or a path.")
     checkpoint: Path = Field(Path("checkpoint"), description="Directory of the detector's checkpoint.")
     archive: Path = Field(Path("archive"), description="Directory of the archive of transactions.")
+    profiles: Path = Field(Path("profiles"), description="Directory of the daily profiles of entities.")
     database: str = Field(
         "sqlite:///alerts.db",
         description="URL of the alert store: sqlite:///FILE or postgresql+psycopg://USER@HOST/DATABASE.",

@@ -82,12 +82,20 @@ class Model(Displayed):
             ("with", f"{len(self.manifest.features)} columns", ", ".join(each.name for each in self.manifest.features)),
         ]
 
-    def score(self, data: AnyData, *, output: AnyPath | None = None, **reading: Unpack[Reading]) -> Scores:
+    def score(
+        self,
+        data: AnyData,
+        *,
+        output: AnyPath | None = None,
+        history: AnyData | None = None,
+        **reading: Unpack[Reading],
+    ) -> Scores:
         """Score each row as the stream would.
 
         Args:
             data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             output: A CSV to write as `fraudstream score` does; None writes no file.
+            history: Earlier payments, of a model that reads a history: they count as before those of `data`.
 
         Raises:
             DataError: The data cannot be used, or the output cannot be written.
@@ -96,22 +104,26 @@ class Model(Displayed):
         from fraudstream.runtime.engines import shared_spark
 
         settings = Settings.load()
-        source = source_of(data, reading)
+        source, earlier = source_of(data, reading), None if history is None else source_of(history, reading)
         with tempfile.TemporaryDirectory(prefix="fraudstream-scores-") as folder:
             scores = Path(output) if output is not None else Path(folder) / "scores.csv"
             with shared_spark(settings) as spark:
                 from fraudstream.scoring.scorer import load_scorer, score_csv
 
                 scorer = load_scorer(self.artifact, self.in_force)
+                source = self._with_history(source, earlier)
                 score_csv(spark, source, scorer, scores, max_record_bytes=settings.max_record_bytes)
             return read_scores(scores, self.in_force.threshold)
 
-    def explain(self, data: AnyData, row: int, **reading: Unpack[Reading]) -> Explanation:
-        """Explain the score of one row, from raw value to score; needs no Spark.
+    def explain(
+        self, data: AnyData, row: int, *, history: AnyData | None = None, **reading: Unpack[Reading]
+    ) -> Explanation:
+        """Explain the score of one row, from raw value to score; needs Spark only if the model reads a history.
 
         Args:
             data: Files or a folder, a data frame, an Arrow table, or a list of dicts.
             row: The row's number, from 0.
+            history: Earlier payments, as for `score`.
 
         Raises:
             DataError: The data cannot be used, or has no such row.
@@ -120,7 +132,19 @@ class Model(Displayed):
         from fraudstream.model.explanation.cells import row_of
         from fraudstream.model.explanation.explainer import Explainer
 
-        return Explainer(self.artifact).explain(row_of(source_of(data, reading), row), self.in_force.aliases)
+        source, earlier = source_of(data, reading), None if history is None else source_of(history, reading)
+        return Explainer(self.artifact).explain(row_of(self._with_history(source, earlier), row), self.in_force.aliases)
+
+    def _with_history(self, source: DataSource, earlier: DataSource | None) -> DataSource:
+        if self.manifest.history is None:
+            return source
+        from fraudstream.config import Settings
+        from fraudstream.runtime.engines import shared_spark
+
+        with shared_spark(Settings.load()) as spark:
+            from fraudstream.model.features.file_history import with_history_of
+
+            return with_history_of(spark, source, self.manifest, aliases=self.in_force.aliases, earlier=earlier)
 
 
 def train(
@@ -136,6 +160,9 @@ def train(
     max_alerts_per_day: float | None = None,
     refit: bool = True,
     test_from: str | None = None,
+    entities: Mapping[str, str] | None = None,
+    time: str | None = None,
+    amount: str | None = None,
     deploy: bool = False,
     name: str = "",
     note: str = "",
@@ -163,6 +190,10 @@ def train(
         max_alerts_per_day: Upper limit of the average number of alerts a day at the threshold.
         refit: Fit the model on all rows after its evaluation; the figures are those of the fit before.
         test_from: The time from which on the rows are the test period, in the notation of the time column.
+        entities: Learn from what these did before: the column of each kind, as in {"card": "CUSTOMER_ID"}, the key of
+            the stream first.
+        time: With `entities`, the column of the payments' date and time; by its name by default.
+        amount: With `entities`, the column of the amounts; by its name by default.
         deploy: Deploy the model, unless it is worse than the active one beyond a bound.
         name: A name for the model, taken where an id is.
         note: A note on the model.
@@ -200,6 +231,9 @@ def train(
             seed=seed,
             refit=refit,
             test_from=test_from,
+            entities=[f"{kind}={column}" for kind, column in (entities or {}).items()],
+            time=time,
+            amount=amount,
             name=name,
             note=note,
             tags=(tags,) if isinstance(tags, str) else tags,

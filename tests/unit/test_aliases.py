@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from columns import MODEL_ID, NOW, SPREADS, model_with_contract
+from columns import MODEL_ID, NOW, SPREADS, manifest, model_with_contract
 from fraudstream.errors import AliasRefused, ModelNamedDirectly, ModelNotFound
+from fraudstream.history.spec import HistoryEntity, HistorySpec, LiveFeature, Measure
+from fraudstream.model.artifact import write_artifact
 from fraudstream.model.deployment.aliases import active_contract, declare_alias, remove_alias
 from fraudstream.model.deployment.current import deploy, read_current
 
@@ -76,3 +79,14 @@ def test_another_model_keeps_the_aliases_and_the_contract_tells_them(current: Pa
     assert (contract.aliases, contract.revision) == ({"third": "V3"}, 3)
     assert contract.others == {"Class", "Time"}
     assert active_contract(current.parent / MODEL_ID).aliases == {}
+
+
+def test_columns_of_the_history_take_aliases_and_its_features_are_no_columns(tmp_path: Path) -> None:
+    history = HistorySpec((HistoryEntity("card", "card_id"),), time="Time", amount="Amount")
+    history = replace(history, live=(LiveFeature("V2", Measure.COUNT, 24),))
+    write_artifact(tmp_path, replace(manifest(), history=history), lambda scaler, classifier: None)
+    deploy(tmp_path, MODEL_ID, 0.5, who="ann", why="test", now=NOW)
+    declare(tmp_path / "current", "pan", "card_id")
+    assert active_contract(tmp_path / "current").features.keys() == SPREADS.keys() - {"V2"}
+    with pytest.raises(AliasRefused, match="no feature 'V2'"):
+        declare(tmp_path / "current", "second", "V2")

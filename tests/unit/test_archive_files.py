@@ -86,6 +86,13 @@ def test_an_event_id_of_the_transactions_themselves_stays(tmp_path: Path) -> Non
     assert list(source.rows()) == [["1", "own"]]
 
 
+def test_a_masked_card_number_is_the_id_of_its_card(tmp_path: Path) -> None:
+    text = '{"card":"************1111","shop":"************1111","amount":1.5}'
+    masked = row(0, text=text)._replace(entity_ids=[("card", "hmac:0a"), ("shop", "************1111")])
+    source = open_data(write(tmp_path, {0: [masked, row(1, text='{"card":7}')._replace(entity_ids=[("card", "7")])]}))
+    assert [each[:-1] for each in source.rows()] == [["hmac:0a", "************1111", "1.5"], ["7", "", ""]]
+
+
 def test_records_without_a_transaction_are_left_out(tmp_path: Path) -> None:
     assert numbers(write(tmp_path, {0: [payment(0), row(1, text=None), payment(2)]})) == [0, 2]
 

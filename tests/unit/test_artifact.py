@@ -12,9 +12,12 @@ import orjson
 import pytest
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
+from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.artifact import ModelArtifact, load_artifact, write_artifact
 from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.model.manifest import (
+    HISTORY_FORMAT,
+    MANIFEST_FORMAT,
     Feature,
     FeatureType,
     LabelValues,
@@ -23,6 +26,8 @@ from fraudstream.model.manifest import (
     Period,
     SplitRecord,
     TrainingData,
+    manifest_from_json,
+    manifest_to_json,
 )
 from fraudstream.model.training.recipe import require_complete
 
@@ -173,3 +178,15 @@ def test_a_model_whose_parts_are_on_other_hosts_is_refused(tmp_path: Path) -> No
         require_complete(saved)
     assert error.value.where == str(saved / "data")
     assert "shared mount" in error.value.remedy
+
+
+def test_only_a_manifest_with_history_has_another_format() -> None:
+    plain = orjson.loads(manifest_to_json(MANIFEST))
+    assert "history" not in plain
+    assert plain["format"] == MANIFEST_FORMAT
+    entities = (HistoryEntity("card", "card_id"), HistoryEntity("terminal", "terminal_id"))
+    history = with_features(HistorySpec(entities, time="at", amount="Amount", clock=1000))
+    written = manifest_to_json(replace(MANIFEST, history=history))
+    again = manifest_from_json(written, Path("manifest.json"))
+    assert again.history == history
+    assert again.format == HISTORY_FORMAT

@@ -350,7 +350,7 @@ def test_a_list_whose_own_label_is_odd_is_refused(tmp_path: Path, rows: list[str
         assert profile(Listed(tmp_path).read("id,fraud", rows)).frauds == frauds
         return
     with pytest.raises(LabelError):
-        Listed(tmp_path).read("id,fraud", rows)
+        profile(Listed(tmp_path).read("id,fraud", rows))
 
 
 def test_of_several_reports_of_a_payment_the_first_counts(tmp_path: Path) -> None:
@@ -360,7 +360,7 @@ def test_of_several_reports_of_a_payment_the_first_counts(tmp_path: Path) -> Non
 
 def test_reports_too_late_for_an_evaluation_are_said_and_left_out_of_the_split(tmp_path: Path) -> None:
     rows = [f"{row},{at(row) + timedelta(days=90):%Y-%m-%d %H:%M}" for row in range(101, 200, 3)]
-    plan = plan_training(Listed(tmp_path).read("id,reported_at", rows), TrainingSettings())
+    plan = plan_training(Listed(tmp_path).read("id,reported_at", rows), TrainingSettings(), lambda source, *_: source)
     assert plan.split.record.test is not None
     assert plan.settings.label_delay_seconds == 90 * 86_400
     assert "90 days after the payment" in plan.split.warnings[0]

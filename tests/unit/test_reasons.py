@@ -13,6 +13,7 @@ from dashboards import Clock, alert
 from fraudstream.dashboard.services import reasons
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker, explain_alert
+from fraudstream.dashboard.services.rescoring import rescore_alert
 from fraudstream.model.explanation.explainer import Explainer, ExplainerLibrary
 from fraudstream.runtime.processes import wait_until
 from fraudstream.store.reading import StoredAlert
@@ -121,3 +122,17 @@ def test_a_missing_model_or_another_score_gives_no_reasons_but_the_cause(explain
     assert other["reasons"] == []
     assert "the alert has 0.123" in other["explanation"]["cause"]
     assert explain_alert(library, scored_alert(explainer, 1))["reasons"]
+
+
+def test_reasons_use_the_history_that_the_alert_was_scored_with(explainer: Explainer, tmp_path: Path) -> None:
+    transaction = row(1, V1=1.0, V2=0.5, V3=0.1, V4=0.1, Amount=0.1)
+    scored = scored_alert(explainer, 1, transaction=transaction, score=explainer.explain(transaction, {}).score)
+    history = {name: scored["transaction"].pop(name) for name in ("V1", "V2")}
+    library = ExplainerLibrary(deployed_linear_model(tmp_path / "models"))
+    assert "cannot be reproduced" in explain_alert(library, scored)["explanation"]["cause"]
+    explained = explain_alert(library, scored | {"history": history})
+    assert explained["explanation"]["score"] == pytest.approx(scored["score"])
+    assert {each["feature"]: each["value"] for each in explained["reasons"]}.items() >= history.items()
+    compared = rescore_alert(library, tmp_path / "models" / "current", scored | {"history": history})
+    assert compared["now"]["missing"] == 0
+    assert compared["difference"] == pytest.approx(0.0)

@@ -44,7 +44,8 @@ class _Run:
 def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
     """Score every ledger range that Kafka still has, and report each offset that differs from the ledger.
 
-    Entries whose artifact is gone are unverified; rescored entries are marked, so that `comparison.py` skips them.
+    Entries whose artifact is gone, or whose model reads a history, are not verified; rescored entries are marked, so
+    that `comparison.py` skips them.
     """
     usable: list[tuple[_Run, ModelArtifact]] = []
     facts.db.execute(_QUERIES["number_runs"])
@@ -53,11 +54,15 @@ def check_scores(facts: Facts, settings: Settings) -> Iterator[Finding]:
         ranges = merge_ranges(_retained(facts, Range(*span)) for _, *span, _, _, _, _ in entries)
         deployment = Deployment(model_id, threshold, orjson.loads(aliases), revision)
         run = _Run(number, deployment, envelope, Source(source), ranges)
+        kind, what = Kind.HISTORY, "cannot be scored again: the scores depend on earlier payments"
         try:
-            usable.append((run, artifact_beside(settings.model, model_id)))
+            artifact = artifact_beside(settings.model, model_id)
+            if artifact.manifest.history is None:
+                usable.append((run, artifact))
+                continue
         except ModelError as e:
-            what = f"cannot be scored again: {e.what}: {e.where}"
-            yield from (_finding(facts, Kind.UNVERIFIED, what, each) for each in run.ranges)
+            kind, what = Kind.UNVERIFIED, f"cannot be scored again: {e.what}: {e.where}"
+        yield from (_finding(facts, kind, what, each) for each in run.ranges)
     if any(run.ranges for run, _ in usable):
         from fraudstream.runtime.cluster import is_local
 

@@ -49,6 +49,8 @@ class Kind(StrEnum):
     """An entry of the audit trail whose hash does not match, or a published head that is not in the trail."""
     SUPERSEDED = "superseded", "superseded", False
     """An outcome of another revision than the one that counts: scored again after a deployment."""
+    HISTORY = "history", "history not verified", False
+    """Scores of a model that reads the history, which depend on payments that Kafka may no longer have."""
     CONFLICT = "conflicts", "conflicts", False
     """Another payment with the same id, stored separately."""
     EXTRA = "extra", "in the store alone", False

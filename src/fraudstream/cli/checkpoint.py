@@ -30,13 +30,19 @@ def show(**flags: object) -> None:
     A checkpoint that is broken, or of another topic or release, is an error that names the file and the remedy.
     """
     from fraudstream.detector.checkpoint import inspect
+    from fraudstream.detector.history import check_files
     from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.topics import topic_id
+    from fraudstream.model.deployment.state import read_state, state_directory
 
     settings = Settings.load(**flags)
     cluster = Cluster.of(settings)
     topic = cluster.topic(Topic.TRANSACTIONS)
     state = inspect(settings.checkpoint, topic, topic_id(cluster, topic))
+    directory = state_directory(settings.checkpoint)
+    if (record := read_state(directory)) is not None:
+        what = f"history of {record.content.key.column} in {check_files(directory)} of {record.partitions} partitions"
+        click.echo(f"{directory}: intact; {what}")
     if state.is_new and state.marker is None:
         click.echo(f"{settings.checkpoint}: new; the detector starts at the earliest offset")
         return

@@ -19,9 +19,11 @@ from fraudstream.cli.explain import explain
 from fraudstream.cli.labels import labels
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
+from fraudstream.cli.profiles import profiles
 from fraudstream.cli.registry import models
 from fraudstream.cli.rekey import rekey
 from fraudstream.cli.schema import schema
+from fraudstream.cli.state import state
 from fraudstream.cli.store import store
 from fraudstream.cli.stream import archive, broker, dashboard, demo, detect, produce, relay
 from fraudstream.cli.threshold import threshold
@@ -111,7 +113,7 @@ SECTIONS: Final[Mapping[str, Sequence[click.Command]]] = {
     "Start": (demo, setup, doctor),
     "Model": (inspect, train, evaluate, score, explain, threshold, models),
     "Run": (broker, produce, rekey, detect, relay, dashboard, archive),
-    "Data": (schema, labels, dead_letters, audit, checkpoint, store),
+    "Data": (schema, labels, profiles, dead_letters, audit, checkpoint, state, store),
     "Development": (simulate, kafka),
 }
 EXAMPLES: Final = Path(__file__).with_name("examples.txt").read_text(encoding="utf-8").splitlines()

@@ -28,6 +28,7 @@ _MOST_DISAGREEMENTS = 20
 
 @click.command()
 @options.reading()
+@options.earlier
 @options.legitimate_share(help="Share of the legitimate rows that --data holds; each is weighted by 1/share.")
 @setting("model")
 @options.as_json
@@ -36,6 +37,7 @@ _MOST_DISAGREEMENTS = 20
 def evaluate(
     data: tuple[Path, ...],
     reading: ReadingOptions,
+    earlier: tuple[Path, ...],
     legitimate_share: float,
     as_json: bool,
     **flags: object,
@@ -45,6 +47,7 @@ def evaluate(
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.evaluation.evaluate import measure
     from fraudstream.model.evaluation.thresholds import operating
+    from fraudstream.model.features.file_history import with_history_of
     from fraudstream.model.report.words import operating_summary
     from fraudstream.model.training.comparing import labelled_rows, review_cost_of
     from fraudstream.model.training.summary import estimate, operating_as_json
@@ -52,9 +55,16 @@ def evaluate(
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)
     source, cost = options.open_payments(data, reading), review_cost_of(artifact)
+    before, model, aliases = options.open_earlier(earlier, reading), artifact.manifest, deployment.aliases
     with (
-        batch_spark(settings, "evaluate") as spark,
-        labelled_rows(spark, source, artifact.manifest, legitimate_share) as rows,
+        batch_spark(settings, "evaluate", history=model.history is not None) as spark,
+        labelled_rows(
+            spark,
+            with_history_of(spark, source, model, aliases=aliases, earlier=before),
+            model,
+            legitimate_share,
+            model.history,
+        ) as rows,
     ):
         scored, (fit, note, is_unseen) = rows.scored(artifact, deployment.aliases), rows.unseen_fit(artifact)
         left_out = rows.texts.count() - len(scored.rows)
@@ -91,6 +101,7 @@ def evaluate(
 @click.argument("one", metavar="A")
 @click.argument("other", metavar="B")
 @options.reading(required=False)
+@options.earlier
 @options.legitimate_share(
     default=None, help="Share of the legitimate rows in --data.  [default: that of the newer model]"
 )
@@ -103,6 +114,7 @@ def compare(
     other: str,
     data: tuple[Path, ...],
     reading: ReadingOptions,
+    earlier: tuple[Path, ...],
     legitimate_share: float | None,
     as_json: bool,
     **flags: object,
@@ -138,8 +150,9 @@ def compare(
         from fraudstream.model.training.comparing import compare_models, review_cost_of
 
         new, former = (model_in_use(settings.models, model.model_id) for model in (newer, older))
-        with batch_spark(settings, "compare") as spark:
-            comparison, both = compare_models(spark, new, former, source, legitimate_share)
+        before, histories = options.open_earlier(earlier, reading), [each.history for each in manifests]
+        with batch_spark(settings, "compare", history=any(histories)) as spark:
+            comparison, both = compare_models(spark, new, former, source, legitimate_share, before)
         content["comparison"] = asdict(comparison)
         if both:
             at, names = (new[1].threshold, former[1].threshold), ("new", "former")

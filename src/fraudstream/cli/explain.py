@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import quote
 
 import click
@@ -14,6 +14,7 @@ from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
+from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -42,6 +43,7 @@ class _Result(NamedTuple):
 
 @click.command()
 @options.reading(required=False)
+@options.earlier
 @click.option("--row", type=click.IntRange(0), help="The row of the data, from 0.")
 @click.option("--alert", "alert_id", metavar="ID", help="Explain a stored alert instead of a row.")
 @setting("model")
@@ -50,6 +52,7 @@ class _Result(NamedTuple):
 def explain(
     data: tuple[Path, ...],
     reading: ReadingOptions,
+    earlier: tuple[Path, ...],
     row: int | None,
     alert_id: str | None,
     as_json: bool,
@@ -57,13 +60,14 @@ def explain(
 ) -> None:
     """Explain the score of a row of payment files, or of a stored alert, from raw value to score.
 
-    Needs no Spark: the score is computed again and equals that of `score` and of the stream.
+    The score is computed again and equals that of `score` and of the stream. Needs Spark only for a row of a model that
+    reads a history.
     """
     settings = options.load_settings(**flags)
     if alert_id is not None and not data and row is None:
         result = _alert(settings, alert_id)
     elif alert_id is None and data and row is not None:
-        result = _row(settings, options.open_payments(data, reading), row)
+        result = _row(settings, options.open_payments(data, reading), row, options.open_earlier(earlier, reading))
     else:
         raise SettingsError(
             "it is unclear what to explain",
@@ -84,25 +88,30 @@ def explain(
         )
 
 
-def _row(settings: Settings, data: DataSource, row: int) -> _Result:
+def _row(settings: Settings, data: DataSource, row: int, earlier: DataSource | None) -> _Result:
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.explanation.cells import row_of
     from fraudstream.model.explanation.explainer import Explainer
 
     artifact, deployment = resolve(settings.model)
+    if artifact.manifest.history is not None:
+        with batch_spark(settings, "explain", history=True) as spark:
+            from fraudstream.model.features.file_history import with_history_of
+
+            model, aliases = artifact.manifest, deployment.aliases
+            data = with_history_of(spark, data, model, aliases=aliases, earlier=earlier)
     explanation = Explainer(artifact).explain(row_of(data, row), deployment.aliases)
     return _Result(explanation, deployment.threshold, f"row {row:,} of {data.name}")
 
 
 def _alert(settings: Settings, alert_id: str) -> _Result:
-    from fraudstream.model.explanation.explainer import ExplainerLibrary
+    from fraudstream.model.explanation.explainer import ExplainerLibrary, scored_row
 
     alert = options.dashboard(settings).get(f"/api/alerts/{quote(alert_id)}")
-    transaction: Mapping[str, Any] = alert[AlertField.TRANSACTION]
     explainer, aliases = ExplainerLibrary(settings.model).of(alert[AlertField.MODEL_ID], alert.get(AlertField.REVISION))
     threshold = alert.get(AlertField.THRESHOLD)
     return _Result(
-        explainer.explain(transaction, aliases),
+        explainer.explain(scored_row(alert), aliases),
         explainer.manifest.threshold if threshold is None else float(threshold),
         f"alert {alert[AlertField.ALERT_ID]}",
         alert.get(AlertField.SCORE),

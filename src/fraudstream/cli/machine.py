@@ -63,11 +63,14 @@ def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Seque
 @setting("cache")
 @setting("java_home")
 def setup(**flags: object) -> None:
-    """Fetch the Kafka and connector jars into the cache, unless they are there."""
+    """Fetch the Kafka and connector jars into the cache, and compile the history operator, unless they are there."""
     from fraudstream.runtime.jars import fetch_jars
+    from fraudstream.runtime.operator_jar import operator_jar
 
     settings = Settings.load(**flags)
-    fetch_jars(settings.cache, java_for(settings), click.echo)
+    java = java_for(settings)
+    fetch_jars(settings.cache, java, click.echo)
+    operator_jar(settings.cache, java, click.echo)
 
 
 @click.command()

@@ -86,6 +86,15 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 )
 @options.max_alerts_per_day(help="Upper limit of the average number of alerts a day at the threshold.")
 @click.option(
+    "--entity",
+    "entities",
+    multiple=True,
+    metavar="KIND=COLUMN",
+    help="Learn from what this entity did before, as in card=CUSTOMER_ID; repeatable, the key of the stream first.",
+)
+@click.option("--time", metavar="COLUMN", help="With --entity: the payments' date and time.  [default: by its name]")
+@click.option("--amount", metavar="COLUMN", help="With --entity: the amounts.  [default: by its name]")
+@click.option(
     "--refit/--no-refit", default=True, show_default=True, help="Fit the model on all rows after its evaluation."
 )
 @click.option("--test-from", metavar="DATE", help="Test on the rows from this time on.  [default: the last fifth]")
@@ -95,6 +104,7 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 @click.option("--deploy", is_flag=True, help="Deploy the model, unless it is worse than the active one beyond a bound.")
 @click.option("--force", is_flag=True, help="With --deploy: deploy it even so.")
 @setting("models")
+@setting("checkpoint")
 @click.option("--seed", type=int, default=DEFAULT_SEED, show_default=True, help="Random seed.")
 @options.as_json
 @setting("driver_memory")
@@ -116,6 +126,7 @@ def train(
     """
     from rich.console import Console
 
+    from fraudstream.model.deployment.state import state_directory
     from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.summary import as_json as result_as_json
@@ -126,11 +137,13 @@ def train(
 
     if force and not deploy:
         raise click.UsageError("--force is for --deploy: name both")
+    if (flags["time"] or flags["amount"]) and not flags["entities"]:
+        raise click.UsageError("--time and --amount are for --entity: name one")
     chosen = {each.name: flags.pop(each.name) for each in fields(TrainingSettings) if each.name in flags}
     settings = Settings.load(**flags)
     tighten(settings.models)
     result = train(
-        lambda: batch_spark(settings, "train"),
+        lambda: batch_spark(settings, "train", history=deploy or bool(chosen["entities"])),
         open_data(data, reading),
         TrainingSettings(**chosen, constraints=ThresholdConstraints(review_cost, max_alerts_per_day)),
         models_dir=settings.models,
@@ -138,6 +151,7 @@ def train(
         now=lambda: datetime.now(UTC),
         deploys=deploy,
         is_forced=force,
+        history_state=state_directory(settings.checkpoint),
     )
     if as_json:
         options.print_json(result_as_json(result))
@@ -150,24 +164,32 @@ def train(
 
 @click.command()
 @options.reading()
+@options.earlier
 @click.option("--output", type=options.PATH, required=True, help="The CSV to write.")
 @click.option("--keep", multiple=True, metavar="A,B|all", help="Copy these columns into the output; repeatable.")
 @setting("model")
 @setting("driver_memory")
 @setting("java_home")
 def score(
-    data: tuple[Path, ...], reading: ReadingOptions, output: Path, keep: tuple[str, ...], **flags: object
+    data: tuple[Path, ...],
+    reading: ReadingOptions,
+    earlier: tuple[Path, ...],
+    output: Path,
+    keep: tuple[str, ...],
+    **flags: object,
 ) -> None:
     """Score each row as the stream would: row,outcome,score,threshold."""
     from fraudstream.model.deployment.current import resolve
 
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)
-    source = options.open_payments(data, reading)
-    with batch_spark(settings, "score") as spark:
+    source, before = options.open_payments(data, reading), options.open_earlier(earlier, reading)
+    with batch_spark(settings, "score", history=artifact.manifest.history is not None) as spark:
+        from fraudstream.model.features.file_history import with_history_of
         from fraudstream.scoring.scorer import load_scorer, score_csv
 
-        scorer = load_scorer(artifact, deployment)
+        scorer, aliases = load_scorer(artifact, deployment), deployment.aliases
+        source = with_history_of(spark, source, artifact.manifest, aliases=aliases, earlier=before)
         scored = score_csv(spark, source, scorer, output, max_record_bytes=settings.max_record_bytes, keep=keep)
     outcomes = ", ".join(f"{count:,} {outcome.value}" for outcome, count in scored.most_common())
     click.echo(f"{scored.total():,} rows scored by {scorer.model_id} at threshold {scorer.threshold:.6g}: {outcomes}")

@@ -90,7 +90,6 @@ def duration(text: str) -> float:
 kafka = setting("bootstrap_servers")
 _data_files = partial(
     click.option,
-    "--data",
     type=PATH,
     multiple=True,
     help="A CSV, JSON Lines or Parquet file, also .gz or .zst, or a folder of them; repeatable.",
@@ -104,7 +103,7 @@ _FLAGS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def reading(*, required: bool = True) -> Callable[[Function], Function]:
+def reading(data_flag: str = "--data", *, required: bool = True) -> Callable[[Function], Function]:
     """Add the options for data files: the command gets `data`, a tuple of paths, and `reading`."""
 
     def add(function: Function) -> Function:
@@ -118,7 +117,7 @@ def reading(*, required: bool = True) -> Callable[[Function], Function]:
             flag = "--header/--no-header" if name == "has_header" else f"--{name.replace('_', '-')}"
             settings = {"default": None, "help": field.description, **_FLAGS.get(name, {})}
             decorated = click.option(flag, name, **settings)(decorated)
-        return cast(Function, _data_files(required=required)(decorated))
+        return cast(Function, _data_files(data_flag, "data", required=required)(decorated))
 
     return add
 
@@ -131,6 +130,21 @@ def open_payments(data: Sequence[Path], reading: ReadingOptions) -> DataSource:
     for warning in source.warnings:
         click.echo(f"warning: {warning}", err=True)
     return source
+
+
+earlier = click.option(
+    "--history",
+    "earlier",
+    type=PATH,
+    multiple=True,
+    metavar="PATH",
+    help="Earlier payments, of a model that reads a history: they count as before those of --data; repeatable.",
+)
+
+
+def open_earlier(earlier: Sequence[Path], reading: ReadingOptions) -> DataSource | None:
+    """Open the earlier payments, read as the others; None if there are none."""
+    return open_payments(earlier, reading) if earlier else None
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -133,14 +133,17 @@ def verify(model_id: str | None, as_json: bool, **flags: object) -> None:
 @_who
 @_why
 @setting("models")
+@setting("checkpoint")
 def use(model_id: str, threshold: float | None, who: str | None, why: str, **flags: object) -> None:
     """Verify a model's files and deploy it."""
     from fraudstream.model.artifact import load_artifact
     from fraudstream.model.deployment.current import deploy
     from fraudstream.model.deployment.registry import find_id
+    from fraudstream.model.deployment.state import require_state, state_directory
 
     settings = Settings.load(**flags)
     artifact = load_artifact(settings.models / find_id(settings.models, model_id))
+    require_state(state_directory(settings.checkpoint), artifact.manifest)
     threshold = artifact.manifest.threshold if threshold is None else threshold
     deployment = deploy(
         settings.models, artifact.path.name, threshold, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)
@@ -152,12 +155,15 @@ def use(model_id: str, threshold: float | None, who: str | None, why: str, **fla
 @_who
 @_why
 @setting("models")
+@setting("checkpoint")
 def rollback(who: str | None, why: str, **flags: object) -> None:
     """Roll back to the previous deployment: model, threshold and aliases."""
     from fraudstream.model.deployment.registry import roll_back
+    from fraudstream.model.deployment.state import state_directory
 
     settings = Settings.load(**flags)
-    _report(roll_back(settings.models, who=who or getpass.getuser(), why=why, now=datetime.now(UTC)))
+    state, user = state_directory(settings.checkpoint), who or getpass.getuser()
+    _report(roll_back(settings.models, history_state=state, who=user, why=why, now=datetime.now(UTC)))
 
 
 @models.command()

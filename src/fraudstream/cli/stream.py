@@ -1,6 +1,7 @@
 """The commands `broker`, `produce`, `detect`, `relay`, `archive`, `dashboard` and `demo`."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
-from fraudstream.errors import SettingsError
+from fraudstream.errors import ModelError, SettingsError
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import Topic
@@ -79,8 +80,10 @@ def broker(
     "--key",
     metavar="COLUMN",
     help="Column whose value is the record's key, so that the rows of a card or customer keep their order in one"
-    " partition; rows without it have no key.  [none: the partitions take turns]",
+    " partition; rows without it have no key. '' is none: the partitions take turns."
+    "  [the first entity of the active model's history, if it reads one; else none]",
 )
+@setting("model")
 @click.option("--avro", is_flag=True, help="Send Avro, with schemas that it registers at FRAUDSTREAM_SCHEMA_REGISTRY.")
 @_changing_column("--column-from", help="Omit a column before a row (from 0), so that it appears there. Repeatable.")
 @_changing_column("--column-until", help="Omit a column from a row on, so that it disappears there. Repeatable.")
@@ -114,8 +117,10 @@ def produce(
     from fraudstream.transactions.column_spans import ColumnSpans, with_spans
     from fraudstream.transactions.envelope import wrapped
 
-    settings = Settings.load(**flags)
+    settings = options.load_settings(**flags)
     payments = options.open_payments(data, reading)
+    if key is None and not resume:
+        key = key_of_history(settings.model, payments.columns)
     if key and key not in payments.columns:
         remedy = f"name one of {', '.join(payments.columns)}"[:500]
         raise SettingsError(f"there is no column {key!r} for the key", where="--key", remedy=remedy)
@@ -151,12 +156,35 @@ def produce(
         raise click.exceptions.Exit(1)
 
 
+def key_of_history(model: Path, columns: Sequence[str]) -> str | None:
+    """Return the column of the key of the active model's history; None if there is no such model or column."""
+    from fraudstream.history.spec import names_of
+    from fraudstream.model.artifact import read_manifest
+    from fraudstream.model.deployment.current import read_model
+
+    try:
+        manifest, deployment = read_model(model, read_manifest)
+    except (ModelError, OSError):  # rows are sent before there is a model, or without any
+        return None
+    if manifest.history is None:
+        return None
+    name = manifest.history.key.column
+    key = next((each for each in names_of(name, deployment.aliases) if each in columns), None)
+    if key is None:
+        click.echo(f"warning: sent without key: there is no column {name!r}, the key of the model's history", err=True)
+    else:
+        click.echo(f"key: {key}, that of the history of {manifest.model_id}", err=True)
+    return key
+
+
 @click.command()
 @options.kafka
 @setting("model")
 @_trigger(help="Spark's Real-time Mode, or micro-batches.")
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
 @setting("checkpoint")
+@setting("profiles")
+@setting("entity_key")
 @setting("batch_interval")
 @setting("envelope")
 @setting("sample_every")

@@ -28,7 +28,7 @@ from fraudstream.transactions.data_source import open_data
 
 REFRESH_SECONDS: Final = 1.0
 
-STREAMED: Final = ("kafka", "checkpoint", "archive", "logs", ".ready")
+STREAMED: Final = ("kafka", "checkpoint", "checkpoint-history", "archive", "logs", ".ready")
 STREAMED_FILES: Final = ("alerts.db", "alerts.db-wal", "alerts.db-shm", "produced.json", "pids.json")
 
 SIMULATED_ROWS: Final = 60_000

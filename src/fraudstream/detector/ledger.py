@@ -70,6 +70,7 @@ class LedgerKeeper:
         count_again: Counts what the query did not report, by scoring the ranges with deployment and envelope of then.
         envelope: The setting of the query.
         events: Receives an event for each loss, and if a new checkpoint meets an old ledger.
+        on_report: Receives the query's report on each batch, once its entries are written.
     """
 
     checkpoint: Path
@@ -81,9 +82,11 @@ class LedgerKeeper:
     events: EventWriter
     now: Callable[[], datetime]
     envelope: str = ""
+    on_report: Callable[[Mapping[str, Any]], None] = lambda progress: None
     start: Offsets | None = field(default=None, init=False)
     """Starting offsets of a query whose checkpoint was rebuilt; None for the earliest offset."""
-    _topic_id: str = field(default="", init=False)
+    topic_id: str = field(default="", init=False)
+    """Kafka's id of the topic at the last start."""
     _note: Note | None = field(default=None, init=False)
     _deployment: Deployment = field(init=False)
     _waited: int = field(default=0, init=False)
@@ -94,11 +97,11 @@ class LedgerKeeper:
         Raises CheckpointDamaged if the query cannot resume from it, KafkaFailure if Kafka does not accept the losses
         (no query may silently skip them), or KafkaException.
         """
-        self._topic_id = self.read_topic_id()
+        self.topic_id = self.read_topic_id()
         if removed := sweep(self.checkpoint):
             log.warning("removed temporary files of a failed checkpoint write", files=[str(file) for file in removed])
-        state = inspect(self.checkpoint, self.topic, self._topic_id)
-        marker = state.marker or Marker(self.topic, self._topic_id)
+        state = inspect(self.checkpoint, self.topic, self.topic_id)
+        marker = state.marker or Marker(self.topic, self.topic_id)
         if state.marker is None:
             if state.is_new:
                 self._report_rescoring()
@@ -139,7 +142,7 @@ class LedgerKeeper:
         return any(begins.get(partition, 0) > end for partition, end in ends[max(ends)].items())
 
     def _report_rescoring(self) -> None:
-        scored = sum(entry.records for entry in self.ledger.read() if entry.topic_id == self._topic_id)
+        scored = sum(entry.records for entry in self.ledger.read() if entry.topic_id == self.topic_id)
         if scored:
             self.events.write(
                 EventType.QUERY,
@@ -167,7 +170,7 @@ class LedgerKeeper:
             note = _NOTE.validate_json((self.checkpoint / NOTE).read_bytes())
             if note.checkpoint_id == query_id:
                 return note
-        own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self._topic_id]
+        own = [e for e in self.ledger.read() if e.checkpoint_id == query_id and e.topic_id == self.topic_id]
         until = dict(first)
         for entry in own:
             until[entry.partition] = max(until.get(entry.partition, 0), entry.until_offset)
@@ -195,6 +198,8 @@ class LedgerKeeper:
                     self._report_loss(entry)
             note = replace(note, batch=batch, until={**note.until, **reached})
             self._save(note)
+            if batch in progress:
+                self.on_report(progress[batch])
 
     def _spans(self, before: Offsets, after: Offsets) -> dict[int, Span]:
         begins = self.watermarks.begins() if after.keys() - before.keys() else {}
@@ -269,7 +274,7 @@ class LedgerKeeper:
         return {**committed, **passed} if passed else None
 
     def _loss(self, partition: int, start: int, end: int, when: str) -> LedgerEntry:
-        entry_id = loss_entry_id(self._topic_id, partition, start, end)
+        entry_id = loss_entry_id(self.topic_id, partition, start, end)
         reason = f"Kafka's retention deleted them {when}"
         return self._entry(entry_id, EntryKind.LOSS, partition, (start, end), reason=reason)
 
@@ -278,7 +283,7 @@ class LedgerKeeper:
             entry_id=entry_id,
             kind=kind,
             topic=self.topic,
-            topic_id=self._topic_id,
+            topic_id=self.topic_id,
             partition=partition,
             from_offset=span[0],
             until_offset=span[1],

@@ -5,7 +5,7 @@ enough: a task that waits for a slot reads nothing until its batch is over.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -94,6 +94,7 @@ class PartitionWatch:
         can_restart: Whether a new session can ask for more slots, as with a local master.
         past: The latest problems that have ended, of earlier sessions too.
         cluster: Reports on executors and tasks; None for a local master.
+        more: Problems that concern no partition.
     """
 
     topic: str
@@ -106,6 +107,7 @@ class PartitionWatch:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     past: deque[Problem] = field(default_factory=lambda: deque(maxlen=MOST_PAST_PROBLEMS))
     cluster: ClusterWatch | None = None
+    more: Callable[[], Sequence[Problem]] = tuple
     needs_session: bool = field(default=False, init=False)
     """Set once the query needs a new session."""
     _rule: StarvationRule = field(default_factory=StarvationRule, init=False)
@@ -185,7 +187,7 @@ class PartitionWatch:
         report = PartitionReport(
             task_slots=self._slots,
             reading=None if reading is None else sorted(reading),
-            problems=list(problems.values()),
+            problems=[*problems.values(), *self.more()],
             past_problems=list(self.past),
         )
         self.events.describe(report.model_dump(mode="json"))

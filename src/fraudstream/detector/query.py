@@ -12,12 +12,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.streaming.query import StreamingQuery
 
+from fraudstream.detector.history import LiveHistory, observe_notes
 from fraudstream.detector.route import Topics, route
 from fraudstream.errors import SettingsError
 from fraudstream.messages.ledger import Apart
+from fraudstream.model.features.history import HistoryColumn, with_live_history
 from fraudstream.model.features.reading import Projected
 from fraudstream.scoring.message_format import MessageFormat
-from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn
+from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id
 from fraudstream.transactions.wire import REMARKABLE, Outcome, Topic, output_limit
 
 OUTCOMES_OBSERVED = "outcomes"
@@ -53,13 +55,14 @@ def detect(
     *,
     partitions: int,
     sample_every: int,
+    history: LiveHistory | None = None,
 ) -> DataFrame:
     """Turn records of Kafka's source, with headers, into records for Kafka's sink, in two stages.
 
     Every transaction is parsed once and predicted once; only what is suspect, not screened or sampled gets the full
     verdict. A single stage that does everything for every transaction was measured at half the rate. Outcomes are
     counted for the partitions from 0 to below `partitions`; one transaction in `sample_every` is also emitted as a
-    sample.
+    sample. A `history` is added to the text of each transaction before.
     """
     columns = records.observe(RECORDS_OBSERVED, *_counts({RECORDS_OBSERVED: F.lit(True)}, partitions)).select(
         TopicColumn.KEY,
@@ -75,12 +78,25 @@ def detect(
         is_empty = F.col(TopicColumn.IS_EMPTY)
         apart = {TRANSACTIONS_OBSERVED: ~is_empty, Apart.WITHOUT_TRANSACTION: is_empty}
         texts = texts.observe(TRANSACTIONS_OBSERVED, *_counts(apart, partitions)).where(~is_empty)
-    texts = texts.drop(TopicColumn.IS_EMPTY).withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
+    texts = texts.drop(TopicColumn.IS_EMPTY)
+    if history is not None:
+        texts = observe_notes(with_history(texts, history), F.col(HistoryColumn.NOTES))
+    texts = texts.withColumn(TopicColumn.SAMPLED, is_sampled(sample_every))
     screened = scorer.screen(texts)
     remaining = screened.where(F.col(ScoreColumn.SUSPECT) | ~F.col(Projected.IS_SCREENED) | F.col(TopicColumn.SAMPLED))
     scored = scorer.verdicts(remaining.drop(Projected.IS_SCREENED, ScoreColumn.SUSPECT))
     outcomes = {outcome.value: F.col(ScoreColumn.OUTCOME) == outcome.value for outcome in REMARKABLE}
-    return route(scored.observe(OUTCOMES_OBSERVED, *_counts(outcomes, partitions)), scorer, topics, message_format)
+    counted = scored.observe(OUTCOMES_OBSERVED, *_counts(outcomes, partitions))
+    return route(counted, scorer, topics, message_format, None if history is None else history.spec)
+
+
+def with_history(texts: DataFrame, history: LiveHistory, *, replays: bool = False) -> DataFrame:
+    """Add the history to the text of each transaction, and what the alerts have of it."""
+    frame = texts.withColumn(TopicColumn.ALERT_ID, alert_id())
+    frame = with_live_history(frame, history.config, history.root, history.base, replays=replays)
+    return frame.drop(TopicColumn.ALERT_ID).withColumnsRenamed(
+        {Projected.TEXT: TopicColumn.ORIGINAL, HistoryColumn.TEXT: Projected.TEXT}
+    )
 
 
 def _counts(conditions: Mapping[str, Column], partitions: int) -> list[Column]:
@@ -134,6 +150,7 @@ class QuerySettings:
     message_format: MessageFormat
     partitions: int
     start: str = "earliest"
+    history: LiveHistory | None = None
 
 
 def check_interval(interval: str, trigger: Trigger) -> None:
@@ -178,6 +195,7 @@ def start_query(spark: SparkSession, scorer: Scorer, settings: QuerySettings) ->
         settings.message_format,
         partitions=settings.partitions,
         sample_every=settings.sample_every,
+        history=settings.history,
     )
     writer = (
         records.writeStream.queryName("detector")

@@ -6,6 +6,8 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from fraudstream.history.spec import STATE_FORMAT, HistorySpec
+from fraudstream.model.features.history import HistoryColumn
 from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
 from fraudstream.scoring.avro import is_framed, schema_id_of
 from fraudstream.scoring.message_format import MessageFormat
@@ -27,12 +29,19 @@ _HEADERS = T.ArrayType(
 )
 
 
-def route(scored: DataFrame, scorer: Scorer, topics: Topics, message_format: MessageFormat) -> DataFrame:
+def route(
+    scored: DataFrame,
+    scorer: Scorer,
+    topics: Topics,
+    message_format: MessageFormat,
+    history: HistorySpec | None = None,
+) -> DataFrame:
     """Turn scored transactions into records for Kafka's sink (`topic`, `key`, `value`, `headers`).
 
     A sampled transaction is emitted twice: by its outcome (nothing for a clear one) and as a sample. `scored` has the
     columns `sampled`, `as_expected`, `is_object`, `imputed`, `score` and `outcome`. A value above the limit
-    of the input is truncated, with its original size in a header.
+    of the input is truncated, with its original size in a header. With a `history`, an alert has the values of its
+    features, and the text is that before they were added.
     """
     outcome = F.col(ScoreColumn.OUTCOME)
     is_alert = outcome.isin(Outcome.ALERT.value, Outcome.UNSCORABLE.value)
@@ -43,10 +52,11 @@ def route(scored: DataFrame, scorer: Scorer, topics: Topics, message_format: Mes
     )
     alert = _record(
         F.when(outcome == Outcome.ALERT.value, F.lit(topics[Topic.ALERTS])).otherwise(F.lit(topics[Topic.UNSCORABLE])),
-        _alert_json(scorer).cast("binary"),
+        _alert_json(scorer, history).cast("binary"),
         F.array(_header(Header.EVENT_ID, alert_id())),
     )
-    sample = _record(F.lit(topics[Topic.EVENTS]), _sample_json(scorer).cast("binary"), F.array().cast(_HEADERS))
+    sample = _sample_json(scorer, _original(history)).cast("binary")
+    sample = _record(F.lit(topics[Topic.EVENTS]), sample, F.array().cast(_HEADERS))
     records = F.array_compact(
         F.array(
             F.when(outcome == Outcome.DEAD_LETTER.value, dead_letter).when(is_alert, alert),
@@ -70,7 +80,23 @@ def time_text(timestamp: Column) -> Column:
     return F.when(F.year(timestamp).between(1, 9999), F.date_format(timestamp, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"))
 
 
-def _alert_json(scorer: Scorer) -> Column:
+def _original(history: HistorySpec | None) -> Column:
+    return F.col(Projected.TEXT if history is None else TopicColumn.ORIGINAL)
+
+
+def _history_fields(history: HistorySpec | None) -> list[Column]:
+    if history is None:
+        return []
+    kinds, names = (F.array(*map(F.lit, each)) for each in ((e.kind for e in history.entities), history.names))
+    return [
+        F.map_from_arrays(kinds, F.col(HistoryColumn.ENTITY_IDS)).alias(AlertField.ENTITY_IDS),
+        F.map_from_arrays(names, F.col(HistoryColumn.VALUES)).alias(AlertField.HISTORY),
+        F.col(HistoryColumn.PROFILE_DATE).alias(AlertField.PROFILE_DATE),
+        F.lit(STATE_FORMAT).alias(AlertField.STATE_FORMAT),
+    ]
+
+
+def _alert_json(scorer: Scorer, history: HistorySpec | None) -> Column:
     """Build the alert as JSON around the transaction's original text, so that nothing is lost.
 
     Text that is JSON only to a lenient parser (NaN, Infinity) would make the alert invalid for others: such a
@@ -91,11 +117,12 @@ def _alert_json(scorer: Scorer) -> Column:
             F.lit(scorer.threshold).alias(AlertField.THRESHOLD),
             F.lit(scorer.model_id).alias(AlertField.MODEL_ID),
             F.lit(scorer.revision).alias(AlertField.REVISION),
+            *_history_fields(history),
             F.col(Projected.IMPUTED).alias(AlertField.IMPUTED),
         ),
         {"ignoreNullFields": "false"},
     )
-    text = F.col(Projected.TEXT)
+    text = _original(history)
     lenient = F.to_json(
         F.struct(parse_strings(text).alias(AlertField.TRANSACTION), text.alias(AlertField.TRANSACTION_TEXT))
     )
@@ -123,9 +150,8 @@ def _unscorable_reason(scorer: Scorer) -> Column:
     ).otherwise(F.lit("the score is not a finite number"))
 
 
-def _sample_json(scorer: Scorer) -> Column:
+def _sample_json(scorer: Scorer, text: Column) -> Column:
     """Build a sample with the transaction's original text; the relay derives columns, types and `schema_id`."""
-    text = F.col(Projected.TEXT)
     is_short = F.octet_length(text) <= LONGEST_SAMPLED_TEXT
     is_transaction = F.col(ScoreColumn.OUTCOME) != Outcome.DEAD_LETTER.value
     return F.to_json(

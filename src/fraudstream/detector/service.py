@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final, cast
+from functools import partial
+from typing import cast
 
 import structlog
 from confluent_kafka import Producer
@@ -17,14 +18,15 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from fraudstream.config import Settings
 from fraudstream.detector.checkpoint import lock_checkpoint, offsets_text
-from fraudstream.detector.cluster import ClusterWatch
+from fraudstream.detector.cluster import ClusterWatch, require_connector, require_operator
 from fraudstream.detector.events import EventWriter
+from fraudstream.detector.history import HistoryKeeper
 from fraudstream.detector.launch import detector_plan
 from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
-from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query
+from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query, with_history
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
-from fraudstream.errors import SetupError
+from fraudstream.history.identity import entity_key
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import ensure_topics, topic_id
@@ -38,8 +40,9 @@ from fraudstream.model.deployment.current import (
     resolve,
     tighten_models,
 )
+from fraudstream.model.deployment.state import require_state, state_directory
 from fraudstream.runtime.cluster import await_cores, is_local, task_slots
-from fraudstream.runtime.jars import CONNECTOR, SCALA, SPARK_VERSION, Jars
+from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
@@ -51,9 +54,6 @@ from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DetectorState, EventType, Topic
 
 log = structlog.get_logger(__name__)
-
-_CONNECTOR_CLASS: Final = "org.apache.spark.sql.kafka010.KafkaSourceProvider"
-_AVRO_CLASS: Final = "org.apache.spark.sql.avro.AvroDataToCatalyst"
 
 
 def run_detector(
@@ -85,7 +85,7 @@ def run_detector(
     with lock_checkpoint(settings.checkpoint):
         tighten_models(settings.model)
         if not await_model:
-            resolve(settings.model)  # before Spark is started, so that a missing model is reported at once
+            _resolve(settings)  # before Spark is started, so that a missing model is reported at once
         cluster = Cluster.of(settings)
         topics = ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "detect")
         partitions = topics[Topic.TRANSACTIONS]
@@ -113,7 +113,7 @@ def run_detector(
                     f"{cluster.topic(Topic.TRANSACTIONS)}: using {plan.master}",
                 )
             if await_model:
-                wait_for_model(lambda: resolve(settings.model), events, stop)
+                wait_for_model(lambda: _resolve(settings), events, stop)
             past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
             message_format = MessageFormat.of(settings)
             while True:
@@ -165,6 +165,13 @@ def _supervisor(
     ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
+    history = HistoryKeeper(
+        checkpoint=settings.checkpoint,
+        profiles=settings.profiles,
+        secret=lambda: entity_key(settings.entity_key),
+        events=events,
+        now=lambda: datetime.now(UTC),
+    )
     cluster, spark_log = Cluster.of(settings), log_file(settings.cache, "detector")
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
@@ -180,15 +187,20 @@ def _supervisor(
         events=events,
         past=past,
         cluster=None if in_this_jvm else ClusterWatch(spark, events),
+        more=lambda: history.problems,
     )
     probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm)
-    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events)
+    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events, history)
 
     def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
         empty_if_large(spark_log)  # a query that fails again and again fills it
         offsets = keeper.start
         scorer = load_scorer(artifact, deployment)
         log.info("the model is loaded", model_id=deployment.model_id)
+        spec = artifact.manifest.history
+        live = history.begin(spec, deployment.aliases, keeper.topic_id, watch.partitions)
+        if live is not None:
+            require_operator(_gateway(spark))
         query_settings = QuerySettings(
             kafka=kafka,
             topics={each: cluster.topic(each) for each in Topic},
@@ -199,6 +211,7 @@ def _supervisor(
             message_format=message_format,
             start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
             partitions=watch.partitions,
+            history=live,
         )
         return start_query(spark, scorer, query_settings)
 
@@ -209,7 +222,7 @@ def _supervisor(
     current = current_file(settings.model)
     return Supervisor(
         start=start,
-        resolve=lambda: resolve(settings.model),
+        resolve=lambda: _resolve(settings),
         revision=None if current is None else (lambda: read_current(current)),
         probe=probe,
         keeper=keeper,
@@ -230,6 +243,7 @@ def _keeper(
     kafka: Mapping[str, str],
     watermarks: Watermarks,
     events: EventWriter,
+    history: HistoryKeeper,
 ) -> LedgerKeeper:
     """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
     cluster = Cluster.of(settings)
@@ -237,9 +251,11 @@ def _keeper(
 
     def count_again(deployment: Deployment, envelope: str, spans: Mapping[int, Span]) -> Counts:
         log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
-        scorer = load_scorer(artifact_beside(settings.model, deployment.model_id), deployment)
+        artifact = artifact_beside(settings.model, deployment.model_id)
+        scorer, replayed = load_scorer(artifact, deployment), history.replay(artifact.manifest, deployment)
+        add = None if replayed is None else partial(with_history, history=replayed, replays=True)
         ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope))
+        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope), add)
 
     return LedgerKeeper(
         checkpoint=settings.checkpoint,
@@ -251,32 +267,19 @@ def _keeper(
         envelope=settings.envelope,
         events=events,
         now=lambda: datetime.now(UTC),
+        on_report=history.report,
     )
+
+
+def _resolve(settings: Settings) -> tuple[ModelArtifact, Deployment]:
+    """Load the active model; raises DeploymentRefused if the state lacks the history that it needs."""
+    artifact, deployment = resolve(settings.model)
+    require_state(state_directory(settings.checkpoint), artifact.manifest)
+    return artifact, deployment
 
 
 def _interval(settings: Settings, trigger: Trigger) -> str:
     return settings.batch_interval if trigger is Trigger.REALTIME else settings.micro_batch_interval
-
-
-def require_connector(gateway: JavaGateway, *, reads_avro: bool = False) -> None:
-    """Verify that Spark has the matching Kafka connector, and spark-avro: `spark-submit` accepts any, or none.
-
-    Raises SetupError if one is missing, or is for another version of Spark or Scala.
-    """
-    suffix = f"_{SCALA}-{SPARK_VERSION}.jar"
-    required = {"Kafka connector": _CONNECTOR_CLASS} | ({"spark-avro": _AVRO_CLASS} if reads_avro else {})
-    for name, class_name in required.items():
-        try:
-            loader = gateway.jvm.java.lang.Thread.currentThread().getContextClassLoader()
-            jar = loader.loadClass(class_name).getProtectionDomain().getCodeSource().getLocation().getPath()
-        except Py4JError:
-            jar = ""
-        if not jar.endswith(suffix):
-            raise SetupError(
-                f"Spark has no {name}" if not jar else f"the {name} is not for Spark {SPARK_VERSION}",
-                where=jar or "the class path of Spark's JVM",
-                remedy=f"spark-submit --packages {','.join(CONNECTOR.coordinates)} ...",
-            )
 
 
 def _silence_logging(spark: SparkSession) -> None:

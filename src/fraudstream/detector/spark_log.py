@@ -78,12 +78,12 @@ class LogReader:
         if not content.strip(b"\0"):
             raise self.damaged(str(name), "it is empty" if not content else "it is all zeros")
         checksum = file.with_name(f".{file.name}.crc")
-        if checksum.exists() and not _matches_checksum(content, checksum.read_bytes()):
+        if checksum.exists() and not matches_checksum(content, checksum.read_bytes()):
             raise self.damaged(str(name), "its checksum does not match")
         return content
 
 
-def _matches_checksum(content: bytes, checksum: bytes) -> bool:
+def matches_checksum(content: bytes, checksum: bytes) -> bool:
     """Verify content against Hadoop's checksum file: a magic number, the chunk length, a CRC-32 for each chunk."""
     if checksum[:4] != _CRC_MAGIC or len(checksum) < 8:
         return False

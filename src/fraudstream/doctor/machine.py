@@ -25,6 +25,7 @@ from fraudstream.kafka_settings import read_setting
 from fraudstream.runtime.jars import find_jars
 from fraudstream.runtime.java import search_java
 from fraudstream.runtime.jvm import heap_mib
+from fraudstream.runtime.operator_jar import find_operator
 from fraudstream.runtime.processes import LOOPBACK, check_port_free
 
 DISK_BYTES: Final = 2_000_000_000
@@ -131,7 +132,9 @@ def _jars(cache: Path) -> Check:
         return Check(name, False, f"{e.what}, {cache}", e.remedy)
     except JarsChanged as e:
         return Check(name, False, f"changed: {e.where}", e.remedy)
-    return Check(name, True, f"{len(jars.broker) + len(jars.connector)} jars in {cache}")
+    if find_operator(cache) is None:
+        return Check(name, False, f"the history operator is not compiled, {cache}", "run `fraudstream setup`")
+    return Check(name, True, f"{len(jars.broker) + len(jars.connector) + 1} jars in {cache}")
 
 
 def _port(name: str, port: int) -> Check:

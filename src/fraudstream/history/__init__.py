@@ -1,1 +1,1 @@
-"""Ids of entities, and which label a transaction had at a time."""
+"""What an entity did before: the declaration of history features, entity ids, labels and daily profiles."""

@@ -157,6 +157,7 @@ class ProblemKind(StrEnum):
     SLOTS = "slots"
     STARVED = "starved"
     LOSS = "loss"
+    HISTORY = "history"
 
 
 class Problem(BaseModel, frozen=True):

@@ -65,6 +65,10 @@ class PostedAlert(Posted):
     detected_us: Instant | None = Field(None, alias="detected_at")
     reason: str | None = None
     imputed: list[str] | None = None
+    entity_ids: dict[str, str | None] | None = None
+    history: dict[str, float | None] | None = None
+    profile_date: str | None = None
+    state_format: Integer | None = None
     as_text: list[str] | None = None
 
     def model_post_init(self, document: Any) -> None:

@@ -11,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt
+from fraudstream.history.spec import HistorySpec
 from fraudstream.model.calibration import IDENTITY, Calibration
 from fraudstream.transactions.reading_options import DateOrder, Decimal
 
@@ -98,7 +99,9 @@ def date_orders(features: Sequence[Feature]) -> dict[str, DateOrder | None]:
 
 
 MANIFEST_FORMAT: Final = 3
-READABLE_FORMATS: Final = (1, 2, 3)
+HISTORY_FORMAT: Final = 4
+"""The format of a manifest with a history, which a release that computes none must not accept."""
+READABLE_FORMATS: Final = (1, 2, 3, 4)
 """Format 1 had numeric features only, and format 2 no calibration: their scores are used unchanged."""
 SEAL: Final = "manifest_sha256"
 """The key that holds the sha256 of all others, so that a changed manifest is detected like any changed file."""
@@ -235,6 +238,7 @@ class Manifest:
         refit: The fit after the evaluation; None if the deployed model is the one that was evaluated.
         name: With `note` and `tags`, what the user calls the model.
         entities: The columns that identify cards, terminals or the like; None in a manifest that records none.
+        history: The history that the model reads; None if it scores each transaction alone.
     """
 
     model_id: str
@@ -268,14 +272,19 @@ class Manifest:
     note: str = ""
     tags: tuple[str, ...] = ()
     entities: tuple[str, ...] | None = None
+    history: HistorySpec | None = None
 
 
 _ADAPTER: Final = TypeAdapter(Manifest)
 
 
 def manifest_to_json(manifest: Manifest) -> bytes:
-    """Serialize the manifest as readable JSON, with the seal over its content."""
+    """Serialize the manifest as readable JSON, with the seal over its content; one without history has no such key."""
     content = asdict(manifest)
+    if manifest.history is None:
+        del content["history"]
+    else:
+        content["format"] = HISTORY_FORMAT
     return orjson.dumps({**content, SEAL: _seal(content)}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -292,7 +301,7 @@ def manifest_from_json(text: bytes, where: Path) -> Manifest:
     except (orjson.JSONDecodeError, AttributeError, TypeError, ValidationError) as e:
         raise ModelCorrupt("the manifest cannot be read", where=str(where), remedy=remedy) from e
     if manifest.format not in READABLE_FORMATS:
-        what = f"the manifest has format {manifest.format}, this version reads {MANIFEST_FORMAT}"
+        what = f"the manifest has format {manifest.format}, this version reads {READABLE_FORMATS[-1]}"
         raise ModelCorrupt(what, where=str(where), remedy=remedy)
     if seal != _seal(content):
         raise ModelCorrupt("the manifest was changed after it was written", where=str(where), remedy=remedy)

@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,7 @@ from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
 from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
 from fraudstream.runtime.java import Java, find_java
+from fraudstream.runtime.operator_jar import find_operator, operator_jar
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -30,21 +32,37 @@ def java_for(settings: Settings) -> Java:
 
 
 def jars_for(settings: Settings) -> Jars:
-    """Find the jars in the cache; fetch them first if they are missing."""
+    """Find the jars in the cache, and that of the history operator; fetch or compile first what is missing."""
     try:
-        return find_jars(settings.cache)
+        jars = find_jars(settings.cache)
     except JarsMissing:
-        return fetch_jars(settings.cache, java_for(settings), lambda line: click.echo(line, err=True))
+        jars = fetch_jars(settings.cache, java_for(settings), _report)
+    return replace(jars, connector=(*jars.connector, history_jar(settings)))
+
+
+def history_jar(settings: Settings) -> Path:
+    """Find the jar of the history operator; compile it first if it is missing."""
+    return find_operator(settings.cache) or operator_jar(settings.cache, java_for(settings), _report)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)
 
 
 @contextmanager
-def batch_spark(settings: Settings, app: str, jars: Sequence[Path] = ()) -> Iterator[SparkSession]:
-    """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache."""
+def batch_spark(
+    settings: Settings, app: str, jars: Sequence[Path] = (), *, history: bool = False
+) -> Iterator[SparkSession]:
+    """Open a Spark session for training or batch scoring, with extra jars; its JVM logs to a file in the cache.
+
+    With `history`, it can compute the history of entities.
+    """
     from fraudstream.runtime.cluster import await_cores
     from fraudstream.runtime.jvm import BATCH_MASTER, SparkPlan
     from fraudstream.runtime.spark import spark_session
 
     master = settings.spark_master or BATCH_MASTER
+    jars = (*jars, history_jar(settings)) if history else jars
     with spark_session(SparkPlan.of(settings, app, java_for(settings), master=master, jars=jars)) as spark:
         await_cores(spark, 1, log.warning, threading.Event())
         yield spark
@@ -67,6 +85,6 @@ def shared_spark(settings: Settings) -> Iterator[SparkSession]:
             is_running = True
         if not is_running:
             _opened.close()
-            _opened.enter_context(batch_spark(settings, "python"))
+            _opened.enter_context(batch_spark(settings, "python", history=True))
     with batch_spark(settings, "python") as spark:
         yield spark

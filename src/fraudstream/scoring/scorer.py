@@ -48,6 +48,9 @@ class TopicColumn:
     SAMPLED: Final = "sampled"
     INDEX: Final = "index"
     IS_EMPTY: Final = "is_empty"
+    ALERT_ID: Final = "alert_id"
+    ORIGINAL: Final = "original"
+    """The text before the history was added to it."""
 
 
 class ScoreColumn:

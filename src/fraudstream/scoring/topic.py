@@ -1,7 +1,7 @@
 """Rescores offset ranges of the input topic in batch, with the stream's own scorer."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from itertools import zip_longest
 from typing import NamedTuple
@@ -33,17 +33,19 @@ def count_outcomes(
     topic: str,
     ranges: Iterable[Range],
     message_format: MessageFormat,
+    with_history: Callable[[DataFrame], DataFrame] | None = None,
 ) -> dict[int, Counter[Outcome | Apart]]:
     """Count the transactions of the ranges by outcome, and what counts apart, for each partition of the ranges.
 
     `spark` is a session with the Kafka connector, `kafka` are options of `Cluster.spark_options`. Overlapping or
     adjacent ranges are read once; missing offsets are skipped, so that the counts add up to the number of existing
-    records, as in a ledger entry.
+    records, as in a ledger entry. `with_history` adds the history, if the model reads one.
     """
     ranges = list(ranges)
     counts: dict[int, Counter[Outcome | Apart]] = {each.partition: Counter() for each in ranges}
-    for records in _read(spark, kafka, topic, ranges):
-        scored = scorer.verdicts(message_format.transactions(records))
+    for records in _read(spark, kafka, topic, ranges, in_order=with_history is not None):
+        texts = message_format.transactions(records)
+        scored = scorer.verdicts(texts if with_history is None else with_history(texts))
         groups = scored.groupBy(TopicColumn.PARTITION, TopicColumn.IS_EMPTY, ScoreColumn.OUTCOME)
         additional = F.count_if(F.col(TopicColumn.INDEX) > 0)
         for partition, is_empty, outcome, count, more in groups.agg(F.count("*"), additional).collect():
@@ -92,9 +94,11 @@ def count_records(
 _MOST_READS_IN_A_PLAN = 16
 
 
-def _read(spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range]) -> Iterator[DataFrame]:
-    """Yield frames of the ranges' records, with several reads in each."""
-    reads = [_read_once(spark, kafka, topic, together) for together in _reads(merge_ranges(ranges))]
+def _read(
+    spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range], *, in_order: bool = False
+) -> Iterator[DataFrame]:
+    """Yield frames of the ranges' records, with several reads in each; `in_order` within a partition."""
+    reads = [_read_once(spark, kafka, topic, each, in_order=in_order) for each in _reads(merge_ranges(ranges))]
     for start in range(0, len(reads), _MOST_READS_IN_A_PLAN):
         yield reduce(DataFrame.union, reads[start : start + _MOST_READS_IN_A_PLAN])
 
@@ -107,7 +111,9 @@ def _reads(ranges: Iterable[Range]) -> list[list[Range]]:
     return [[each for each in together if each is not None] for together in zip_longest(*by_partition.values())]
 
 
-def _read_once(spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range]) -> DataFrame:
+def _read_once(
+    spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges: list[Range], *, in_order: bool = False
+) -> DataFrame:
     def offsets_json(offsets: dict[str, int]) -> str:
         return orjson.dumps({topic: offsets}).decode()
 
@@ -121,7 +127,7 @@ def _read_once(spark: SparkSession, kafka: Mapping[str, str], topic: str, ranges
         .option("includeHeaders", "true")
         # The caller detects records deleted by retention from the records that were read.
         .option("failOnDataLoss", "false")
-        # One task per partition would use one core for a single partition.
-        .option("minPartitions", str(spark.sparkContext.defaultParallelism))
+        # One task per partition, which reads it in order, would use one core for a single partition.
+        .option("minPartitions", str(1 if in_order else spark.sparkContext.defaultParallelism))
         .load()
     )

@@ -57,7 +57,8 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
     table: list[list[float]] = []
     with store.database.read() as connection:
         for row in _around(connection, alert.seq, model_id):  # parsed within its time limit
-            transaction = orjson.loads(row.body)[AlertField.TRANSACTION]
+            document = orjson.loads(row.body)
+            transaction = {**document[AlertField.TRANSACTION], **(document.get(AlertField.HISTORY) or {})}
             rows.append(row)
             table.append([_number(transaction.get(name)) for name in names])
     if not rows:

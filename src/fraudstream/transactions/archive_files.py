@@ -8,12 +8,15 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.transactions.files import readable
 
 _NAME: Final = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{20})-([0-9]{20})\.parquet")
+KEYED: Final = "hmac:"
+"""Begins the id of an entity whose value is a card number, `history.identity.entity_id`."""
 _FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
@@ -113,14 +116,25 @@ def _table(paths: Sequence[Path], columns: Sequence[str] | None) -> pa.Table:
 
 
 def in_time_order(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
-    """Yield the event id and the JSON of each transaction, the partitions merged by Kafka's timestamp."""
+    """Yield the event id and the JSON of each transaction, the partitions merged by Kafka's timestamp.
+
+    A card number that identifies an entity is the id of the entity.
+    """
     merged = heapq.merge(*map(_texts, partitions_of(paths).values()), key=itemgetter(0))
     return ((event_id, text) for _, event_id, text in merged)
 
 
 def _texts(paths: Sequence[Path]) -> Iterator[tuple[int, str, str]]:
-    columns = (ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT)
+    columns = (ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT, ArchiveColumn.ENTITY_IDS)
     for table in in_topic_order(paths, (ArchiveColumn.OFFSET, *columns)):
-        times, ids, texts = (table[name] for name in columns)
-        rows = zip(times.cast(pa.int64()).to_pylist(), ids.to_pylist(), texts.to_pylist(), strict=True)
-        yield from (row for row in rows if row[2] is not None)
+        times, *others = (table[name] for name in columns)
+        columns_of_rows = (times.cast(pa.int64()).to_pylist(), *(each.to_pylist() for each in others))
+        for at, event_id, text, ids in zip(*columns_of_rows, strict=True):
+            if text is not None:
+                yield at, event_id, _with_ids(text, ids)
+
+
+def _with_ids(text: str, ids: list[tuple[str, str]]) -> str:
+    """Put the ids of card numbers in place of the masked numbers: an entity has the id that it has in the stream."""
+    cards = {column: each for column, each in ids if each.startswith(KEYED)}
+    return orjson.dumps(orjson.loads(text) | cards).decode() if cards else text

@@ -4,14 +4,16 @@ import csv
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from fraudstream.errors import BrokenRow, DataError, DataNotFound, EmptyData, SettingsError
 from fraudstream.transactions.amounts import JSON_NUMBER_PATTERN, is_json_number
@@ -28,6 +30,21 @@ _PARQUET: Final = b"PAR1"
 
 
 @dataclass(frozen=True)
+class AddedNumbers:
+    """Columns that the files do not have: names, and a row of numbers for each data row; NaN is missing."""
+
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def cells(self, start: int) -> Iterator[list[str]]:
+        """Yield the cells of each row from number `start`."""
+        for first in range(start, len(self.values), BLOCK_ROWS):
+            block = self.values[first : first + BLOCK_ROWS]
+            text = orjson.dumps(block, option=orjson.OPT_SERIALIZE_NUMPY).decode().replace("null", "")
+            yield from (row.split(",") for row in text[2:-2].split("],["))
+
+
+@dataclass(frozen=True)
 class DataSource:
     """One or several files of the same columns, in the order of their names; created by `open_data`.
 
@@ -35,6 +52,7 @@ class DataSource:
         formats: How each column is written, of every file and then the label if it comes from a list of frauds.
         row_count: The number of rows, without broken ones that are left out.
         warnings: What may have been read wrongly, or was left out.
+        added: Columns computed from the files' own, which follow those.
     """
 
     paths: tuple[Path, ...]
@@ -44,6 +62,7 @@ class DataSource:
     row_count: int
     warnings: Sequence[str]
     fraud_list: FraudList | None = None
+    added: AddedNumbers | None = field(default=None, compare=False)
 
     @property
     def path(self) -> Path:
@@ -66,6 +85,11 @@ class DataSource:
     def columns(self) -> tuple[str, ...]:
         """The names of the columns."""
         return tuple(self.formats)
+
+    @property
+    def own_columns(self) -> tuple[str, ...]:
+        """The names of the columns without those that were added."""
+        return self.columns if self.added is None else self.columns[: -len(self.added.names)]
 
     @property
     def numeric(self) -> tuple[bool, ...]:
@@ -94,7 +118,8 @@ class DataSource:
 
         Blank lines are not rows and have no number. Raises BrokenRow if a file was changed.
         """
-        frauds, columns = self.fraud_list, self.columns if self.fraud_list is None else self.columns[:-1]
+        frauds, columns = self.fraud_list, self.own_columns if self.fraud_list is None else self.own_columns[:-1]
+        added = None if self.added is None else self.added.cells(start)
         key = None if frauds is None else columns.index(frauds.key)
         forms = enumerate(self.formats.values())
         conversions = [(index, form.canonical) for index, form in forms if form.canonical is not None]
@@ -104,7 +129,20 @@ class DataSource:
                 row[index] = convert(row[index])
             if frauds is not None and key is not None:
                 row.append("1" if payment_id(row[key]) in frauds.reported else "0")
+            if added is not None:
+                row += next(added)
             yield row
+
+    def with_numbers(self, names: Sequence[str], values: NDArray[np.float64]) -> "DataSource":
+        """Return the same rows with columns of numbers added; raises DataError if the files have one of that name."""
+        if taken := set(names).intersection(self.columns):
+            what = (
+                f"the data have a column {min(taken)!r}, as a feature is called that is computed from earlier payments"
+            )
+            raise DataError(what, where=self.name, remedy="rename the column")
+        number = ColumnFormat(ColumnKind.NUMBER, is_numeric=True)
+        added = AddedNumbers(tuple(names), np.ascontiguousarray(values))
+        return replace(self, added=added, formats={**self.formats, **dict.fromkeys(names, number)})
 
     def json_rows(self, start: int = 0) -> Iterator[bytes]:
         """Yield the rows from number `start`, each as a JSON object in UTF-8, keys in file order; raises as `rows`.

@@ -213,7 +213,10 @@ class FraudList:
             code = {cell: code for code, cell in enumerate(filter(None, dict.fromkeys(cells[label])))}
             codes = np.array([code.get(cell, -1) for cell in cells[label]], np.int32)
             texts = Categories(tuple(code), codes)
-            is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
+            if fraud is None and {meaning(cell) for cell in code} == {False}:  # as long as all alerts were false alarms
+                is_fraud = [False] * len(codes)
+            else:
+                is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
         reported = [math.nan] * len(is_fraud)
         for column in cells:
             times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])

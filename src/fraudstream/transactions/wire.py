@@ -127,6 +127,13 @@ class AlertField(StrEnum):
     REVISION = "revision"
     SCHEMA_ID = "schema_id"
     IMPUTED = "imputed"
+    ENTITY_IDS = "entity_ids"
+    """By kind of entity of the history, its id; like the next three only of a model with a history."""
+    HISTORY = "history"
+    """By history feature, its value; null if missing."""
+    PROFILE_DATE = "profile_date"
+    """The date of the daily profiles."""
+    STATE_FORMAT = "state_format"
     REPLAY_OF = "replay_of"
     AS_TEXT = "as_text"
     """Paths of values stored as text because they cannot be represented (`presentable.py`)."""
@@ -163,7 +170,8 @@ class EventType(StrEnum):
 
     `status` is sent every few seconds while the detector runs, with its `state` and `message`. `partitions` reports
     that the input topic has grown, or that a partition is read again; `starved` that one is not read; `cluster` that
-    Spark waits for cores, has lost an executor or has a new one, or tries failed tasks again.
+    Spark waits for cores, has lost an executor or has a new one, or tries failed tasks again; `history` that payments
+    lack theirs.
     """
 
     SAMPLE = "sample"
@@ -175,6 +183,7 @@ class EventType(StrEnum):
     PARTITIONS = "partitions"
     STARVED = "starved"
     CLUSTER = "cluster"
+    HISTORY = "history"
     POSITION = "position"
     SCHEMA = "schema"
     AUDIT_HEAD = "audit_head"

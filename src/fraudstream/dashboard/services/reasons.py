@@ -20,7 +20,13 @@ from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.errors import ModelError, StoreError
 from fraudstream.messages.base import Object
-from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, cause_form, short_form
+from fraudstream.model.explanation.explainer import (
+    ExplainerLibrary,
+    Explanation,
+    cause_form,
+    scored_row,
+    short_form,
+)
 from fraudstream.store import tables
 from fraudstream.store.database import Repository, insert
 from fraudstream.store.reading import STORED_COLUMNS, StoredAlert, stored_alert
@@ -241,7 +247,7 @@ def explanation_of(library: ExplainerLibrary, alert: Mapping[str, Any]) -> Expla
         explainer, aliases = library.of(model_id, alert.get(AlertField.REVISION))
     except ModelError as e:
         return f"{e.what}: {model_id}"
-    explanation = explainer.explain(alert[AlertField.TRANSACTION], aliases)
+    explanation = explainer.explain(scored_row(alert), aliases)
     if abs(explanation.score - score) > SCORE_TOLERANCE:
         return (
             f"the model gives the payment the score {explanation.score:.9g}, the alert has {score:.9g}: "

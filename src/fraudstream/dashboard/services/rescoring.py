@@ -10,7 +10,7 @@ from fraudstream.messages.answers import Contribution, StoredScore
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.current import Deployment, current_file, read_current, read_model
-from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation
+from fraudstream.model.explanation.explainer import ExplainerLibrary, Explanation, scored_row
 from fraudstream.model.explanation.reasons import Reason
 from fraudstream.transactions.wire import AlertField, Outcome
 
@@ -25,7 +25,7 @@ def rescore_alert(library: ExplainerLibrary, model: Path, alert: Mapping[str, An
     """
     deployment = deployment_at(model)
     explainer, _ = library.of(deployment.model_id, None)
-    now = explainer.explain(alert[AlertField.TRANSACTION], deployment.aliases)
+    now = explainer.explain(scored_row(alert), deployment.aliases)
     then = explanation_of(library, alert)
     stored = alert.get(AlertField.SCORE)
     new_score = now.score if now.is_scorable else None

@@ -14,7 +14,7 @@ from fraudstream.dashboard.web import presentation
 from fraudstream.dashboard.web.formats import NOTHING, band, duration
 from fraudstream.errors import ModelError, RequestError
 from fraudstream.model.explanation.cells import plain
-from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step
+from fraudstream.model.explanation.explainer import TOP_REASONS, Explainer, ExplainerLibrary, Step, scored_row
 from fraudstream.model.manifest import Manifest
 from fraudstream.store.labels import LabelQuery
 from fraudstream.store.similar import similar_alerts
@@ -65,7 +65,7 @@ def alert_page(
     steps = () if explanation is None else explanation.steps
     if explainer is not None and cause is not None and not cause.startswith(DEFECT):
         # How the values were read, without contributions: the score cannot be explained.
-        read = explainer.explain(transaction, aliases).steps
+        read = explainer.explain(scored_row(document), aliases).steps
         steps = tuple(replace(step, reason=replace(step.reason, contribution=0.0)) for step in read)
     manifest = None if explainer is None else explainer.manifest
     steps = tuple(sorted(steps, key=lambda step: -abs(step.reason.contribution)))

@@ -15,7 +15,7 @@ from fraudstream.model.deployment.current import (
     read_model,
     write_deployment,
 )
-from fraudstream.model.manifest import Manifest
+from fraudstream.model.manifest import Feature, Manifest
 from fraudstream.transactions.drift import Contract
 
 
@@ -27,7 +27,7 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
     return Contract(
         model_id=manifest.model_id,
         revision=deployment.revision,
-        features={feature.name: feature.type.value for feature in manifest.features},
+        features={feature.name: feature.type.value for feature in _read_features(manifest)},
         aliases=dict(deployment.aliases),
         others=frozenset(others),
         missing_limit=manifest.missing_limit,
@@ -35,16 +35,24 @@ def contract_of(manifest: Manifest, deployment: Deployment) -> Contract:
     )
 
 
-def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
-    """Read the stream's column `new` as the feature `old` from the next revision on.
+def _read_features(manifest: Manifest) -> list[Feature]:
+    """Return the features that are columns of a transaction: those of the history are computed."""
+    computed = () if manifest.history is None else manifest.history.names
+    return [feature for feature in manifest.features if feature.name not in computed]
 
-    Raises AliasRefused if there is no such feature, `new` is itself a feature, or `old` already has an alias; else
+
+def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: datetime) -> Deployment:
+    """Read the stream's column `new` as the feature `old`, or as a column of the history, from the next revision on.
+
+    Raises AliasRefused if there is no such one, `new` is itself a feature, or `old` already has an alias; else
     ModelNamedDirectly if `model` names an artifact, or ModelError.
     """
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):
         before = read_current(models_dir / CURRENT_FILE)
-        features = [feature.name for feature in _manifest(models_dir / before.model_id).features]
+        manifest = _manifest(models_dir / before.model_id)
+        features = [feature.name for feature in _read_features(manifest)]
+        features += () if manifest.history is None else (n for n in manifest.history.columns if n not in features)
         _check(new, old, before, features)
         after = replace(before, aliases={**before.aliases, new: old})
         return write_deployment(models_dir, after, who=who, why=why, now=now)

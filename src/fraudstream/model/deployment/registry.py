@@ -27,6 +27,7 @@ from fraudstream.model.deployment.current import (
     read_current,
     write_deployment,
 )
+from fraudstream.model.deployment.state import require_state
 from fraudstream.model.manifest import Manifest
 
 
@@ -202,11 +203,12 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deployment:
+def roll_back(models_dir: Path, *, history_state: Path | None = None, who: str, why: str, now: datetime) -> Deployment:
     """Roll back to the deployment before the last change, as a new revision: model, threshold and aliases.
 
     A rollback is skipped together with the change that it undid: two rollbacks undo two changes.
-    Raises ModelNotFound if there was no earlier deployment, or its artifact is missing, else as `write_deployment`.
+    Raises ModelNotFound if there was no earlier deployment, or its artifact is missing, DeploymentRefused if the
+    history's state lacks what its model needs, else as `write_deployment`.
     """
     with deployment_lock(models_dir):
         state = _state_before_last(history(models_dir))
@@ -223,6 +225,8 @@ def roll_back(models_dir: Path, *, who: str, why: str, now: datetime) -> Deploym
                 where=str(models_dir / target.model_id),
                 remedy="deploy another one: fraudstream models list, then fraudstream models use ID",
             )
+        if history_state is not None:
+            require_state(history_state, read_manifest(models_dir / target.model_id))
         return write_deployment(models_dir, target, who=who, why=why, now=now, is_rollback=True)
 
 

@@ -19,7 +19,7 @@ from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 from fraudstream.notebook import Displayed
 from fraudstream.transactions.entities import UNKNOWN, EntityColumns
-from fraudstream.transactions.wire import Outcome
+from fraudstream.transactions.wire import AlertField, Outcome
 
 TOP_REASONS: Final = 5
 REASONS: Final = "reasons"
@@ -117,6 +117,12 @@ class Explainer:
             missing=missing,
             is_scorable=missing <= self.manifest.missing_limit and not np.isnan(score),
         )
+
+
+def scored_row(alert: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an alert's transaction as it was scored: with the values of its history at that time."""
+    history = alert.get(AlertField.HISTORY)
+    return {**alert[AlertField.TRANSACTION], **(history if isinstance(history, dict) else {})}
 
 
 def short_form(explanation: Explanation) -> Object:

@@ -219,7 +219,7 @@ def text_columns(features: Sequence[Feature]) -> list[str]:
 def moments(features: Sequence[Feature], cell: Cell) -> Column:
     """Return the times that the features need as seconds since 1970, each computed once; null if missing."""
     orders = date_orders(features)
-    seconds = (_seconds(cell(name), clock, orders[name]) for name, clock in _clocks(features))
+    seconds = (seconds_since_1970(cell(name), clock, orders[name]) for name, clock in _clocks(features))
     return F.array(*seconds).cast("array<double>")
 
 
@@ -253,7 +253,8 @@ def _clocks(features: Sequence[Feature]) -> list[tuple[str, int | None]]:
     return list(dict.fromkeys(clocks))
 
 
-def _seconds(text: Column, clock: int | None, order: DateOrder | None) -> Column:
+def seconds_since_1970(text: Column, clock: int | None, order: DateOrder | None) -> Column:
+    """Parse a time, a number with so many units per second or a date; null if it is none."""
     if clock is not None:
         seconds = number_from_text(text) / F.lit(float(clock))
         return F.when(F.abs(seconds) <= F.lit(LAST_SECOND), seconds)

@@ -1,5 +1,6 @@
 """Selects the columns of a CSV that become features and records why the others do not."""
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
@@ -83,8 +84,10 @@ def choose_features(
                     remedy="leave it out of --features",
                 ) from reason
             excluded[column.name] = str(reason)
-    suspicions = find_leaks(profile, features, is_train, legitimate_share)
-    named = [feature.name for feature in features if not selection.features and is_named_like_a_leak(feature.name)]
+    # A history is computed from what was known before the payment: it leaks nothing, whatever its name says.
+    read = [feature for feature in features if feature.name not in choice.history]
+    suspicions = find_leaks(profile, read, is_train, legitimate_share)
+    named = [feature.name for feature in read if not selection.features and is_named_like_a_leak(feature.name)]
     for leak in suspicions:
         if leak.feature in named:
             excluded[leak.feature] = "alone separates nearly all frauds from legitimate rows, and its name says fraud"
@@ -109,18 +112,19 @@ def choose_features(
     )
 
 
-def entity_columns(profile: CsvProfile) -> tuple[str, ...]:
+def entity_columns(profile: CsvProfile, declared: Collection[str] = ()) -> tuple[str, ...]:
     """Return the columns that identify a card, terminal or customer, with several rows each; the most useful first.
 
-    They may be features too. Columns that are removed or completely masked before an alert is stored are left out.
+    Those that the user `declared` are among them. They may be features too. Columns that are
+    removed or completely masked before an alert is stored are left out.
     """
     names = [
         column.name
         for column in profile.columns
         if column.kind in (ColumnKind.TEXT, ColumnKind.NUMBER)
-        and (entity_kind(column.name) is not None or is_identifier(column.name))
+        and (column.name in declared or entity_kind(column.name) is not None or is_identifier(column.name))
         and sensitivity(column.name) in (None, Sensitivity.CARD)
-        and column.rows_per_value >= _RECURS
+        and (column.name in declared or column.rows_per_value >= _RECURS)
     ]
     return tuple(sorted(names, key=entity_order))
 
@@ -134,10 +138,13 @@ class _Choice:
         self._is_fraud = profile.label.is_fraud[is_train]
         self._selection = selection
         self._formats = profile.source.formats
+        self.history = frozenset(profile.source.added.names if profile.source.added else ())
 
     def feature(self, column: ColumnProfile) -> Feature:
         """Return the column as a feature; raises _NoFeature if it cannot be one."""
         name, selected = column.name, self._selection.features
+        if name in self.history:
+            return _measured(Feature(name, FeatureType.NUMBER), column.values[self._is_train])
         if name in self._selection.exclude:
             raise _NoFeature("left out by --exclude")
         if selected and name not in selected:

@@ -10,6 +10,7 @@ import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from fraudstream.history.spec import HistorySpec
 from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.evaluation import thresholds
@@ -17,6 +18,7 @@ from fraudstream.model.evaluation.bootstrap import ScoredPeriod
 from fraudstream.model.evaluation.comparison import Comparison, compare
 from fraudstream.model.evaluation.evaluate import LabelledData
 from fraudstream.model.evaluation.record import read_evaluation
+from fraudstream.model.features.file_history import with_history_of
 from fraudstream.model.features.projection import RowNotes, project, read_rows, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
 from fraudstream.model.manifest import Manifest
@@ -37,6 +39,7 @@ class LabelledRows:
         start: Their first time, or row, as in a `Period`.
         texts: Their JSON, of `read_rows`.
         period: Joins labels, weights and losses to scores.
+        history: The history whose features are among their columns.
     """
 
     source: DataSource
@@ -44,6 +47,7 @@ class LabelledRows:
     start: str
     texts: DataFrame
     period: Callable[[RowScores], ScoredPeriod]
+    history: HistorySpec | None = None
 
     def scored(self, artifact: ModelArtifact, aliases: Mapping[str, str]) -> ScoredPeriod:
         """Return the rows that a model could score, with calibrated scores."""
@@ -58,7 +62,8 @@ class LabelledRows:
     ) -> tuple[Comparison, list[ScoredPeriod]]:
         """Compare a model that has scored the rows with another one; also return the rows that both could score."""
         artifact, deployment = former
-        model_id, reason = artifact.manifest.model_id, incomparable_reason(artifact.manifest, self.source, deployment)
+        model_id = artifact.manifest.model_id
+        reason = incomparable_reason(artifact.manifest, self.source, deployment, self.history)
         if reason:
             return Comparison(model_id, None, None, 0, reason), []
         fit, note, _ = self.unseen_fit(artifact)
@@ -99,8 +104,19 @@ def is_before(one: str, other: str) -> bool:
         return one < other
 
 
-def incomparable_reason(model: Manifest, source: DataSource, deployment: Deployment) -> str:
-    """Return why a model cannot score the rows of some data; empty if it can."""
+def same_history(one: HistorySpec, other: HistorySpec) -> bool:
+    """Whether two histories are of the same entities and columns, whichever features are derived."""
+    return replace(one, live=(), profiles=()) == replace(other, live=(), profiles=())
+
+
+def incomparable_reason(
+    model: Manifest, source: DataSource, deployment: Deployment, history: HistorySpec | None
+) -> str:
+    """Return why a model cannot score the rows of some data with the features of a history; empty if it can."""
+    if model.history is not None and (
+        history is None or not same_history(history, model.history) or not {*model.history.names} <= {*source.columns}
+    ):
+        return "it reads the history of other entities, or another one of them, than these rows have"
     names = {*source.columns, *deployment.aliases.values()}
     missing = [name for feature in model.features for name in text_columns([feature]) if name not in names]
     if len(missing) <= model.missing_limit:
@@ -111,9 +127,13 @@ def incomparable_reason(model: Manifest, source: DataSource, deployment: Deploym
 
 @contextmanager
 def labelled_rows(
-    spark: SparkSession, source: DataSource, manifest: Manifest, legitimate_share: float
+    spark: SparkSession,
+    source: DataSource,
+    manifest: Manifest,
+    legitimate_share: float,
+    history: HistorySpec | None = None,
 ) -> Iterator[LabelledRows]:
-    """Read labelled data; of the file that the model was trained on, its test period alone.
+    """Read labelled data, perhaps with a history; of the file that the model was trained on, its test period alone.
 
     Raises DataError if the data have no label, or cannot be read.
     """
@@ -132,7 +152,7 @@ def labelled_rows(
         write_training_rows(source.json_rows(), notes, Path(folder))
         texts = read_rows(spark, Path(folder)).filter(TrainingColumn.IS_KNOWN)
         column, begin = (None, f"row {first:.0f}") if time is None else (time.column, time.format(first))
-        yield LabelledRows(source, column, begin, texts, lambda scores: labelled.period(*scores))
+        yield LabelledRows(source, column, begin, texts, lambda scores: labelled.period(*scores), history)
 
 
 def review_cost_of(artifact: ModelArtifact) -> float:
@@ -142,11 +162,27 @@ def review_cost_of(artifact: ModelArtifact) -> float:
 
 
 def compare_models(
-    spark: SparkSession, new: ModelInUse, former: ModelInUse, source: DataSource, share: float | None = None
+    spark: SparkSession,
+    new: ModelInUse,
+    former: ModelInUse,
+    source: DataSource,
+    share: float | None = None,
+    earlier: DataSource | None = None,
 ) -> tuple[Comparison, list[ScoredPeriod]]:
-    """Compare two saved models on labelled data, by default of the new one's share; raises as `labelled_rows`."""
+    """Compare two saved models on labelled data, by default of the new one's share; raises as `labelled_rows`.
+
+    The history that they read is computed from the data and from the `earlier` payments.
+    """
     artifact, deployment = new
-    with labelled_rows(spark, source, artifact.manifest, share or artifact.manifest.legitimate_share) as rows:
+    manifest, others = artifact.manifest, former[0].manifest.history
+    history = manifest.history or others
+    if history is not None and others is not None and same_history(history, others):
+        live, profiles = ((*getattr(history, each), *getattr(others, each)) for each in ("live", "profiles"))
+        history = replace(history, live=tuple(dict.fromkeys(live)), profiles=tuple(dict.fromkeys(profiles)))
+    source = with_history_of(
+        spark, source, replace(manifest, history=history), aliases=deployment.aliases, earlier=earlier
+    )
+    with labelled_rows(spark, source, manifest, share or manifest.legitimate_share, history) as rows:
         fit, note, _ = rows.unseen_fit(artifact)
         cost, seed = review_cost_of(artifact), artifact.manifest.seed
         scored = rows.scored(fit, deployment.aliases)

@@ -34,6 +34,7 @@ from fraudstream.model.features.selection import entity_columns
 from fraudstream.model.manifest import LabelValues, Manifest, Metrics, Refit, TrainingData
 from fraudstream.model.report.page import REPORT_FILE, report_html
 from fraudstream.model.training.comparing import LabelledRows
+from fraudstream.model.training.declaration import used_history
 from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
 from fraudstream.model.training.recipe import FittedModel, RowScores, fit
@@ -58,7 +59,8 @@ class Training:
         plan, seed = self.plan, self.plan.settings.seed
         notes = RowNotes(plan.profile.label.is_fraud, plan.labelled.weight, plan.split.part, plan.split.is_known)
         digests: list[int] = []
-        rows = digested(plan.source.json_rows(), plan.profile.time, digests)
+        source, time = plan.source, plan.profile.time
+        rows = digested(source.json_rows(), time, digests, len(source.own_columns))
         write_training_rows(rows, notes, self.directory)
         duplicates = find_duplicates(plan.profile, digests, plan.split.part)
         texts = read_rows(self.spark, self.directory)
@@ -210,20 +212,23 @@ class Training:
             return None
         plan, period = self.plan, self.plan.split.record.test
         self.report(f"comparing it with the active model {active[0].manifest.model_id} ({self.stopwatch})")
-        time = plan.profile.time
+        column = None if plan.profile.time is None else plan.profile.time.column
         start = "" if period is None else period.start
-        rows = LabelledRows(plan.source, None if time is None else time.column, start, texts, self._score_period)
+        rows = LabelledRows(plan.source, column, start, texts, self._score_period, plan.history)
         new = replace(test, raw=test.calibrated(calibration))
         return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)[0]
 
     def _manifest(self, best: Winner, evaluation: Evaluation, metrics: Metrics, calibration: Calibration) -> Manifest:
         plan, source, refit = self.plan, self.plan.source, _refit(self.plan)
         profile, split, choice = plan.profile, plan.split, plan.choice
+        history = used_history(plan.history, choice)
+        declared = [entity.column for entity in history.entities] if history else []
         return Manifest(
             model_id=evaluation.model_id,
             algorithm=evaluation.algorithm,
             features=choice.features,
-            missing_limit=len(choice.features) // 2,
+            # Without the key or the time of a payment, all of its history is missing at once.
+            missing_limit=max(len(choice.features) // 2, len(history.names) if history else 0),
             label=profile.label.name,
             label_values=LabelValues(profile.label.legitimate, profile.label.fraud),
             time_column=profile.time.column if profile.time is not None else None,
@@ -250,7 +255,7 @@ class Training:
             warnings=(*profile.warnings, *split.warnings, *choice.warnings, *(leak.message for leak in choice.leaks)),
             versions={package: version(package) for package in ("fraudstream", "pyspark", "numpy", "pyarrow")},
             files={},
-            columns=source.columns,
+            columns=source.own_columns,
             selection=plan.selection,
             calibration=calibration,
             requested=plan.settings.algorithm,
@@ -258,7 +263,8 @@ class Training:
             name=plan.settings.name,
             note=plan.settings.note,
             tags=tuple(plan.settings.tags),
-            entities=entity_columns(profile),
+            entities=entity_columns(profile, declared),
+            history=history,
         )
 
 

@@ -1,6 +1,6 @@
 """Plans a training before anything is fitted: split, features, candidates and the model's digest."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 
@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
+from fraudstream.history.spec import HistorySpec
 from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, LabelledData, ThresholdConstraints
 from fraudstream.model.evaluation.record import Stage
 from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import Selection
+from fraudstream.model.training.declaration import declared_history, extended
 from fraudstream.model.training.recipe import Algorithm, algorithms_for, model_digest
 from fraudstream.model.training.split import Split, split_in_time
 from fraudstream.transactions.data_source import DataSource
@@ -34,6 +36,8 @@ class TrainingSettings:
         refit: Whether the deployed model is fitted again on all rows after its evaluation.
         test_from: The time from which on the rows are the test period; None: the last fifth.
         name: With `note` and `tags`, what the user calls the model; no part of its id.
+        entities: The entities whose history the model reads, as `card=CUSTOMER_ID`, the key of the stream first.
+        time: With `amount`, the column that the history reads; None takes the one that the data show.
     """
 
     label: str | None = None
@@ -49,6 +53,13 @@ class TrainingSettings:
     name: str = ""
     note: str = ""
     tags: Sequence[str] = ()
+    entities: Sequence[str] = ()
+    time: str | None = None
+    amount: str | None = None
+
+
+AddHistory = Callable[[DataSource, HistorySpec, tuple[str, str]], DataSource]
+"""Adds the columns of a history to data, of which the label column and its value for a fraud are given."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,7 @@ class TrainingPlan:
     losses: RowLosses
     settings: TrainingSettings
     digest: str
+    history: HistorySpec | None = None
 
     @property
     def labelled(self) -> LabelledData:
@@ -97,14 +109,14 @@ class TrainingPlan:
         )
 
 
-def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPlan:
-    """Read the CSV and plan the training.
+def plan_training(source: DataSource, settings: TrainingSettings, add_history: AddHistory) -> TrainingPlan:
+    """Read the CSV and plan the training; `add_history` is called if entities are declared.
 
     Raises:
         SettingsError: An unknown algorithm, an invalid share or delay, or a missing column.
         DataError: The CSV cannot be used; see `profile` and `choose_features`.
     """
-    algorithms = algorithms_for(settings.algorithm)
+    algorithms = algorithms_for(settings.algorithm, has_history=bool(settings.entities))
     share = settings.legitimate_share
     if not 0.0 < share <= 1.0:
         raise SettingsError(
@@ -116,6 +128,12 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
     selection = select(source.columns, features=settings.features, exclude=settings.exclude, label=label)
     ignored = set(source.columns) - set(selection.features) if selection.features else selection.exclude
     data = profile(source, label, included=selection.features, excluded=ignored)
+    history = None
+    if settings.entities:
+        delay = settings.label_delay_seconds
+        history = declared_history(data, settings.entities, settings.time, settings.amount, delay)
+        source = add_history(source, history, (data.label.name, data.label.fraud))
+        data = extended(data, source)
     test_from = None if settings.test_from is None else _moment(data.time, settings.test_from)
     if settings.label_delay_seconds is None:
         split = split_with_reports(data, data.label_delay or 0.0, test_from)
@@ -139,11 +157,13 @@ def plan_training(source: DataSource, settings: TrainingSettings) -> TrainingPla
             # Absent by default, so that the ids of earlier models stay.
             **({"fraud_value": source.options.fraud_value} if source.options.fraud_value is not None else {}),
             **({} if test_from is None else {"test_from": test_from}),
+            **({} if history is None else {"history": asdict(history)}),
         },
         seed=settings.seed,
         pyspark=version("pyspark"),
     )
-    return TrainingPlan(source, data, split, choice, selection, algorithms, losses(data), settings, digest)
+    amounts = losses(data)
+    return TrainingPlan(source, data, split, choice, selection, algorithms, amounts, settings, digest, history)
 
 
 def _moment(time: TimeOrder | None, text: str) -> float:

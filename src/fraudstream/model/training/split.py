@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import islice
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -267,13 +268,15 @@ class Duplicates:
         return int(self.rows.sum())
 
 
-def digested(rows: Iterable[bytes], time: TimeOrder | None, digests: list[int]) -> Iterator[bytes]:
+def digested(
+    rows: Iterable[bytes], time: TimeOrder | None, digests: list[int], columns: int | None = None
+) -> Iterator[bytes]:
     """Yield the rows unchanged, each a JSON object, and append a digest of each, equal for equal rows in this process.
 
-    It is of all cells including the label, except the one that orders the rows.
+    It is of the cells of the first `columns` or of all, including the label, except the one that orders the rows.
     """
     for row in rows:
-        cells = orjson.loads(row)
+        cells = dict(islice(orjson.loads(row).items(), columns))
         if time is not None:
             cells.pop(time.column, None)
         digests.append(hash(tuple(cells.values())))
@@ -298,7 +301,7 @@ def find_duplicates(profile: CsvProfile, digests: Sequence[int], part: NDArray[n
 def _chance_of_equality(profile: CsvProfile, rows: NDArray[np.bool_]) -> float:
     """Estimate the probability that two rows are equal in every column except time, if columns were independent."""
     chance = 1.0
-    for column in profile.columns:
+    for column in profile.columns[: len(profile.source.own_columns)]:
         if profile.time is not None and column.name == profile.time.column:
             continue
         if column.categories is not None:

@@ -1,5 +1,6 @@
 """Summarizes a training as JSON or as a table for the terminal."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from fraudstream.model.manifest import Feature, FeatureType, Manifest, Period
 from fraudstream.model.report import words
 from fraudstream.model.report.page import report_of
 from fraudstream.model.report.words import SPACE, cautions, operating_summary
+from fraudstream.model.training.declaration import suggested_entities
 from fraudstream.model.training.training import TrainingResult
 
 _MANIFEST_FIELDS: Final = ("model_id", "algorithm", "label", "threshold", "threshold_rule", "requested")
@@ -61,6 +63,8 @@ def as_json(result: TrainingResult) -> Object:
         "warnings": [*cautions(evaluation), *manifest.warnings],
         "in_force": {"model_id": result.deployment.model_id, "revision": result.deployment.revision},
         "deployed": result.is_deployed,
+        "history": None if manifest.history is None else asdict(manifest.history),
+        "suggested_entities": [asdict(entity) for entity in suggested_entities(manifest)],
     }
 
 
@@ -110,6 +114,9 @@ def _data(manifest: Manifest) -> Lines:
     for name, period in (("fitted on", split.train), ("tuned on", split.validation), ("tested on", split.test)):
         if period is not None or name == "tested on":
             yield name, "n/a" if period is None else _period(period)
+    if (history := manifest.history) is not None:
+        names = ", ".join(f"{entity.kind} by {entity.column}" for entity in history.entities)
+        yield "history of", f"{names}; {history.key.kind} is the stream's key; {len(history.names)} features"
     kinds = Counter(feature.type.value for feature in manifest.features)
     by_kind = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
     yield "features", f"{len(manifest.features)} columns ({by_kind})"
@@ -182,8 +189,19 @@ def _results(result: TrainingResult) -> Lines:
         yield "report", str(report)
     active = f"{deployment.model_id}, threshold {deployment.threshold:.6g}, revision {deployment.revision}"
     yield "active model", active
+    if entities := suggested_entities(result.artifact.manifest):
+        yield "history", f"none; {', '.join(each.column for each in entities)} recur, and a model can learn from it:"
+        yield "", suggestion(result.artifact.manifest)
     if not result.is_deployed:
         yield "not deployed", "this model is a candidate, compared above"
+
+
+def suggestion(manifest: Manifest) -> str:
+    """Return the command that trains on the same files with the history of the entities that recur."""
+    entities = suggested_entities(manifest)
+    data = [f"--data {shlex.quote(path)}" for path in manifest.training_data.paths]
+    declared = [f"--entity {shlex.quote(f'{each.kind}={each.column}')}" for each in entities]
+    return " ".join(["fraudstream train", *data, *declared])
 
 
 def _decisions(manifest: Manifest) -> Iterator[tuple[str, str, str]]:

@@ -2,14 +2,16 @@
 
 import tempfile
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 
 from fraudstream.errors import DeploymentRefused
+from fraudstream.history.spec import HistorySpec
 from fraudstream.model.artifact import (
     CLASSIFIER_DIRECTORY,
     SCALER_DIRECTORY,
@@ -20,7 +22,9 @@ from fraudstream.model.artifact import (
 )
 from fraudstream.model.deployment.current import Deployment, deploy, deployment_or_none
 from fraudstream.model.deployment.registry import model_in_use
+from fraudstream.model.deployment.state import require_state
 from fraudstream.model.evaluation.thresholds import require_evaluation
+from fraudstream.model.features.file_history import add_history
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
@@ -58,11 +62,13 @@ def train(
     who: str = "fraudstream train",
     deploys: bool = False,
     is_forced: bool = False,
+    history_state: Path | None = None,
 ) -> TrainingResult:
     """Fit a model on the first 80 % of the time, test it on the last 20 %, and fit it again on all rows.
 
     The first model of a directory is deployed, a later one only if it `deploys`: unless `is_forced`, it is refused if
-    it is worse than the active one beyond a bound (`Comparison.refusal`).
+    it is worse than the active one beyond a bound (`Comparison.refusal`), and always if the `history_state` lacks what
+    it needs.
 
     If the same data, settings and seed were trained before, that artifact is reused. If it is already active, the
     deployment is unchanged, including a threshold that somebody may have set since. `open_spark` is called only once
@@ -76,46 +82,58 @@ def train(
     """
     stopwatch = Stopwatch(now, now())
     report(f"reading {source.name}")
-    plan = plan_training(source, settings)
-    existing = _existing_artifact(models_dir, plan.digest)
-    if existing is not None:
-        report(f"{existing.name} exists already: same data, settings and seed")
-        artifact = load_artifact(existing)
-        for each in ("name", "note", "tags"):
-            request, current = getattr(settings, each), getattr(artifact.manifest, each)
-            if request and list(request) != list(current):
-                report(f"warning: its {each} stays {current!r}: the artifact is not written again")
-    else:
-        report(f"starting Spark ({stopwatch})")
-        with (
-            unfinished_directory(models_dir) as unfinished,
-            open_spark() as spark,
-            tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory,
-        ):
-            saved = unfinished / SCALER_DIRECTORY, unfinished / CLASSIFIER_DIRECTORY
-            artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
-        report(f"trained in {stopwatch}")
-    manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
-    if active is not None and (active.model_id == manifest.model_id or not deploys):
-        return TrainingResult(artifact, active, is_reused)
-    if active is not None and not is_forced:
-        comparison = None if is_reused else require_evaluation(artifact.path).previous
-        if is_reused or (comparison is not None and comparison.model_id != active.model_id):  # changed meanwhile
-            report(f"comparing it with the active model {active.model_id} ({stopwatch})")
-            new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
-            with open_spark() as spark:
-                comparison = compare_models(spark, new, former, source)[0]
-        refusal = "it could not be compared" if comparison is None else comparison.refusal
-        if refusal:
-            raise DeploymentRefused(
-                f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
-                where=str(artifact.path),
-                remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; "
-                "--force deploys it",
-            )
-    why = f"trained on {manifest.training_data.name}"
-    deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
-    return TrainingResult(artifact, deployment, is_reused)
+    with ExitStack() as stack:
+
+        @cache
+        def session() -> SparkSession:
+            report(f"starting Spark ({stopwatch})")
+            return stack.enter_context(open_spark())
+
+        def with_history(source: DataSource, spec: HistorySpec, fraud: tuple[str, str]) -> DataSource:
+            spark = session()
+            report(f"computing the history of {source.row_count:,} payments ({stopwatch})")
+            return add_history(spark, source, spec, fraud)
+
+        plan = plan_training(source, settings, with_history)
+        existing = _existing_artifact(models_dir, plan.digest)
+        if existing is not None:
+            report(f"{existing.name} exists already: same data, settings and seed")
+            artifact = load_artifact(existing)
+            for each in ("name", "note", "tags"):
+                request, current = getattr(settings, each), getattr(artifact.manifest, each)
+                if request and list(request) != list(current):
+                    report(f"warning: its {each} stays {current!r}: the artifact is not written again")
+        else:
+            spark = session()
+            with (
+                unfinished_directory(models_dir) as unfinished,
+                tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory,
+            ):
+                saved = unfinished / SCALER_DIRECTORY, unfinished / CLASSIFIER_DIRECTORY
+                artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
+            report(f"trained in {stopwatch}")
+        manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
+        if active is not None and (active.model_id == manifest.model_id or not deploys):
+            return TrainingResult(artifact, active, is_reused)
+        if active is not None and not is_forced:
+            comparison = None if is_reused else require_evaluation(artifact.path).previous
+            if is_reused or (comparison is not None and comparison.model_id != active.model_id):  # changed meanwhile
+                report(f"comparing it with the active model {active.model_id} ({stopwatch})")
+                new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
+                comparison = compare_models(session(), new, former, source)[0]
+            refusal = "it could not be compared" if comparison is None else comparison.refusal
+            if refusal:
+                raise DeploymentRefused(
+                    f"{manifest.model_id} is trained, but not deployed in place of {active.model_id}: {refusal}",
+                    where=str(artifact.path),
+                    remedy=f"fraudstream models compare {active.model_id} {manifest.model_id} --models {models_dir}; "
+                    "--force deploys it",
+                )
+        if history_state is not None:
+            require_state(history_state, manifest)
+        why = f"trained on {manifest.training_data.name}"
+        deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
+        return TrainingResult(artifact, deployment, is_reused)
 
 
 def _existing_artifact(models_dir: Path, digest: str) -> Path | None:

@@ -1,0 +1,152 @@
+"""Builds the state of the history offline, from payments before those that the detector will read."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from fraudstream.detector.checkpoint import put_aside
+from fraudstream.detector.history import STORE
+from fraudstream.history.identity import entity_value
+from fraudstream.history.spec import HistorySpec
+from fraudstream.model.deployment.state import StateRecord, state_directory, write_state
+from fraudstream.model.features.history import with_live_history
+from fraudstream.runtime.cluster import read_parquet
+from fraudstream.transactions.archive_files import ArchiveColumn, in_topic_order, partitions_of
+from fraudstream.transactions.data_source import DataSource
+
+_ROWS_PER_GROUP: Final = 20_000
+_INPUT: Final = pa.schema(
+    {
+        "row": pa.int64(),
+        "partition": pa.int32(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("us", "UTC"),
+        "text": pa.string(),
+        "alert_id": pa.string(),
+    }
+)
+
+
+_ARCHIVED: Final = [
+    ArchiveColumn.OFFSET,
+    ArchiveColumn.TIMESTAMP,
+    ArchiveColumn.EVENT_ID,
+    ArchiveColumn.ENTITY_IDS,
+    ArchiveColumn.TEXT,
+]
+
+
+class PastPayment(NamedTuple):
+    """A payment that enters the state; one of a file has no offset (-1), time of Kafka or event id."""
+
+    partition: int
+    text: bytes
+    offset: int = -1
+    timestamp: datetime | None = None
+    event_id: str | None = None
+
+
+def build_state(
+    spark: SparkSession,
+    payments: Iterable[PastPayment],
+    record: StateRecord,
+    config: dict[str, Any],
+    checkpoint: Path,
+    now: datetime,
+) -> tuple[int, Path | None]:
+    """Replace the state beside a checkpoint that no detector uses with that after `payments`, which are in order.
+
+    Returns the number of payments, and where the former state is now; None if there was none.
+    """
+    directory = state_directory(checkpoint)
+    draft = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="fraudstream-state-") as folder:
+        count = _write(payments, Path(folder) / "payments.parquet")
+        frame = read_parquet(spark, Path(folder) / "payments.parquet", from_arrow_schema(_INPUT).toDDL())
+        # A task may have several partitions, one after the other.
+        ordered = frame.repartition(record.partitions, "partition").sortWithinPartitions("partition", "row")
+        with_live_history(ordered, config, draft / STORE, record.base).write.format("noop").mode("overwrite").save()
+    write_state(draft, record)
+    former = put_aside(directory, "replaced", now)
+    shutil.rmtree(directory, ignore_errors=True)
+    draft.rename(directory)
+    return count, former
+
+
+def _write(payments: Iterable[PastPayment], path: Path) -> int:
+    remaining, count = iter(payments), 0
+    with pq.ParquetWriter(path, _INPUT) as writer:
+        while group := list(islice(remaining, _ROWS_PER_GROUP)):
+            partitions, texts, offsets, timestamps, event_ids = zip(*group, strict=True)
+            rows = range(count, count + len(group))
+            arrays = [rows, partitions, offsets, timestamps, [text.decode() for text in texts], event_ids]
+            columns = [pa.array(values, kind.type) for values, kind in zip(arrays, _INPUT, strict=True)]
+            writer.write_table(pa.table(columns, schema=_INPUT))
+            count += len(group)
+    return count
+
+
+def payments_of(source: DataSource, key: str, partitions: int) -> Iterator[PastPayment]:
+    """Read the payments of files, each for the partition to which its key would be sent."""
+    partition_of = partitioner(partitions)
+    return (PastPayment(partition_of(entity_value(row, key)), row) for row in source.json_rows())
+
+
+def archived_payments(paths: Sequence[Path], topic: str, spec: HistorySpec) -> Iterator[PastPayment]:
+    """Read the payments of an archive of the topic, in its order, with the ids of their entities.
+
+    Each is for the partition that its key was in last, in case the topic has grown. The ids take the place of the
+    columns' values, which may be masked: the id of an id is itself.
+    """
+    columns, homes = [entity.column for entity in spec.entities], dict[str, tuple[datetime, int]]()
+    for partition, _, timestamp, _, ids, _ in _archived(paths, topic):
+        key, newest = dict(ids).get(spec.key.column), (timestamp, partition)
+        if key is not None:
+            homes[key] = max(homes.get(key, newest), newest)
+    for partition, offset, timestamp, event_id, ids, text in _archived(paths, topic):
+        if text is not None:
+            known = {column: value for column, value in ids if column in columns}
+            _, home = homes.get(known.get(spec.key.column, ""), (timestamp, partition))
+            row = orjson.dumps(orjson.loads(text) | known)
+            yield PastPayment(home, row, offset if home == partition else -1, timestamp, event_id)
+
+
+def _archived(paths: Sequence[Path], topic: str) -> Iterator[tuple[Any, ...]]:
+    for (name, partition), files in partitions_of(paths).items():
+        for table in in_topic_order(files) if name == topic else ():
+            yield from ((partition, *row.values()) for row in table.select(_ARCHIVED).to_pylist())
+
+
+def partitioner(partitions: int) -> Callable[[str | None], int]:
+    """Return Java's partition of a key among so many; 0 for none, whose payment has no history."""
+
+    @lru_cache(maxsize=1_000_000)
+    def of(key: str | None) -> int:
+        return 0 if key is None else (murmur2(key.encode(errors="replace")) & 0x7FFFFFFF) % partitions
+
+    return of
+
+
+def murmur2(key: bytes) -> int:
+    """Return the hash by which Kafka's Java client partitions, `org.apache.kafka.common.utils.Utils.murmur2`."""
+    factor, mask = 0x5BD1E995, 0xFFFFFFFF
+    value, whole = 0x9747B28C ^ len(key), len(key) & ~3
+    for at in range(0, whole, 4):
+        word = int.from_bytes(key[at : at + 4], "little") * factor & mask
+        value = (value * factor & mask) ^ ((word ^ word >> 24) * factor & mask)
+    if rest := key[whole:]:
+        value = (value ^ int.from_bytes(rest, "little")) * factor & mask
+    value = (value ^ value >> 13) * factor & mask
+    return value ^ value >> 15

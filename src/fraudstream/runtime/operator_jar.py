@@ -1,0 +1,76 @@
+"""Compiles the history operator with the Scala compiler that pyspark has, once per source and version of Spark."""
+
+import hashlib
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Final
+
+from fraudstream.errors import JarsMissing
+from fraudstream.runtime.files import exclusive_lock
+from fraudstream.runtime.jars import SPARK_VERSION, Report, spark_home
+from fraudstream.runtime.java import Java
+from fraudstream.runtime.processes import spawn
+
+SOURCES: Final = Path(__file__).parents[1] / "scoring" / "jvm"
+"""The source; a wheel has the jar beside it."""
+
+_REPORT_SECONDS: Final = 5.0
+
+
+def find_operator(cache: Path) -> Path | None:
+    """Find the jar of this source and this Spark, in the package or in the cache."""
+    name = f"history-{_digest()}.jar"
+    return next((jar for jar in (SOURCES / name, _folder(cache) / name) if jar.exists()), None)
+
+
+def operator_jar(cache: Path, java: Java, report: Report) -> Path:
+    """Find the jar, or compile it; safe to call from several processes. Raises JarsMissing if that fails."""
+    if (jar := find_operator(cache)) is None:
+        folder = _folder(cache)
+        with exclusive_lock(folder / "compiler.lock"):
+            jar = find_operator(cache) or compile_operator(folder, java, report)
+    return jar
+
+
+def compile_operator(folder: Path, java: Java, report: Report) -> Path:
+    """Compile the jar into a folder."""
+    jar, log = folder / f"history-{_digest()}.jar", folder / "compiler.log"
+    draft = jar.with_suffix(f".{os.getpid()}.jar")
+    command = [
+        *(str(java.executable), "-Xmx600m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        *("-cp", str(spark_home() / "jars" / "*"), "scala.tools.nsc.Main", "-usejavacp", "-d", str(draft)),
+        *map(str, sorted(SOURCES.glob("*.scala"))),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    report("history operator: compiling, which takes some 20 s")
+    start, compiler = time.monotonic(), spawn(command, log=log)
+    while True:
+        try:
+            compiler.wait(_REPORT_SECONDS)
+            break
+        except subprocess.TimeoutExpired:
+            report(f"history operator: compiling for {time.monotonic() - start:.0f} s")
+    if compiler.returncode or not draft.exists():
+        draft.unlink(missing_ok=True)
+        raise JarsMissing(
+            f"the history operator could not be compiled (exit code {compiler.returncode})",
+            where=f"log: {log}",
+            remedy="run `fraudstream doctor`, which checks Java and memory, then `fraudstream setup`",
+        )
+    draft.replace(jar)
+    report(f"history operator: compiled in {time.monotonic() - start:.0f} s")
+    return jar
+
+
+def _folder(cache: Path) -> Path:
+    return cache.absolute() / "jars" / "history"
+
+
+def _digest() -> str:
+    digest = hashlib.sha256(SPARK_VERSION.encode())
+    for source in sorted(SOURCES.glob("*.scala")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
