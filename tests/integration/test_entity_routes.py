@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from flask.testing import FlaskClient
 
+import archives
 from apps import create_app
-from columns import row
+from columns import manifest, row
 from dashboards import Clock, alert, json_of
+from fraudstream.archive.writer import Archive
 from fraudstream.config import Settings
+from fraudstream.history.profiles import profile_path, write_table
+from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.cards import masked_text
+from saved_models import linear_model
 
 WHO = {"X-Fraudstream-Actor": "Ann"}
 CARD = "4111111111111111"
@@ -20,8 +28,13 @@ SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture
-def client(store: AlertStore, tmp_path: Path) -> FlaskClient:
-    client = create_app(Settings(model=tmp_path / "models"), store, clock=Clock()).test_client()
+def settings(tmp_path: Path) -> Settings:
+    return Settings(model=tmp_path / "models", archive=tmp_path / "archive", profiles=tmp_path / "profiles")
+
+
+@pytest.fixture
+def client(store: AlertStore, settings: Settings) -> FlaskClient:
+    client = create_app(settings, store, clock=Clock()).test_client()
     posted = [
         alert(
             number,
@@ -101,3 +114,50 @@ def test_a_script_in_an_entity_is_text(client: FlaskClient) -> None:
     assert SCRIPT not in page
     assert "&lt;script&gt;" in page
     assert client.get(f"/entities/card_id/{SCRIPT}x").status_code == 404
+
+
+def test_an_entity_without_archive_or_profile_has_neither(client: FlaskClient) -> None:
+    entity = json_of(client.get("/api/entities/terminal_id/T8"))
+    assert (entity["payments"], entity["profile"]) == ([], None)
+    assert 'id="payments"' not in client.get("/entities/terminal_id/T8").text
+
+
+def test_the_page_has_the_archived_payments_the_newest_first(client: FlaskClient, settings: Settings) -> None:
+    def payment(offset: int, at: int, terminal: str) -> archives.Row:
+        text = f'{{"V1":1.5,"Amount":{offset}.25}}'
+        one = archives.row(offset, at=at, text=text)
+        return one._replace(event_id=f"id-{offset}", entity_ids=(("terminal_id", terminal), ("card_id", "C1")))
+
+    rows = [
+        payment(offset, archives.NOON + offset * archives.MINUTE, "T/7" if offset % 2 else "T8") for offset in range(8)
+    ]
+    late = payment(8, archives.NOON + archives.DAY, "T/7")
+    nothing = archives.row(9, text=None)._replace(entity_ids=(("terminal_id", "T/7"),))
+    with Archive.open(settings.archive, "t", "id") as archive:
+        archive.write({0: [*rows, late, nothing]}, {0: 10})
+    entity = json_of(client.get("/api/entities/terminal_id/T/7"))
+    assert [each["event_id"] for each in entity["payments"]] == ["id-8", "id-7", "id-5", "id-3", "id-1"]
+    assert entity["payments"][0]["at"] == "2024-10-05T12:00:00.000+00:00"
+    assert entity["payments"][0]["transaction"] == {"V1": 1.5, "Amount": 8.25}
+    page = client.get("/entities/terminal_id/T/7").text
+    assert "8.25" in page
+    assert page.count(">alert</a>") == 1  # that of id-1: of id-3, another terminal's alert has the id
+
+
+def test_the_page_has_the_newest_profile_in_the_model_s_words(
+    client: FlaskClient, store: AlertStore, settings: Settings
+) -> None:
+    spec = with_features(
+        HistorySpec(
+            (HistoryEntity("card", "card_id"), HistoryEntity("shop", "terminal_id")), time="Time", amount="Amount"
+        )
+    )
+    settings.model.mkdir()
+    artifact = linear_model(settings.model, linear=replace(manifest("m-1"), history=spec))
+    for day, count in ((1, 3.0), (2, 5.0)):
+        table = pa.table({"id": ["T/7"], "payments_1": [count], "mean_amount_30": [None]})
+        write_table(table, profile_path(settings.profiles, "shop", date(2024, 10, day)))
+    app = create_app(settings.model_copy(update={"model": artifact.path}), store)
+    past = json_of(app.test_client().get("/api/entities/terminal_id/T/7"))["profile"]
+    assert past["date"] == "2024-10-02"
+    assert past["numbers"] == {"payments at this shop in 1 day": 5.0, "mean amount at this shop in 30 days": None}

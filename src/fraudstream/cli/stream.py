@@ -252,6 +252,8 @@ def archive(interval: float, days: int | None, metrics_port: int | None, **flags
 @setting("port")
 @setting("database")
 @setting("model")
+@setting("archive")
+@setting("profiles")
 @click.option("--notice", help="A line at the top of every page.")
 @click.option(
     "--templates", type=options.PATH, help="A folder with your own dashboard.html; it may extend alerts.html."

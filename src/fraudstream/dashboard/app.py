@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from fraudstream.config import Settings
 from fraudstream.dashboard.services.charts import Charts
+from fraudstream.dashboard.services.entity_past import EntityPast
 from fraudstream.dashboard.services.instances import Instances
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker
@@ -149,7 +150,9 @@ class Dashboard:
             alerts.AlertViews(
                 store, reasons, explainers, settings.model, self.hub, statistics, sessions, exports, review.frames
             ),
-            of_entities := entities.EntityViews(store, statistics, reasons),
+            of_entities := entities.EntityViews(
+                store, statistics, reasons, EntityPast(settings.archive, settings.profiles, settings.model)
+            ),
             triaged := triage.TriageViews(store, self.triage, reasons, actors, self.changes),
             review,
             actors,

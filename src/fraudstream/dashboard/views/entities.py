@@ -5,6 +5,7 @@ from typing import Final
 
 from flask import render_template
 
+from fraudstream.dashboard.services.entity_past import ArchivedPayment, EntityPast, Profile
 from fraudstream.dashboard.services.reasons import ReasonStore
 from fraudstream.dashboard.services.statistics import Statistics
 from fraudstream.dashboard.web import presentation
@@ -18,6 +19,7 @@ from fraudstream.messages.requests import MOST_ALERTS
 from fraudstream.store.entities import BARS, Bar, EntityTotals
 from fraudstream.store.filters import AlertFilter
 from fraudstream.store.store import AlertStore
+from fraudstream.transactions.amounts import amount_of
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.entities import Entity
 
@@ -33,6 +35,7 @@ class EntityViews:
     store: AlertStore
     statistics: Statistics
     reasons: ReasonStore
+    past: EntityPast
 
     @api.operation(
         "GET", "/api/entities", answer("Entities", columns=list[str], column=Text, entities=many(EntityTotals))
@@ -50,14 +53,22 @@ class EntityViews:
 
     @api.operation(
         "GET", "/api/entities/<column>/<path:value>",
-        answer("OneEntity", totals=EntityTotals, statuses=dict[str, int], timeline=many(Bar)), 404,
+        answer(
+            "OneEntity", totals=EntityTotals, statuses=dict[str, int], timeline=many(Bar),
+            payments=many(ArchivedPayment), profile=Profile | None,
+        ), 404,
     )  # fmt: skip
     def one_entity(self, column: str, value: str) -> Object:
-        """An entity: the sums of its alerts, their number by status, and when they came."""
+        """An entity: the sums of its alerts, their number by status, and when they came; its past.
+
+        `payments` are the newest 50 of the archive, `profile` its newest daily profile: what is on this machine.
+        """
         entity, totals = self._entity(column, value)
         timeline = list(map(asdict, self.store.entities.timeline(totals)))
         statuses = self.store.entities.statuses(entity)
-        return {"totals": asdict(totals), "statuses": statuses, "timeline": timeline}
+        payments, profile = list(map(asdict, self.past.payments(entity))), self.past.profile(entity)
+        past: Object = {"payments": payments, "profile": None if profile is None else asdict(profile)}
+        return {"totals": asdict(totals), "statuses": statuses, "timeline": timeline, **past}
 
     def render(self, column: str, value: str) -> str:
         """Render the page of an entity."""
@@ -72,6 +83,12 @@ class EntityViews:
             statuses=self.store.entities.statuses(entity),
             timeline=self.store.entities.timeline(totals),
             bars=BARS,
+            payments=[
+                (each, amount_of(each.transaction), presentation.largest_values(each.transaction))
+                for each in self.past.payments(entity)
+            ],
+            profile=self.past.profile(entity),
+            alert_ids={row.alert_id for row in rows},
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
             within=duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),

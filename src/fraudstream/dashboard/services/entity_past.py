@@ -1,0 +1,105 @@
+"""Reads what the archive and the daily profiles hold of an entity, for its page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from fraudstream.errors import DataError, ModelError
+from fraudstream.messages.base import Object
+from fraudstream.model.artifact import read_manifest
+from fraudstream.model.deployment.current import read_model
+from fraudstream.times import iso
+from fraudstream.transactions.archive_files import ArchiveColumn, ArchiveFile
+from fraudstream.transactions.entities import Entity
+from fraudstream.transactions.files import readable
+
+MOST_PAYMENTS: Final = 50
+MOST_ROWS: Final = 2_000_000
+"""Of the archive, the newest first, in which a page looks: less than a second."""
+
+
+@dataclass(frozen=True)
+class ArchivedPayment:
+    """A payment as the archive has it: its event id, Kafka's timestamp, and the masked transaction."""
+
+    event_id: str
+    at: str
+    transaction: Object
+
+
+@dataclass(frozen=True)
+class Profile:
+    """An entity's newest daily profile: its date, and the numbers by the names of the model's features."""
+
+    date: str
+    numbers: dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class EntityPast:
+    """The folders of the archive and of the profiles, and the path of the active model."""
+
+    archive: Path
+    profiles: Path
+    model: Path
+
+    def payments(self, entity: Entity) -> list[ArchivedPayment]:
+        """Return the newest archived payments of an entity, the newest first, of the newest `MOST_ROWS` records.
+
+        There are none of an entity whose value is a card number: the archive has its id instead.
+        """
+        rows = list[tuple[datetime, ArchivedPayment]]()
+        left = MOST_ROWS
+        for day in sorted(self.archive.glob("date=*"), reverse=True):
+            files = [(file, path) for path in day.glob("*.parquet") if (file := ArchiveFile.parse(path)) is not None]
+            for file, path in sorted(files, key=lambda each: each[0].last, reverse=True):
+                if left > 0:
+                    left -= file.last - file.first + 1
+                    rows += _payments_in(path, entity)
+            if left <= 0 or len(rows) >= MOST_PAYMENTS:
+                break
+        rows.sort(key=lambda each: each[0], reverse=True)
+        return [payment for _, payment in rows[:MOST_PAYMENTS]]
+
+    def profile(self, entity: Entity) -> Profile | None:
+        """Return an entity's newest profile; None if the model reads none of it, or it had no payment by then."""
+        try:
+            history = read_model(self.model, read_manifest)[0].history
+        except (ModelError, OSError):
+            return None
+        kinds = [each.kind for each in history.entities[1:] if each.column == entity.column] if history else []
+        tables = sorted((self.profiles / kind).glob("????-??-??.csv.gz") for kind in kinds)
+        newest = max((path for table in tables for path in table), default=None, key=lambda path: path.name)
+        if newest is None or history is None:
+            return None
+        table = csv.read_csv(newest, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))
+        row = table.filter(pc.equal(table["id"], entity.value)).to_pylist()
+        names = {each.column: each.name for each in history.profiles if each.kind == kinds[0]}
+        date = newest.name.partition(".")[0]
+        return Profile(date, {names[name]: row[0][name] for name in names if name in row[0]}) if row else None
+
+
+def _payments_in(path: Path, entity: Entity) -> list[tuple[datetime, ArchivedPayment]]:
+    columns = [ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT]
+    try:
+        with readable(path):
+            table = pq.read_table(path, columns=[*columns, ArchiveColumn.ENTITY_IDS], partitioning=None)
+    except DataError:  # removed meanwhile, as it is too old
+        return []
+    ids = pc.map_lookup(table[ArchiveColumn.ENTITY_IDS], pa.scalar(entity.column), "first")
+    rows = table.select(columns).filter(pc.fill_null(pc.equal(ids, entity.value), False)).to_pylist()
+    return [
+        (row[ArchiveColumn.TIMESTAMP], ArchivedPayment(
+            row[ArchiveColumn.EVENT_ID], iso(row[ArchiveColumn.TIMESTAMP]), orjson.loads(row[ArchiveColumn.TEXT])
+        ))
+        for row in rows if row[ArchiveColumn.TEXT] is not None
+    ]  # fmt: skip
