@@ -88,7 +88,7 @@ def test_values_lie_on_the_training_range_and_what_stands_in_says_so(
     transaction = row(1, V1=999.0, V2=None)
     store.add_alerts([alert(1, transaction=transaction, model_id=LINEAR_ID, imputed=["V2"], score=0.5)])
     page = client.get("/alerts/id-1").text
-    assert "above all training values" in page
+    assert "unusual: above the normal range" in page
     assert "imputed: " in page
     assert "missing</span>" in page
     # Another score than the model gives: what scored it then is not known, so no reasons are shown.

@@ -142,7 +142,7 @@ def test_where_nothing_happened_there_is_no_headline() -> None:
 def test_each_minute_of_an_hour_is_a_place_to_read() -> None:
     alerts = live_charts(report(60, alerts=[*[0] * 58, 3, 4]))["alerts"]
     assert alerts.headline == "7"
-    points = alerts.figure.points.splitlines()
+    points = [f"{each.share:.4f}|{each.text}|{each.query}" for each in alerts.readings]
     assert len(points) == 60
     assert points[0] == "0.0083|00:00: alerts 0|since=2026-11-29T00:00Z until=2026-11-29T00:01Z"
     assert points[-1] == "0.9917|00:59: alerts 4|since=2026-11-29T00:59Z until=2026-11-29T01:00Z"
@@ -151,13 +151,14 @@ def test_each_minute_of_an_hour_is_a_place_to_read() -> None:
 def test_minutes_of_a_day_are_drawn_as_means_and_slow_ones_by_the_slowest() -> None:
     p99: list[float | None] = [*[None] * 1420, *[10.0] * 19, 500.0]
     charts = live_charts(report(1440, alerts=[*[0] * 1422, *[9] * 18], p50_ms=p99, p99_ms=p99))
-    points = charts["alerts"].figure.points.splitlines()
+    points = charts["alerts"].readings
     assert len(points) == 80
-    assert points[-1].endswith("|23:42 to 23:59, a minute: alerts 9|since=2026-11-29T23:42Z until=2026-11-30T00:00Z")
-    assert "a minute: alerts 0|" in points[-2]
-    latency = charts["latency"].figure.points.splitlines()
-    assert "99 % within 500 ms, median 37.2 ms" in latency[-1]
-    assert "99 % within –, median –" in latency[0]
+    assert points[-1].text == "23:42 to 23:59, a minute: alerts 9"
+    assert points[-1].query == "since=2026-11-29T23:42Z until=2026-11-30T00:00Z"
+    assert points[-2].text.endswith("a minute: alerts 0")
+    latency = charts["latency"].readings
+    assert "99 % within 500 ms, median 37.2 ms" in latency[-1].text
+    assert "99 % within –, median –" in latency[0].text
 
 
 def test_alerts_at_the_threshold_are_counted_and_samples_only_fill_below() -> None:
@@ -171,7 +172,7 @@ def test_alerts_at_the_threshold_are_counted_and_samples_only_fill_below() -> No
     assert chart.about.startswith("of ≈ 1,083 payments are alerts (counted)")
     assert [series.values[high] for series in chart.series] == [103, 0.0]
     assert [series.values[low] for series in chart.series] == [0, 980.0]
-    assert "min_score=0.880797078 max_score=0.92414182" in chart.figure.points
+    assert "min_score=0.880797078 max_score=0.92414182" in [each.query for each in chart.readings]
 
 
 def test_a_chart_spans_only_the_time_with_data() -> None:
@@ -200,8 +201,11 @@ def test_changes_of_threshold_and_schema_are_marked(store: AlertStore, clock: Cl
 
 def test_a_line_breaks_where_a_value_is_missing_and_a_lone_value_is_a_stroke() -> None:
     p50: list[float | None] = [1.0, 2.0, None, None, 5.0]
-    figure = live_charts(report(5, p50_ms=p50, p99_ms=[None] * 5))["latency"].figure
-    lines = [line.split() for line in re.findall(r'<polyline points="([^"]+)"', figure.wide)]
+    drawings = live_charts(report(5, p50_ms=p50, p99_ms=[None] * 5))["latency"].drawings()
+    lines = [
+        line.split()
+        for line in re.findall(r'<polyline class="curve" points="([^"]+)"', drawings.split("<svg class=")[1])
+    ]
     assert [len(line) for line in lines] == [2, 2]
     (left, _), (right, _) = (place.split(",") for place in lines[1])
     assert float(right) - float(left) == pytest.approx(3.0)

@@ -134,14 +134,3 @@ def test_stopping_leaves_no_process(all_children: list[Child], tmp_path: Path, c
     assert child.pid is not None
     with pytest.raises(ProcessLookupError):
         os.kill(child.pid, 0)
-
-
-def test_one_that_is_ended_at_its_limit_is_known_by_it(all_children: list[Child], tmp_path: Path, clock: Clock) -> None:
-    child = make(all_children, tmp_path, clock, "import time; time.sleep(60)", ends=True, limit=3600.0)
-    clock.now = 3599.0
-    child.poll()
-    assert not child.was_too_slow
-    clock.now = 3601.0
-    child.poll()
-    assert child.was_too_slow
-    assert child.has_failed

@@ -20,8 +20,6 @@ AFTER_RUNNING_SECONDS: Final = 0.1
 FIRST_BACKOFF_SECONDS: Final = 0.5
 LONGEST_BACKOFF_SECONDS: Final = 5.0
 MOST_STARTS_NEVER_READY: Final = 5
-READY_TIMEOUT_SECONDS: Final = 600.0
-"""On a machine with a load of ten times its cores a detector has taken more than three minutes."""
 READY_VARIABLE: Final = "FRAUDSTREAM_READY_FILE"
 
 
@@ -43,7 +41,6 @@ class Child:
     Args:
         ready_file: File that the process writes when it is ready.
         grace: Seconds between SIGTERM and SIGKILL.
-        limit: Seconds that it has to become ready, or to finish if it `ends`.
         ends: Whether exit code 0 means that its work is done.
     """
 
@@ -53,14 +50,11 @@ class Child:
     ready_file: Path
     environment: Mapping[str, str]
     grace: float = 10.0
-    limit: float = READY_TIMEOUT_SECONDS
     ends: bool = False
     clock: Callable[[], float] = time.monotonic
     state: State = field(default=State.WAITING, init=False)
-    was_too_slow: bool = field(default=False, init=False)
     starts: int = field(default=0, init=False)
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
-    _started_at: float = field(default=0.0, init=False)
     _next_start: float = field(default=0.0, init=False)
     _never_ready: int = field(default=0, init=False)
     _was_ready: bool = field(default=False, init=False)
@@ -83,7 +77,6 @@ class Child:
     def start(self) -> None:
         """Start the process."""
         self.ready_file.unlink(missing_ok=True)
-        self.was_too_slow = False
         self._process = spawn(
             self.command,
             log=self.log,
@@ -91,7 +84,6 @@ class Child:
         )
         self.state = State.STARTING if self.starts == 0 else State.RESTARTING
         self.starts += 1
-        self._started_at = self.clock()
 
     def poll(self) -> bool:
         """Check the process and restart it when that is due; return whether a new process was started.
@@ -102,7 +94,8 @@ class Child:
             return False
         code = self._process.poll()
         if code is None:
-            self._check_running()
+            if self.ready_file.exists():
+                self.state, self._was_ready, self._never_ready = State.RUNNING, True, 0
             return False
         if self.ends and code == 0:
             self.state = State.DONE
@@ -121,26 +114,13 @@ class Child:
             stop(self._process, self.grace)
             self.state = State.STOPPED
 
-    def _check_running(self) -> None:
-        if self.state is State.RUNNING:
-            return
-        if self.ready_file.exists():
-            self.state = State.RUNNING
-            self._was_ready = True
-            self._never_ready = 0
-        elif self.clock() - self._started_at > self.limit and self._process is not None:
-            self.was_too_slow = True
-            log.warning("stopping a process that was not ready in time", process=self.name, seconds=self.limit)
-            stop(self._process, 1.0)
-
     def _plan_restart(self, code: int) -> None:
         was_ready = self.state is State.RUNNING
         self._never_ready = 0 if was_ready else self._never_ready + 1
         # One that worked once can work again: what it waits for (a frozen broker) may take its time.
         if not self._was_ready and self._never_ready >= MOST_STARTS_NEVER_READY:
             raise ProcessFailed(
-                f"{self.name} ended {self._never_ready} times in a row before it was ready "
-                f"({f'at its limit of {self.limit:.0f} s' if self.was_too_slow else f'exit code {code}'}): "
+                f"{self.name} ended {self._never_ready} times in a row before it was ready (exit code {code}): "
                 f"{log_tail(self.log)}",
                 where=f"log: {self.log}",
                 remedy="fix the error in the log, or run `fraudstream doctor`",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fraudstream.demo.child import READY_TIMEOUT_SECONDS, Child, log_tail
+from fraudstream.demo.child import Child, log_tail
 from fraudstream.errors import ModelError, ProcessFailed, SettingsError
 from fraudstream.model.artifact import load_artifact
 from fraudstream.model.deployment.current import read_current
@@ -27,8 +27,6 @@ DASHBOARD: Final = "dashboard"
 PRODUCER: Final = "producer"
 TRAINING: Final = "training"
 ARCHIVE: Final = "archive"
-TRAINING_SECONDS: Final = 3600.0
-"""On a slow, busy machine training on the simulated payments took more than three minutes; Ctrl-C ends it sooner."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +99,7 @@ class DemoSystem:
         self._begin(RELAY, _fraudstream("relay", "--api", api, "--bootstrap-servers", self.bootstrap))
         if request.archive:
             self._begin(ARCHIVE, self._archive_command())
-        limit = TRAINING_SECONDS if waits else READY_TIMEOUT_SECONDS
-        self._begin(DETECTOR, self._detector_command(waits), grace=20.0, limit=limit)
+        self._begin(DETECTOR, self._detector_command(waits), grace=20.0)
         parts = [DASHBOARD, RELAY, DETECTOR]
         if not (self._await(training, "training the model", stop) and self._await(parts, "starting Spark", stop)):
             return False
@@ -159,23 +156,17 @@ class DemoSystem:
             "--algorithm", request.algorithm, "--legitimate-share", request.legitimate_share, "--no-refit",
             "--deploy", "--force",
         )  # fmt: skip
-        self._begin(TRAINING, command, ends=True, limit=TRAINING_SECONDS)
+        self._begin(TRAINING, command, ends=True)
         return [TRAINING]
 
     def _check_training(self) -> None:
-        request, training = self.request, self.children.get(TRAINING)
-        if training is None or not training.has_failed:
-            return
-        what = f"failed: {log_tail(training.log, 4)}"
-        remedy = "fix that error; `fraudstream train --data CSV` reproduces it"
-        if training.was_too_slow:
-            what = f"was stopped at its limit of {TRAINING_SECONDS / 60:.0f} minutes"
-            remedy = (
-                f"train without a limit: fraudstream train --deploy --force --no-refit --data {self.source.path} "
-                f"--algorithm {request.algorithm} --models {request.workdir / 'models'} (the demo uses that model), or "
-                "set a smaller --legitimate-share"
+        training = self.children.get(TRAINING)
+        if training is not None and training.has_failed:
+            raise ProcessFailed(
+                f"the training failed: {log_tail(training.log, 4)}",
+                where=f"log: {training.log}",
+                remedy="fix that error; `fraudstream train --data CSV` reproduces it",
             )
-        raise ProcessFailed(f"the training {what}", where=f"log: {training.log}", remedy=remedy)
 
     def _dashboard_command(self) -> list[str]:
         request = self.request

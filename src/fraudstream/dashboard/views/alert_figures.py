@@ -40,27 +40,19 @@ class ReasonRow(NamedTuple):
     """A value of the payment, compared with the training values, and its contribution to the score.
 
     Attributes:
-        column: The column that the feature `name` was read from.
         imputation: The value used instead; empty if the value was read.
         normal: None for a category.
-        position: Where the value lies among the training values.
-        side: "for" or "against" fraud; empty without a contribution, as if the model is missing.
-        x: The position of the contribution's bar, with 50 in the middle; `width` is its length.
-        text: The reason as a sentence.
+        rank: How frequent a category was in training.
+        share: The contribution as a share of the largest one, from -1 to 1; 0 without one, as if the model is missing.
     """
 
-    name: str
-    column: str
+    step: Step
     value: str
     imputation: str
     normal: NormalRange | None
-    position: str
+    rank: str
     is_unusual: bool
-    contribution: str
-    side: str
-    x: float
-    width: float
-    text: str
+    share: float
 
 
 def reason_rows(steps: Sequence[Step]) -> list[ReasonRow]:
@@ -82,31 +74,31 @@ def signed(value: float) -> str:
 
 
 def _row(step: Step, most: float) -> ReasonRow:
-    cell, contribution = step.cell, step.reason.contribution
+    cell, typical = step.cell, step.reason.typical
     feature, components = cell.feature, cell.components
-    half = min(abs(contribution) / most, 1.0) * 50
     quantiles = _quantiles(feature)
-    value = value_text(plain(cell.raw_value), _VALUE_CHARS)
-    is_unusual = feature.type is FeatureType.CATEGORY and components[-1] == 1.0
-    if quantiles is not None:
-        is_unusual = not quantiles[0] <= components[0] <= quantiles[2]
-    if feature.type is FeatureType.TIME and not cell.is_imputed:
+    value, rank = value_text(plain(cell.raw_value), _VALUE_CHARS), ""
+    is_unusual = quantiles is not None and not cell.is_imputed and not quantiles[0] <= components[0] <= quantiles[2]
+    if cell.is_imputed:
+        rank = "imputed with the typical value"
+    elif feature.type is FeatureType.CATEGORY:
+        index = components.index(1.0)
+        is_unusual = index == len(feature.values)
+        rank = (
+            "rare or absent in training" if is_unusual else f"number {index + 1} of {len(feature.values)} by frequency"
+        )
+    elif feature.type is FeatureType.TIME:
         value = f"{value} ({components[0]:.1f} h on a {WEEKDAYS[int(components[1])]})"
-    elif feature.type is FeatureType.ELAPSED and not cell.is_imputed:
+    elif feature.type is FeatureType.ELAPSED:
         value = f"{value} ({components[0]:,.0f} days before)"
     return ReasonRow(
-        name=feature.name,
-        column=cell.column,
-        value=value,
-        imputation=_imputation_text(feature) if cell.is_imputed else "",
-        normal=None if quantiles is None else _normal_range(components[0], *quantiles),
-        position="imputed with the typical value" if cell.is_imputed else _position(step),
-        is_unusual=is_unusual and not cell.is_imputed,
-        contribution=signed(contribution) if contribution else "",
-        side="for" if contribution > 0 else "against" if contribution else "",
-        x=round(50 if contribution > 0 else 50 - half, 2),
-        width=round(max(half, 0.4), 2),
-        text=step.reason.text,
+        step,
+        value,
+        "" if typical is None or not cell.is_imputed else value_text(typical, _VALUE_CHARS),
+        None if quantiles is None else _normal_range(components[0], *quantiles),
+        rank,
+        is_unusual,
+        step.reason.contribution / most,
     )
 
 
@@ -133,22 +125,3 @@ def _at(value: float, low: float, high: float) -> float:
     if high <= low:  # all training values are the same
         return 50.0 if value == low else -1.0 if value < low else 101.0
     return LOW_AT + (value - low) / (high - low) * (HIGH_AT - LOW_AT)
-
-
-def _position(step: Step) -> str:
-    quantile, feature, components = step.reason.quantile, step.cell.feature, step.cell.components
-    if feature.type is FeatureType.CATEGORY:
-        index = list(components).index(1.0) if 1.0 in components else len(feature.values)
-        rank = f"number {index + 1} of {len(feature.values)} by frequency"
-        return rank if index < len(feature.values) else "rare or absent in training"
-    if feature.minimum is not None and components[0] < feature.minimum:
-        return "below all training values"
-    if feature.maximum is not None and components[0] > feature.maximum:
-        return "above all training values"
-    return "" if quantile is None else f"above {quantile * 100:.0f} % of the training values"
-
-
-def _imputation_text(feature: Feature) -> str:
-    if feature.type is FeatureType.CATEGORY:
-        return feature.values[0] if feature.values else ""
-    return "" if feature.median is None else number_text(feature.median)

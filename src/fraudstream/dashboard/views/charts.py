@@ -1,8 +1,7 @@
 """Renders the Charts page: drawings and tables of the last minutes."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
 from itertools import pairwise
@@ -10,10 +9,9 @@ from statistics import median
 from typing import Any, Final
 
 from flask import render_template, request
-from markupsafe import Markup
 
-from fraudstream.charts import plot, svg
-from fraudstream.charts.series import NOTHING, Axis, Series, combined, groups, series_chart, table_rows
+from fraudstream.charts import scales
+from fraudstream.charts.chart import NOTHING, Axis, Chart, Mark, Series, groups
 from fraudstream.dashboard.services.charts import Charts
 from fraudstream.dashboard.web import formats
 from fraudstream.dashboard.web.formats import money, percent
@@ -35,7 +33,7 @@ FEWEST: Final = 10
 """A chart spans no fewer minutes, however short the stream has run."""
 
 MARK_LABELS: Final = {"model": "M", "schema": "S"}
-_SIZES: Final = (plot.Size(560, 210), plot.Size(350, 190, is_narrow=True))
+SIZES: Final = ((560, 210), (350, 190))
 
 
 def charts_html(charts: Charts, query: ChartQuery) -> bytes:
@@ -77,53 +75,7 @@ def with_data(report: Object) -> Object:
     }
 
 
-@dataclass(frozen=True)
-class LiveChart:
-    """A chart with its headline (its most important figure, empty without data) and further columns of its table.
-
-    `at` are the values along `x`; each series has one value for each.
-    """
-
-    headline: str
-    about: str
-    x: Axis
-    y: Axis
-    at: Sequence[float]
-    series: Sequence[Series]
-    threshold: float | None = None
-    marks: Sequence[tuple[float, str]] = ()
-    columns: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    @property
-    def figure(self) -> plot.Figure:
-        """The drawing."""
-        return series_chart(
-            self.x, self.y, self.at, self.series, about=self.about, marks=self._marks, left=58, sizes=_SIZES
-        )
-
-    @property
-    def headings(self) -> list[str]:
-        """The headings of the table."""
-        return ["Minute" if self.x.time else "Score", *(one.name for one in self.series), *self.columns]
-
-    @property
-    def rows(self) -> list[list[str]]:
-        """The rows of the table; of minutes the newest first, and with the time in the first column."""
-        rows = table_rows(self.x, self.y, self.at, self.series)
-        rows = [[*row, *cells] for row, *cells in zip(rows, *self.columns.values(), strict=True)]
-        time = self.x.time
-        return rows if time is None else [[time(at), *row] for at, row in zip(self.at, rows, strict=True)][::-1]
-
-    def _marks(self, area: plot.Area, across: plot.Scale, _up: plot.Scale) -> Iterator[Markup]:
-        for minute, kind in self.marks:
-            at = across.at(minute)
-            yield svg.line((at, area.top), (at, area.bottom), f"mark {kind}")
-            yield svg.text(at, area.top - 2, MARK_LABELS[kind], f"mark-label {kind}", "middle")
-        if self.threshold is not None:
-            yield from plot.threshold_mark(area, across.at(self.threshold), "threshold", score(self.threshold))
-
-
-def live_charts(report: Mapping[str, Any]) -> dict[str, LiveChart]:
+def live_charts(report: Mapping[str, Any]) -> dict[str, Chart]:
     """Return the charts of a report of `Charts`, by key."""
     return {
         "payments": _bars(report, "payments", "count-bar"),
@@ -135,14 +87,14 @@ def live_charts(report: Mapping[str, Any]) -> dict[str, LiveChart]:
     }
 
 
-def _bars(report: Mapping[str, Any], key: str, class_: str) -> LiveChart:
+def _bars(report: Mapping[str, Any], key: str, class_: str) -> Chart:
     values = report["minutes"][key]
     total = sum(value or 0 for value in values)
-    series = Series(key.capitalize(), class_, values, is_bars=True)
+    series = Series(key.capitalize(), class_, values, "bars")
     return _over_time(report, count(total) if total else "", f"{key} in this time", series)
 
 
-def _scores(report: Mapping[str, Any]) -> LiveChart:
+def _scores(report: Mapping[str, Any]) -> Chart:
     """Return the scores of all payments: alerts as they are counted, and what is below the threshold from samples."""
     scores = report["scores"]
     edges, samples, alerts, threshold = (scores[name] for name in ("edges", "samples", "alerts", "threshold"))
@@ -155,28 +107,29 @@ def _scores(report: Mapping[str, Any]) -> LiveChart:
     estimates = [value * scale for value in below]
     middles = [1 / (1 + math.exp(9.75 - step / 2)) for step in range(len(samples))]
     steps = dict(zip(middles, pairwise(edges), strict=True))
-    return LiveChart(
-        f"{count(total)}" if total or number else "",
+    return Chart(
         f"of ≈ {count(payments)} payments are alerts (counted); the scores below the threshold are from "
         f"{count(number)} samples",
         Axis(
             "score",
-            partial(plot.LogOdds, edges[1], edges[-2]),
+            scales.LogOdds(edges[1], edges[-2]),
             lambda value: plain(value, 4),
             lambda middle: f"{score(steps[middle][0])} to {score(steps[middle][1])}",
             query=lambda low, high: f"min_score={steps[low][0]:.9g} max_score={steps[high][1]:.9g}",
         ),
-        Axis("", partial(plot.Logarithmic, 0.5, plot.decade_above(max(*estimates, *alerts, 10))), compact, count),
+        Axis("", scales.Logarithmic(0.5, scales.decade_above(max(*estimates, *alerts, 10))), compact, count),
         middles,
         [
-            Series("Alerts", "fraud-bar", alerts, is_bars=True),
-            Series("Payments below the threshold (≈)", "count-bar", estimates, is_bars=True),
+            Series("Alerts", "fraud-bar", alerts, "bars"),
+            Series("Payments below the threshold (≈)", "count-bar", estimates, "bars"),
         ],
-        threshold=threshold,
+        [] if threshold is None else [Mark("chosen", threshold, label="threshold", value=score(threshold))],
+        count(total) if total or number else "",
+        SIZES,
     )
 
 
-def _amounts(report: Mapping[str, Any]) -> LiveChart:
+def _amounts(report: Mapping[str, Any]) -> Chart:
     at_risk, caught = report["amounts"]["at_risk"], report["amounts"]["caught"]
     return _over_time(
         report,
@@ -187,12 +140,14 @@ def _amounts(report: Mapping[str, Any]) -> LiveChart:
     )
 
 
-def _latency(report: Mapping[str, Any]) -> LiveChart:
+def _latency(report: Mapping[str, Any]) -> Chart:
     medians, highs, ends = (report["minutes"][name] for name in ("p50_ms", "p99_ms", "latency_to"))
     measured = [value for value in medians if value is not None]
     most = max((value for value in highs if value is not None), default=1.0)
     to = "page" if "page" in ends else "store"
-    chart = _over_time(
+    # Logarithmic: the first seconds of a cold start are a thousand times slower than the rest.
+    lowest = scales.decade_below(max(min(measured, default=1.0), 0.1))
+    return _over_time(
         report,
         milliseconds(median(measured)) if measured else "",
         f"the median to the {to}, by minute with alerts",
@@ -200,15 +155,12 @@ def _latency(report: Mapping[str, Any]) -> LiveChart:
         Series("Median", "curve", medians),
         label=milliseconds,
         tick=milliseconds,
+        scale=scales.Logarithmic(lowest, scales.decade_above(max(most, 10 * lowest))),
         To=[each or NOTHING for each in ends],
     )
-    # Logarithmic: the first seconds of a cold start are a thousand times slower than the rest.
-    lowest = 10 ** math.floor(math.log10(max(min(measured, default=1.0), 0.1)))
-    scale = partial(plot.Logarithmic, lowest, plot.decade_above(max(most, 10 * lowest)))
-    return replace(chart, y=replace(chart.y, scale=scale))
 
 
-def _precision(report: Mapping[str, Any]) -> LiveChart:
+def _precision(report: Mapping[str, Any]) -> Chart:
     verdicts = report["precision"]["verdicts"]
     confirmed, decided = verdicts["confirmed_fraud"], verdicts["confirmed_fraud"] + verdicts["false_alarm"]
     low, high = wilson(confirmed / decided if decided else 0.0, decided)
@@ -220,7 +172,7 @@ def _precision(report: Mapping[str, Any]) -> LiveChart:
         Series("Confirmed so far", "good", verdicts["share_by_minute"]),
         label=percent,
         tick=lambda share: f"{share:.0%}",
-        top=1.0,
+        scale=scales.Linear(0.0, 1.0),
         **{"Verdicts given": [count(each) for each in verdicts["given_by_minute"]]},
     )
 
@@ -232,52 +184,42 @@ def _over_time(
     *series: Series,
     label: Callable[[float], str] = number_text,
     tick: Callable[[float], str] = compact,
-    top: float | None = None,
+    scale: scales.Scale | None = None,
     **columns: Sequence[str],
-) -> LiveChart:
+) -> Chart:
     first, last = (datetime.fromisoformat(report["minutes"]["at"][end]) for end in (0, -1))
-    time = LocalMinutes(formats.zone(), last)
-    start = time.of(first)
+    start = first.timestamp() / 60
     at = [start + number for number in range(len(report["minutes"]["at"]))]
-    label_of = partial(time.clock, "%a %H:%M" if len(at) > 1440 else "%H:%M")
-    drawn = (combined(one, group) for one in series for group in groups(len(at)))
-    most = top or max((value for value in drawn if value is not None), default=0.0) or 1.0
-    return LiveChart(
-        headline,
+    drawn = (value for one in series for value in one.combined(groups(len(at))) if value is not None)
+    # The tick of a day is at midnight, as the clocks are at the end.
+    offset = (last.astimezone(formats.zone()).utcoffset() or timedelta()) / timedelta(minutes=1)
+    clock = partial(_clock, formats.zone(), "%a %H:%M" if len(at) > 1440 else "%H:%M")
+    marks = [
+        Mark(f"mark {each['kind']}", minute, label=MARK_LABELS[each["kind"]], is_above=True)
+        for each in report["marks"]
+        if (minute := parse_time(each["at"]).timestamp() / 60) >= start
+    ]
+    return Chart(
         about,
-        Axis("", partial(plot.Minutes, at[0] - 0.5, at[-1] + 0.5), label_of, label_of, time.iso, time.between),
-        Axis("", partial(plot.Linear, 0.0, plot.round_above(most)), tick, label),
+        Axis("", scales.Minutes(at[0] - 0.5, at[-1] + 0.5, offset), clock, clock, _iso, _between),
+        Axis("", scale or scales.Linear(0.0, scales.round_above(max(drawn, default=0.0) or 1.0)), tick, label),
         at,
         series,
-        marks=[
-            (minute, each["kind"]) for each in report["marks"] if (minute := time.of(parse_time(each["at"]))) >= start
-        ],
-        columns=columns,
+        marks,
+        headline,
+        SIZES,
+        columns,
     )
 
 
-class LocalMinutes:
-    """Counts minutes as the clocks of a zone do at a time, so that the tick of a day is at midnight."""
+def _clock(zone: tzinfo, style: str, minute: float) -> str:
+    return datetime.fromtimestamp(minute * 60, zone).strftime(style)
 
-    def __init__(self, zone: tzinfo, at: datetime) -> None:
-        self.zone = zone
-        self.offset = (zone.utcoffset(at.astimezone(zone).replace(tzinfo=None)) or timedelta()) / timedelta(minutes=1)
 
-    def of(self, at: datetime) -> float:
-        """Return the number of a time."""
-        return at.timestamp() / 60 + self.offset
+def _iso(minute: float) -> str:
+    return _clock(UTC, "%Y-%m-%dT%H:%MZ", minute)
 
-    def clock(self, style: str, minute: float) -> str:
-        """Return what the clocks show."""
-        return self._at(minute).astimezone(self.zone).strftime(style)
 
-    def iso(self, minute: float) -> str:
-        """Return the time in UTC, as ISO 8601."""
-        return f"{self._at(minute):%Y-%m-%dT%H:%MZ}"
-
-    def between(self, first: float, last: float) -> str:
-        """Return the search for the alerts of these minutes, by its two ends."""
-        return f"since={self.iso(first)} until={self.iso(last + 1)}"
-
-    def _at(self, minute: float) -> datetime:
-        return datetime.fromtimestamp((minute - self.offset) * 60, UTC)
+def _between(first: float, last: float) -> str:
+    """Return the search for the alerts of these minutes, by its two ends."""
+    return f"since={_iso(first)} until={_iso(last + 1)}"

@@ -70,17 +70,14 @@ COLUMNS: Final = tuple(column.name for column in fields(DeadLetterLine))
 
 
 class DeadLetterRow(NamedTuple):
-    """A dead letter on the page."""
+    """A dead letter on the page: the beginning of its payload, and `cut`, a sentence on the rest."""
 
+    stored: StoredDeadLetter
     line: DeadLetterLine
-    origin: str
-    record: str
-    detected_at: str
     payload: str
     is_hex: bool
     cut: str
     replays: list[Replay]
-    replayed: bool
 
 
 api = Api("dead_letters")
@@ -216,20 +213,9 @@ def as_json(dead_letter: StoredDeadLetter, replays: list[Replay]) -> Object:
 
 def dead_letter_row(dead_letter: StoredDeadLetter, replays: list[Replay]) -> DeadLetterRow:
     """Return the row of a dead letter on the page."""
-    line = _line(dead_letter)
     payload = dead_letter.payload
     text, is_hex = _readable(payload or b"")
-    return DeadLetterRow(
-        line=line,
-        origin="" if dead_letter.record_id is None else str(dead_letter.record_id),
-        record=f"{line.topic}[{line.partition}] {line.offset}",
-        detected_at=str(line.detected_at or dead_letter.document.get("received_at") or ""),
-        payload="" if payload is None else text,
-        is_hex=is_hex,
-        cut=_cut(dead_letter, payload),
-        replays=replays,
-        replayed=any(replay.state != ReplayState.FAILED for replay in replays),
-    )
+    return DeadLetterRow(dead_letter, _line(dead_letter), text, is_hex, _cut(dead_letter, payload), replays)
 
 
 def _line(dead_letter: StoredDeadLetter) -> DeadLetterLine:

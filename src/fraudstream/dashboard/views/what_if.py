@@ -4,16 +4,13 @@ The server renders it for the threshold in the address; `static/js/what_if.js` r
 """
 
 import math
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from flask import render_template, request
-from markupsafe import Markup
 
-from fraudstream.charts import svg
-from fraudstream.charts.plot import Area, Figure, Linear, Logarithmic, LogOdds, Scale, decade_above, threshold_mark
-from fraudstream.charts.series import Axis, Series, series_chart, table_rows
+from fraudstream.charts.chart import Axis, Chart, Mark, Series
+from fraudstream.charts.scales import Linear, Logarithmic, LogOdds, decade_above
 from fraudstream.dashboard.services.what_if import WhatIfResult, curve
 from fraudstream.dashboard.services.what_if_sources import PeriodFigures, WhatIfSource
 from fraudstream.dashboard.views.model import ModelViews
@@ -25,39 +22,28 @@ from fraudstream.model.report.words import percent, plain, score
 _CLASSES: Final = {"test": "curve", "live": "second dashed", "verdicts": "other dotted"}
 
 
-def charts(result: WhatIfResult) -> list[tuple[str, Figure]]:
+def charts(result: WhatIfResult) -> list[tuple[str, Chart]]:
     """Return the charts with their headings."""
     points = curve(result.sources)
     thresholds = [threshold for threshold, _ in points]
-    across = Axis("threshold", partial(LogOdds, thresholds[0], thresholds[-1]), lambda v: plain(v, 4), score)
-    sources = [source for source in result.sources if source.at is not None]
+    across = Axis("threshold", LogOdds(thresholds[0], thresholds[-1]), lambda value: plain(value, 4), score)
+    marks = (
+        Mark("axis active-threshold", result.deployment.threshold),
+        Mark("chosen", result.threshold, label="threshold", value=score(result.threshold)),
+    )
 
-    def marks(area: Area, across: Scale, _up: Scale) -> Iterator[Markup]:
-        active = across.at(result.deployment.threshold)
-        yield svg.line((active, area.top), (active, area.bottom), "axis active-threshold")
-        yield from threshold_mark(area, across.at(result.threshold), "threshold", score(result.threshold))
-
-    def chart(up: Axis, about: str, value: Callable[[PeriodFigures, str], float | None]) -> Figure:
+    def chart(up: Axis, about: str, value: Callable[[PeriodFigures, str], float | None]) -> Chart:
         series = [
             Series(
                 f"{source.title} ({source.kind})",
                 _CLASSES[source.key],
                 [value(at[source.key], source.key) if source.key in at else None for _, at in points],
             )
-            for source in sources
+            for source in result.sources
+            if source.at is not None
         ]
-        return series_chart(
-            across,
-            up,
-            thresholds,
-            series,
-            about=f"{about}, from {len(sources)} sources; the compared threshold is {score(result.threshold)}",
-            caption=about,
-            headings=("threshold", *(one.name for one in series)),
-            rows=table_rows(across, up, thresholds, series),
-            marks=marks,
-            left=74,
-        )
+        about = f"{about}, from {len(series)} sources; the compared threshold is {score(result.threshold)}"
+        return Chart(about, across, up, thresholds, series, marks)
 
     most_alerts = max((each.alerts_per_day or 0.0 for _, at in points for each in at.values()), default=0.0)
     # Sources differ in period and volume: the most that each could save is its 100 %.
@@ -73,27 +59,19 @@ def charts(result: WhatIfResult) -> list[tuple[str, Figure]]:
     def saved(figures: PeriodFigures, key: str) -> float | None:
         return None if figures.saved is None or most_saved[key] <= 0 else figures.saved / most_saved[key]
 
-    alerts_scale = partial(Logarithmic, 1.0, decade_above(max(most_alerts, 10.0)))
+    alerts_scale = Logarithmic(1.0, decade_above(max(most_alerts, 10.0)))
     alerts = Axis("alerts a day (1 or fewer at the bottom)", alerts_scale, compact, compact)
+    frauds = _share("share of the frauds caught", 0.0)
+    money = _share("share of the most that the source could save", -0.5)
     return [
         ("Alerts a day", chart(alerts, "Alerts a day by threshold", lambda figures, _: figures.alerts_per_day)),
-        (
-            "Share of the frauds caught",
-            chart(_share("share of the frauds caught", 0.0), "Frauds caught by threshold", caught),
-        ),
-        (
-            "Money saved",
-            chart(
-                _share("share of the most that the source could save", -0.5),
-                "Money saved by threshold, as a share of the most",
-                saved,
-            ),
-        ),
+        ("Share of the frauds caught", chart(frauds, "Frauds caught by threshold", caught)),
+        ("Money saved", chart(money, "Money saved by threshold, as a share of the most", saved)),
     ]
 
 
 SLIDER_STEPS: Final = 200
-_SLIDER: Final = LogOdds(1 / (1 + math.exp(10)), 1 / (1 + math.exp(-10)), 0, SLIDER_STEPS)
+_SLIDER: Final = LogOdds(1 / (1 + math.exp(10)), 1 / (1 + math.exp(-10)))
 """The slider has even steps of the log odds, from -10 to 10, as in static/js/what_if.js."""
 
 MINUS: Final = "\N{MINUS SIGN}"
@@ -125,11 +103,11 @@ _LINES: Final = (
 
 
 class Card(NamedTuple):
-    """A source with its lines; none if it has no figures."""
+    """A source with its lines, and its figures at the compared threshold; without either if it has no figures."""
 
     source: WhatIfSource
     lines: list[FigureLine]
-    note: str
+    then: PeriodFigures | None
 
 
 def what_if_page(model: ModelViews) -> str:
@@ -146,29 +124,18 @@ def what_if_page(model: ModelViews) -> str:
         name=model.actors.current().name,
         cards=cards,
         charts=charts(result),
-        position=round(_SLIDER.at(result.threshold)),
+        position=round(SLIDER_STEPS * _SLIDER.share(result.threshold)),
         slider_steps=SLIDER_STEPS,
         changes=model.former_changes(),
         score=score,
-        summary=_summary(cards, result.threshold, result.deployment.threshold),
     )
 
 
 def _card(source: WhatIfSource, deployment: float, threshold: float) -> Card:
     if source.at is None:
-        return Card(source, [], "")
+        return Card(source, [], None)
     now, then = source.at(deployment), source.at(max(threshold, source.known_from))
-    lines = [_line(source, now, then, *each) for each in _LINES]
-    notes = []
-    if then.low is not None and then.high is not None:
-        ends = f"{math.floor(then.low):,} to {math.ceil(then.high):,}"
-        notes.append(f"{ends} alerts in this period at {score(threshold)} (95 %, from {source.samples:,} samples).")
-    if threshold < source.known_from:
-        notes.append(
-            f"Payments below {source.known_from:.4g} were no alerts, so none has a verdict: these are the figures at "
-            f"{source.known_from:.4g}."
-        )
-    return Card(source, lines, " ".join(notes))
+    return Card(source, [_line(source, now, then, *each) for each in _LINES], then)
 
 
 def _line(
@@ -196,21 +163,5 @@ def _format(value: float) -> str:
     return text.replace("-", MINUS) if text.strip("-0.,") else "0"
 
 
-def _summary(cards: list[Card], threshold: float, deployment: float) -> str:
-    """Describe the effect of the slider in a sentence, for screen readers."""
-    if threshold == deployment:
-        return f"The active threshold, {score(deployment)}."
-    changes = [
-        f"{card.source.title}: alerts {_alerts(card)}, money saved {card.lines[5].change or 'not known'}"
-        for card in cards
-        if card.lines
-    ]
-    return f"At {score(threshold)} instead of {score(deployment)}. " + "; ".join(changes) + "."
-
-
-def _alerts(card: Card) -> str:
-    return f"{card.lines[1].change} a day" if card.lines[1].change else card.lines[0].change
-
-
 def _share(name: str, low: float) -> Axis:
-    return Axis(name, partial(Linear, low, 1.0), lambda value: percent(value, 0), percent)
+    return Axis(name, Linear(low, 1.0), lambda value: percent(value, 0), percent)

@@ -1,6 +1,6 @@
 """Renders the report page of an artifact.
 
-The same evaluation and manifest give the same bytes. Values from a CSV are escaped by the template, charts by `svg.py`.
+The same evaluation and manifest give the same bytes. Values from a CSV are escaped by the templates.
 The page fetches nothing: its content security policy forbids it.
 """
 
