@@ -219,15 +219,14 @@ def test_a_threshold_of_another_process_is_sent_to_every_viewer(store: AlertStor
     current = model_with_contract(tmp_path / "models")
     dashboard = dashboard_of(store, current)
     dashboard.deployments.record()
-    frames_before, _ = dashboard.hub.frames_after(None)
+    before, _ = dashboard.hub.position()
     set_threshold(current, value=0.75, who="Zoë", why="on the command line", now=NOW)
     dashboard.deployments.record()
-    frames_after, frame = dashboard.hub.frames_after(frames_before)
-    assert frames_after == frames_before + 1
-    assert frame.startswith(b"event: stats\n")
-    assert b'"threshold":0.75' in frame
+    (event,) = dashboard.hub.after(before, 0) or []
+    assert event.frame.startswith(b"event: stats\n")
+    assert b'"threshold":0.75' in event.frame
     dashboard.deployments.record()
-    assert dashboard.hub.frames_after(None)[0] == frames_after
+    assert dashboard.hub.position()[0] == before + 1
 
 
 def test_aliases_are_recorded_with_the_name_of_who_declared_or_refused_them(store: AlertStore, tmp_path: Path) -> None:

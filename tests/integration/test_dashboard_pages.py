@@ -13,13 +13,10 @@ from flask.testing import FlaskClient
 from apps import create_app
 from dashboards import alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.services.live_stream import Published
 from fraudstream.dashboard.services.statistics import DeployedModel
 from fraudstream.dashboard.web.presentation import largest_values, short_id
-from fraudstream.messages.base import Object
 from fraudstream.model.explanation.reasons import number_text
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import AlertStatus, TriageState
 
 
 @pytest.fixture
@@ -103,27 +100,13 @@ def test_a_saved_view_has_no_card_number(client: FlaskClient) -> None:
     }
 
 
-def test_a_row_rendered_during_a_triage_change_is_not_sent_again(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_stream_has_the_triage_state_of_its_rows(client: FlaskClient) -> None:
     client.post("/api/alerts", json=[alert(1)])
-    document = Published.document
-
-    def changed_meanwhile(self: Published) -> Object:
-        former = document(self)
-        self.update_triage(TriageState(AlertStatus.CLAIMED, "Mia", version=1))
-        return former
-
-    def row_event() -> bytes:
-        answer = client.get("/api/stream?rows=1&last_event_id=0")
-        event = next(piece for piece in answer.iter_encoded() if b"event: row" in piece)
-        answer.close()
-        return event
-
-    monkeypatch.setattr(Published, "document", changed_meanwhile)
-    assert b'data-assignee=""' in row_event()
-    monkeypatch.setattr(Published, "document", document)
-    assert b'data-assignee="Mia"' in row_event()
+    client.post("/api/work/claim", json={"alert_ids": ["id-1"], "who": "Mia"})
+    answer = client.get("/api/stream?rows=1&last_event_id=0")
+    row = next(piece for piece in answer.iter_encoded() if b"event: row" in piece)
+    answer.close()
+    assert b'data-assignee="Mia"' in row
 
 
 def test_the_menu_returns_to_the_page_with_its_address_quoted(client: FlaskClient) -> None:

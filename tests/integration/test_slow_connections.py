@@ -21,9 +21,8 @@ PROMPT_SECONDS = 15.0
 SERVED_WITH = """
 import functools
 from fraudstream.dashboard import server
-from fraudstream.dashboard.web.client_connection import Limits
 
-server.serve = functools.partial(server.serve, limits=Limits({limits}))
+server.serve = functools.partial(server.serve, limits=server.Limits({limits}))
 """
 TOKENS = """
 import os

@@ -11,7 +11,7 @@ import pytest
 
 from dashboards import alert
 from fraudstream.dashboard.services import live_stream as stream
-from fraudstream.dashboard.services.live_stream import RING_FRAMES, Hub, Published, frames
+from fraudstream.dashboard.services.live_stream import Hub, Published, frames
 from fraudstream.store.store import AlertStore
 from fraudstream.transactions.wire import Outcome
 
@@ -86,13 +86,13 @@ def test_a_viewer_behind_the_ring_reads_the_store_and_then_goes_on_live(store: A
 def test_the_ring_is_bounded_and_what_falls_out_is_found_in_the_store(
     store: AlertStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "RING_ALERTS", 400)
+    monkeypatch.setattr(stream, "RING_FRAMES", 400)
     hub = Hub()
     post(store, hub, *range(700))
     assert hub.after(100, 0) is None
     live = hub.after(300, 0)
     assert live is not None
-    assert [published.seq for published in live] == list(range(301, 701))
+    assert seqs(b"".join(each.frame for each in live).decode()) == list(range(301, 701))
 
 
 def test_a_viewer_sees_the_outcome_it_asked_for(store: AlertStore) -> None:
@@ -171,18 +171,28 @@ def test_triage_changes_reach_every_viewer(store: AlertStore, outcome: Outcome |
 
 def test_triage_of_alerts_does_not_reach_viewers_of_unscorable_payments(store: AlertStore) -> None:
     hub = Hub()
+    viewers = [Viewer(hub, store, None, outcome) for outcome in (Outcome.ALERT, None, Outcome.UNSCORABLE)]
+    for viewer in viewers:
+        viewer.read(2)
     hub.broadcast(b"event: reasons\ndata: []\n\n", outcome=Outcome.ALERT)
     hub.broadcast(b"event: work\ndata: {}\n\n")
-    both = b"event: reasons\ndata: []\n\nevent: work\ndata: {}\n\n"
-    assert hub.frames_after(0, Outcome.ALERT) == (2, both)
-    assert hub.frames_after(0) == (2, both)
-    assert hub.frames_after(0, Outcome.UNSCORABLE) == (2, b"event: work\ndata: {}\n\n")
-    assert hub.frames_after(2) == (2, b"")
+    both = "event: reasons\ndata: []\n\nevent: work\ndata: {}\n\n"
+    assert [viewer.read(1) for viewer in viewers] == [both, both, "event: work\ndata: {}\n\n"]
 
 
-def test_a_viewer_too_far_behind_for_triage_changes_gets_a_reset(store: AlertStore) -> None:
+def test_a_viewer_too_far_behind_gets_an_event_and_then_its_alerts(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "RING_FRAMES", 10)
     hub = Hub()
-    for _ in range(RING_FRAMES + 1):
+    viewer = Viewer(hub, store, None)
+    viewer.read(2)
+    post(store, hub, 1)
+    for _ in range(10):
         hub.broadcast(b"event: work\ndata: {}\n\n")
-    assert hub.frames_after(0) == (RING_FRAMES + 1, b"event: missed\ndata: {}\n\n")
-    assert hub.frames_after(1)[1].count(b"event: work") == RING_FRAMES
+    text = viewer.read(2)
+    assert text.startswith("event: missed\ndata: {}\n\n")
+    assert seqs(text) == [1]
+    for _ in range(10):
+        hub.broadcast(b"event: work\ndata: {}\n\n")
+    assert viewer.read(1).count("event: work") == 10

@@ -121,6 +121,7 @@ class Dashboard:
             "needs_token": self.settings.ingest_token is not None,
             "counters": self.statistics.recent,
             "short_id": presentation.short_id,
+            "entity_page": presentation.entity_page,
             "currency": self.settings.currency,
             "reason_codes": self.changes.reason_codes,
             "people": ChangeReader(self.store.database).people,
@@ -129,6 +130,7 @@ class Dashboard:
         app.jinja_env.filters |= {
             each.__name__: each for each in (formats.money, formats.percent, formats.when, formats.form_time)
         }
+        app.jinja_env.filters |= {"value_text": presentation.value_text, "alerts_text": presentation.alerts_text}
         _handle_errors(app)
         return app
 
@@ -182,16 +184,10 @@ def validate_templates(folder: Path) -> None:
     for path in sorted(folder.glob("*.html")):
         try:
             environment.compile(path.read_text(encoding="utf-8"), path.name, str(path))
-        except TemplateSyntaxError as e:
-            raise _invalid(str(e.message), f"{path}:{e.lineno}") from e
         except (TemplateError, OSError, UnicodeDecodeError) as e:
-            raise _invalid(str(e), str(path)) from e
-
-
-def _invalid(why: str, where: str) -> SettingsError:
-    return SettingsError(
-        f"invalid template: {why}", where=where, remedy="fix it, or remove it to use the package's page"
-    )
+            where = f"{path}:{e.lineno}" if isinstance(e, TemplateSyntaxError) else str(path)
+            remedy = "fix it, or remove it to use the package's page"
+            raise SettingsError(f"invalid template: {getattr(e, 'message', e)}", where=where, remedy=remedy) from e
 
 
 def _viewer(actors: actor.Actors) -> dict[str, object]:

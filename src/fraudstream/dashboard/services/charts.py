@@ -3,7 +3,9 @@
 import math
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -23,7 +25,7 @@ from fraudstream.transactions.wire import EventType
 
 _MINUTE_SERIES: Final = ("payments", "alerts", "p50_ms", "p99_ms", "latency_to")
 MAX_LATENCIES: Final = 2_000
-"""The most latencies kept per minute; of more, every second, fourth, … one."""
+"""The most latencies kept per minute: the last ones."""
 
 
 def minute_of(at: datetime) -> int:
@@ -31,24 +33,7 @@ def minute_of(at: datetime) -> int:
     return microseconds(at) // MINUTE_US
 
 
-@dataclass
-class _Latencies:
-    """The latencies of one minute, evenly thinned out if there are too many."""
-
-    values: list[float] = field(default_factory=list)
-    measured: int = 0
-    step: int = 1
-
-    def add(self, seconds: float) -> None:
-        if self.measured % self.step == 0:
-            self.values.append(seconds)
-            if len(self.values) >= MAX_LATENCIES:
-                del self.values[1::2]
-                self.step *= 2
-        self.measured += 1
-
-
-def percentile(values: Sequence[float], share: float) -> float:
+def percentile(values: Collection[float], share: float) -> float:
     """Return the nearest rank, in milliseconds: a measured value, never an interpolated one."""
     return round(sorted(values)[math.ceil(share * len(values)) - 1] * 1000, 3)
 
@@ -57,7 +42,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 class _Count:
     payments: int | None = None
     scores: list[int] = field(default_factory=lambda: [0] * BINS)
-    times: dict[str, _Latencies] = field(default_factory=dict)
+    times: dict[str, deque[float]] = field(default_factory=dict)
 
     def minute(self, number: int) -> Minute:
         to = "page" if "page" in self.times else "store" if self.times else None
@@ -66,10 +51,10 @@ class _Count:
             number,
             payments=self.payments,
             scores=tuple(self.scores),
-            latencies=times.measured if times else 0,
+            latencies=len(times) if times else 0,
             latency_to=to,
-            p50_ms=percentile(times.values, 0.50) if times else None,
-            p99_ms=percentile(times.values, 0.99) if times else None,
+            p50_ms=percentile(times, 0.50) if times else None,
+            p99_ms=percentile(times, 0.99) if times else None,
         )
 
 
@@ -79,7 +64,6 @@ class MinuteTally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[int, _Count] = {}
-        self._returned: list[Minute] = []
 
     def payments(self, at: datetime, number: int) -> None:
         """Count the payments that arrived until a time."""
@@ -95,33 +79,29 @@ class MinuteTally:
     def latencies(self, at: datetime, to: str, seconds: Iterable[float]) -> None:
         """Record the latencies of alerts to the store or to a page."""
         with self._lock:
-            times = self._count(minute_of(at)).times.setdefault(to, _Latencies())
-            for each in seconds:
-                times.add(each)
+            self._count(minute_of(at)).times.setdefault(to, deque(maxlen=MAX_LATENCIES)).extend(seconds)
 
     def minutes(self) -> list[Minute]:
         """Return all minutes counted here."""
         with self._lock:
-            return [*self._returned, *(count.minute(number) for number, count in sorted(self._counts.items()))]
+            return [count.minute(number) for number, count in sorted(self._counts.items())]
 
-    def take(self, before: int) -> list[Minute]:
-        """Remove and return the minutes before one."""
+    @contextmanager
+    def taken(self, before: int) -> Iterator[list[Minute]]:
+        """Remove the minutes before one; they come back if they cannot be stored."""
         with self._lock:
-            numbers = sorted(number for number in self._counts if number < before)
-            minutes = [*self._returned, *(self._counts.pop(number).minute(number) for number in numbers)]
-            self._returned = []
-            return minutes
+            taken = {number: self._counts.pop(number) for number in sorted(self._counts) if number < before}
+        try:
+            yield [count.minute(number) for number, count in taken.items()]
+        except (StoreError, SQLAlchemyError):
+            with self._lock:
+                self._counts |= taken
+            raise
 
     def drop(self, until: int) -> None:
         """Forget the minutes up to one."""
         with self._lock:
             self._counts = {number: count for number, count in self._counts.items() if number > until}
-            self._returned = [each for each in self._returned if each.minute > until]
-
-    def give_back(self, parts: Iterable[Minute]) -> None:
-        """Put back minutes that could not be stored, a day's at most."""
-        with self._lock:
-            self._returned = [*self._returned, *parts][-KEPT_MINUTES:]
 
     def _count(self, number: int) -> _Count:
         if number not in self._counts:
@@ -181,13 +161,9 @@ class Charts(BackgroundService):
             self._drop_stored()
             if not self._led:
                 return
-            parts = self._tally.take(before)
-            try:
+            with self._tally.taken(before) as parts:
                 alerts = [part for part in self._unwritten(before - KEPT_MINUTES) if part.minute < before]
                 self._minutes.add(_joined(parts, alerts).values())
-            except (StoreError, SQLAlchemyError):
-                self._tally.give_back(parts)
-                raise
 
     def rendered(
         self, kind: str, minutes: int, render: Callable[[Object], bytes], until_us: int | None = None

@@ -54,25 +54,13 @@ class Suggestion:
 def distance(values: Sequence[float], quantiles: Sequence[float]) -> float:
     """Return the Kolmogorov-Smirnov distance of values from a distribution given by evenly spaced quantiles.
 
-    Between two quantiles the distribution is taken as uniform; where several are equal it jumps, and both sides of each
-    jump are compared.
+    The shares of both are compared at the quantiles, on both sides of each: several equal ones are a jump.
     """
-    sample, known = np.sort(np.asarray(values, dtype=float)), np.asarray(quantiles, dtype=float)
-    shares = np.linspace(0.0, 1.0, len(known))
-    at, first = np.unique(known, return_index=True)
-    last = np.append(first[1:], len(known)) - 1
-    points = np.unique(np.concatenate([sample, at]))
-    # Each value twice, with the shares before and after its jump.
-    jumps = np.column_stack([shares[first], shares[last]]).ravel()
-    # Between quantiles that are a subnormal apart the slope overflows; a share is at most 1.
-    below = np.clip(np.nan_to_num(np.interp(points, np.repeat(at, 2), jumps, left=0.0, right=1.0)), 0.0, 1.0)
-    up_to = below.copy()
-    is_jump = np.isin(points, at)
-    below[is_jump], up_to[is_jump] = shares[first], shares[last]
-    counted = len(sample)
-    here_below = np.searchsorted(sample, points, side="left") / counted
-    here_up_to = np.searchsorted(sample, points, side="right") / counted
-    return float(max(np.abs(here_below - below).max(), np.abs(here_up_to - up_to).max()))
+    sample, shares = np.sort(np.asarray(values, dtype=float)), np.linspace(0.0, 1.0, len(quantiles))
+    points, first, counts = np.unique(quantiles, return_index=True, return_counts=True)
+    below = np.searchsorted(sample, points, side="left") / len(sample) - shares[first]
+    up_to = np.searchsorted(sample, points, side="right") / len(sample) - shares[first + counts - 1]
+    return float(np.abs([below, up_to]).max())
 
 
 def suggest(

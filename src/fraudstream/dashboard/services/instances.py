@@ -22,7 +22,7 @@ WAIT_SECONDS: Final = 1.0
 
 RETRY_SECONDS: Final = 1.0
 MOST_BYTES: Final = 7_800
-"""Of the items in a notification, which holds 7,999 bytes in all."""
+"""Of the item in a notification, which holds 7,999 bytes in all."""
 
 
 class Instances(BackgroundService):
@@ -66,17 +66,11 @@ class Instances(BackgroundService):
         """
         if not self._is_shared:
             return
-        messages: list[list[bytes]] = [[]]
-        for item in map(orjson.dumps, items):
-            if len(item) > MOST_BYTES:
-                continue
-            if sum(len(each) + 1 for each in messages[-1]) + len(item) > MOST_BYTES:
-                messages.append([])
-            messages[-1].append(item)
         try:
             with self._store.database.read() as connection, connection.begin():
-                for each in filter(None, messages):
-                    self._store.database.notify(connection, kind, b",".join(each).decode())
+                for item in map(orjson.dumps, items):
+                    if len(item) <= MOST_BYTES:
+                        self._store.database.notify(connection, kind, item.decode())
         except SQLAlchemyError as e:
             log.warning("cannot notify the other dashboards", reason=str(e).partition("\n")[0])
 

@@ -3,26 +3,22 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice, takewhile
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple
 
 import orjson
 
 from fraudstream.messages.base import Object
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
-from fraudstream.store.triage_state import UNTOUCHED, TriageState
 from fraudstream.transactions.wire import Outcome
 
-RING_ALERTS: Final = 4096
+RING_FRAMES: Final = 4096
 RING_BYTES: Final = 32 * 1024 * 1024
 STORE_PAGE: Final = 200
 """Alerts that a viewer behind the ring reads per query; one may be megabytes long."""
-
-RING_FRAMES: Final = 256
-"""Other frames (triage, reasons) kept for viewers that are busy writing; slower viewers read the store."""
 
 MISSED: Final = b"event: missed\ndata: {}\n\n"
 HEARTBEAT_SECONDS: Final = 15.0
@@ -33,7 +29,7 @@ RETRY_MS: Final = 1000
 class Published:
     """A committed alert as an event for all viewers, serialised once; its latency is measured once."""
 
-    __slots__ = ("_delivered", "_version", "_work", "frame", "outcome", "produced_us", "rows", "seq")
+    __slots__ = ("_delivered", "frame", "outcome", "produced_us", "rows", "seq")
 
     def __init__(self, alert: StoredAlert) -> None:
         """Serialise an alert as an event; its `id` is the order of commit, from which a viewer resumes."""
@@ -43,16 +39,6 @@ class Published:
         self.frame = b"id: %d\nevent: alert\ndata: %s\n\n" % (alert.seq, alert.body)
         self.rows: dict[str, bytes] = {}  # by time zone, for the viewers that want HTML
         self._delivered = False
-        self._work = b'"work":' + UNTOUCHED
-        self._version = 0
-
-    def update_triage(self, state: TriageState) -> None:
-        """Replace the triage state, for viewers that resume the stream."""
-        if state.version > self._version:
-            member = b'"work":' + state.json()
-            # The first match is the store's own member: only `seq` is before it.
-            self.frame = self.frame.replace(self._work, member, 1)
-            self._work, self._version, self.rows = member, state.version, {}
 
     def document(self) -> Object:
         """Parse the alert."""
@@ -65,15 +51,22 @@ class Published:
         return not delivered
 
 
+class Notice(NamedTuple):
+    """Another event (triage, reasons, counters), for viewers of this `outcome`; None is for every viewer."""
+
+    frame: bytes
+    outcome: Outcome | None
+
+
 def json_frames(alerts: Sequence[Published]) -> bytes:
     """Return alerts as events with their JSON."""
     return b"".join(alert.frame for alert in alerts)
 
 
 class Hub:
-    """Sends committed alerts to viewers in the order of commit; one that falls behind reads the store instead.
+    """Sends events to viewers in one order, alerts in that of commit; one that falls behind reads the store instead.
 
-    A slow viewer delays nobody else: publishing never waits, and the ring is bounded in alerts and bytes.
+    A slow viewer delays nobody else: publishing never waits, and the ring is bounded in events and bytes.
 
     `latest` is the `seq` of the newest committed alert, `viewers` the number of open streams. It is `closed` when the
     server stops; every stream ends then.
@@ -82,74 +75,46 @@ class Hub:
     def __init__(self, latest: int = 0) -> None:
         """Start after the alert with the `seq` `latest`, the newest in the store."""
         self._changed = threading.Condition()
-        self._ring: deque[Published] = deque()
+        self._ring: deque[Published | Notice] = deque()
         self._ring_bytes = 0
-        self._floor = latest
+        self._count = 0
         self.latest = latest
-        self._frames: deque[tuple[bytes, Outcome | None]] = deque(maxlen=RING_FRAMES)
-        self._frame_count = 0
         self.viewers = 0
         self.closed = False
 
     def publish(self, alerts: list[StoredAlert]) -> None:
         """Send newly committed alerts to every viewer; call it in the order of commit."""
-        published = [Published(alert) for alert in alerts]
-        with self._changed:
-            for alert in published:
-                self._ring.append(alert)
-                self._ring_bytes += len(alert.frame)
-                self.latest = alert.seq
-            while len(self._ring) > RING_ALERTS or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
-                oldest = self._ring.popleft()
-                self._ring_bytes -= len(oldest.frame)
-                self._floor = oldest.seq
-            self._changed.notify_all()
+        self._append([Published(alert) for alert in alerts], latest=alerts[-1].seq if alerts else 0)
 
     def broadcast(self, frame: bytes, *, outcome: Outcome | None = None) -> None:
-        """Send a frame that is no alert to connected viewers; it has no position in the order of commit.
+        """Send a frame that is no alert to connected viewers; None is for those of every outcome."""
+        self._append([Notice(frame, outcome)])
 
-        Only viewers of alerts with this `outcome` get it; None is for every viewer.
-        """
+    def _append(self, events: Sequence[Published | Notice], latest: int = 0) -> None:
         with self._changed:
-            self._frames.append((frame, outcome))
-            self._frame_count += 1
+            self._ring.extend(events)
+            self._ring_bytes += sum(len(each.frame) for each in events)
+            self._count += len(events)
+            self.latest = max(self.latest, latest)
+            while len(self._ring) > RING_FRAMES or (self._ring_bytes > RING_BYTES and len(self._ring) > 1):
+                self._ring_bytes -= len(self._ring.popleft().frame)
             self._changed.notify_all()
 
-    def publish_triage(self, frame: bytes, states: Mapping[int, TriageState]) -> None:
-        """Send changed triage states, by `seq` of the alert, to every viewer, and to those that resume later."""
+    def position(self) -> tuple[int, int]:
+        """Return the number of events so far, and the newest alert among them or before."""
         with self._changed:
-            for alert in self._ring:
-                if alert.seq in states:
-                    before = len(alert.frame)
-                    alert.update_triage(states[alert.seq])
-                    self._ring_bytes += len(alert.frame) - before
-            self.broadcast(frame)
+            return self._count, self.latest
 
-    def frames_after(self, number: int | None, outcome: Outcome | None = None) -> tuple[int, bytes]:
-        """Return the number of frames so far, and those after `number` for viewers of `outcome`, joined.
+    def after(self, number: int, timeout: float) -> list[Published | Notice] | None:
+        """Return the events after the first `number`; wait for them up to `timeout` seconds or the end of the stream.
 
-        A viewer so far behind that frames are gone gets `missed` instead: it reads the triage states from the store.
+        None if the ring does not reach back that far: read the store.
         """
         with self._changed:
-            count = 0 if number is None else self._frame_count - number
-            if count > len(self._frames):
-                return self._frame_count, MISSED
-            frames = islice(self._frames, len(self._frames) - count, None)
-            return self._frame_count, b"".join(frame for frame, of in frames if None in (outcome, of) or of == outcome)
-
-    def after(self, seq: int, timeout: float, *, frame_count: int | None = None) -> list[Published] | None:
-        """Return the alerts committed after `seq`; wait for them up to `timeout` seconds or the end of the stream.
-
-        Does not wait if there are more frames than `frame_count`, the number that `frames_after` returned. None if the
-        ring does not reach back that far: read the store.
-        """
-        with self._changed:
-            if self.latest <= seq and not self.closed and frame_count in (None, self._frame_count):
+            if self._count <= number and not self.closed:
                 self._changed.wait(timeout)
-            if seq < self._floor:
-                return None
-            newer = list(takewhile(lambda alert: alert.seq > seq, reversed(self._ring)))
-        return newer[::-1]
+            newer = self._count - number
+            return None if newer > len(self._ring) else list(islice(reversed(self._ring), newer))[::-1]
 
     def close(self) -> None:
         """End every stream at once."""
@@ -194,9 +159,8 @@ def frames(
         monotonic: The clock of the heartbeat.
     """
     with hub.viewer():
-        joined = hub.latest
-        frame_count, _ = hub.frames_after(None)
-        seq = joined if after is None else after
+        number, known = hub.position()
+        joined, seq = known, known if after is None else after
         yield b"retry: %d\n\n" % RETRY_MS
         if seq > joined:
             # The store was replaced by a newer one: the viewer shows alerts of the old one.
@@ -211,19 +175,25 @@ def frames(
             if now >= last_heartbeat + HEARTBEAT_SECONDS:
                 yield b": still here\n\n"
                 last_heartbeat = now
-            alerts = hub.after(seq, next_stats - now, frame_count=frame_count)
-            if alerts is None:
-                page = store.alerts_after(seq, limit=STORE_PAGE)
-                seq = page[-1].seq if page else hub.latest
+            if seq < known:
+                page = store.alerts_after(seq, up_to=known, limit=STORE_PAGE)
+                seq = page[-1].seq if page else known
                 older = [Published(alert) for alert in page if outcome in (None, alert.outcome)]
                 yield (encode(older) if older else b"") or b":\n\n"
                 continue
-            if alerts:
-                seq = alerts[-1].seq
-                matches = [alert for alert in alerts if outcome in (None, alert.outcome)]
-                if matches:
-                    yield encode(matches)
-                    on_written([alert for alert in matches if alert.seq > joined and alert.first_delivery()])
-            frame_count, other_frames = hub.frames_after(frame_count, outcome)
-            if other_frames:
-                yield other_frames
+            events = hub.after(number, next_stats - now)
+            if events is None:
+                number, known = hub.position()
+                yield MISSED
+                continue
+            number += len(events)
+            alerts = [each for each in events if isinstance(each, Published)]
+            seq = alerts[-1].seq if alerts else seq
+            matches = [alert for alert in alerts if outcome in (None, alert.outcome)]
+            if matches:
+                yield encode(matches)
+                on_written([alert for alert in matches if alert.seq > joined and alert.first_delivery()])
+            notices = [each for each in events if isinstance(each, Notice)]
+            others = [each.frame for each in notices if None in (outcome, each.outcome) or each.outcome == outcome]
+            if others:
+                yield b"".join(others)

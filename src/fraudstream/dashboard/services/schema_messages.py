@@ -1,10 +1,11 @@
 """Builds the messages about schema changes and alert storms for banners and events."""
 
+import math
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from fraudstream.dashboard.services.columns import Shares
@@ -108,42 +109,37 @@ class StormWatch:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: Counter[int] = Counter()
-        self._scored: deque[tuple[int, int]] = deque()
+        self._alerts = 0
+        self._payments = math.inf
+        self._readings: deque[tuple[int, int, float]] = deque()  # second, alerts and payments before it
         self._since: datetime | None = None
 
     def committed(self, alerts: int, at: datetime) -> None:
         """Count newly stored alerts."""
-        second = _second(at)
         with self._lock:
-            # A storm may have ended since the last call.
-            self._forget(second)
-            self._counts[second] += alerts
-            if self._since is None and self._counts.total() > STORM_ALERTS:
+            self._read(at)
+            self._alerts += alerts
+            if self._since is None and self._alerts - self._readings[0][1] > STORM_ALERTS:
                 self._since = at
 
     def scored(self, payments: int, at: datetime) -> None:
-        """Record the number of payments scored until now, once a second, for the share."""
-        second = _second(at)
+        """Record the number of payments scored until now, for the share."""
         with self._lock:
-            if self._scored and (payments < self._scored[-1][1] or second < self._scored[-1][0]):
-                self._scored.clear()  # the topic was recreated, or the clock was set back
-            if not self._scored or second > self._scored[-1][0]:
-                self._scored.append((second, payments))
-            # One reading before the window stays: the share covers the whole window.
-            while len(self._scored) > 1 and self._scored[1][0] <= second - WINDOW_SECONDS:
-                self._scored.popleft()
+            if payments < self._payments:  # unknown so far, or the topic was recreated
+                self._payments = payments
+                self._readings = deque((second, alerts, payments) for second, alerts, _ in self._readings)
+            self._read(at)
+            self._payments = payments
 
     def current(self, payments: int, at: datetime) -> Storm | None:
         """Return the storm, if there is one; `payments` are those scored until now."""
         self.scored(payments, at)
         with self._lock:
-            self._forget(_second(at))
             if self._since is None:
                 return None
-            scored = payments - self._scored[0][1]
+            _, alerts, before = self._readings[0]
             # The number scored is estimated from samples: it may lag a little behind the alerts.
-            total = self._counts.total()
+            total, scored = self._alerts - alerts, payments - before
             share = min(1.0, total / scored) if scored > 0 else None
             since = iso(microseconds(self._since))
             of = "" if share is None else f", {percent(share)} of the payments scored"
@@ -151,10 +147,16 @@ class StormWatch:
             sentence = Sentence("More alerts than analysts can review since ", since, after)
             return Storm(total, None if share is None else round(share, 4), since, sentence)
 
-    def _forget(self, second: int) -> None:
-        # Either side: the clock may have been set back.
-        self._counts = Counter({at: n for at, n in self._counts.items() if abs(second - at) < WINDOW_SECONDS})
-        if self._counts.total() < CALM_ALERTS:
+    def _read(self, at: datetime) -> None:
+        """Begin a new second, forget those that are a minute old, and notice the end of a storm."""
+        second = int(at.timestamp())
+        if self._readings and second < self._readings[-1][0]:
+            self._readings.clear()  # the clock was set back
+        if not self._readings or second > self._readings[-1][0]:
+            self._readings.append((second, self._alerts, self._payments))
+        while self._readings[0][0] <= second - WINDOW_SECONDS:
+            self._readings.popleft()
+        if self._alerts - self._readings[0][1] < CALM_ALERTS:
             self._since = None
 
 
@@ -163,21 +165,17 @@ def _groups(shares: Shares, contract: Contract) -> Iterable[tuple[str, float, st
     newest = shares.newest
     is_old = newest is not None and newest.scored_by[1] != contract.revision
     aliased = set(contract.aliases.values())
-    grouped: dict[tuple[str, str, str], list[str]] = {}
-    at: dict[tuple[str, str, str], str] = {}
-    for name, share in shares.imputed.items():
-        observation = shares.since.get(name)
+    grouped: dict[tuple[str, str, str], tuple[str, list[str]]] = {}
+    for name in (each for each in contract.features if each in shares.imputed):
+        share, observation = shares.imputed[name], shares.since.get(name)
         since = iso(observation.produced_us) if observation is not None else ""
         if is_old and name in aliased:
             kind = "aliased"
         else:
             kind = "missing" if shares.absent.get(name, 0.0) >= share / 2 else "empty"
-        key = (kind, percent(share), since[:16])
-        grouped.setdefault(key, []).append(name)
-        at.setdefault(key, since)
-    order = {name: position for position, name in enumerate(contract.features)}
-    for key, names in sorted(grouped.items(), key=lambda group: -shares.imputed[group[1][0]]):
-        yield at[key], shares.imputed[names[0]], key[0], sorted(names, key=lambda name: order.get(name, 0))
+        grouped.setdefault((kind, percent(share), since[:16]), (since, []))[1].append(name)
+    for (kind, _, _), (since, names) in sorted(grouped.items(), key=lambda group: -shares.imputed[group[1][1][0]]):
+        yield since, shares.imputed[names[0]], kind, names
 
 
 def _describe(kind: str, retyped: Mapping[str, str], names: list[str]) -> tuple[str, str]:
@@ -191,7 +189,3 @@ def _describe(kind: str, retyped: Mapping[str, str], names: list[str]) -> tuple[
     actual = f" but {', '.join(sorted(types))}" if types else ""
     treatments = [median, *(REMEDIES[each] for each in types if each in REMEDIES)]
     return f"{'hold' if is_plural else 'holds'} no number{actual}", "; ".join(treatments)
-
-
-def _second(at: datetime) -> int:
-    return int(at.astimezone(UTC).timestamp())

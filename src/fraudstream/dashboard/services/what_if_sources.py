@@ -1,7 +1,7 @@
 """Computes the effect of a threshold from three separate sources: test period, live traffic and verdicts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -67,6 +67,16 @@ class WhatIfSource:
     samples: int = 0
 
 
+def _figures(
+    alerts: float, caught: float, missed: float, false_alarms: float, saved: float | None, days: float | None,
+    low: float | None = None, high: float | None = None,
+) -> PeriodFigures:  # fmt: skip
+    days = days if days is not None and days >= MIN_DAYS else None
+    error = None if days is None or low is None or high is None else (high - low) / 2 / days
+    a_day = None if days is None else alerts / days
+    return PeriodFigures(alerts, a_day, error, caught, missed, false_alarms, saved, low, high)
+
+
 def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSource:
     """Return the model's test period; the validation period if there is none."""
     title = "The model's test period"
@@ -83,15 +93,8 @@ def test_source(evaluation: Evaluation | None, review_cost: float) -> WhatIfSour
 
     def at(threshold: float) -> PeriodFigures:
         point = _measured(row_at(rows, threshold))
-        return PeriodFigures(
-            point.alerts,
-            point.alerts_per_day,
-            None,
-            point.frauds_caught,
-            point.frauds - point.frauds_caught,
-            point.false_alarms,
-            point.saved(review_cost),
-        )
+        caught, saved = point.frauds_caught, point.saved(review_cost)
+        return _figures(point.alerts, caught, point.frauds - caught, point.false_alarms, saved, point.days)
 
     point = _measured(rows[0])
     days = "" if point.days is None else f"{point.days:,.1f} days, "
@@ -116,17 +119,17 @@ def live_source(
     store: AlertReader, traffic: Traffic | None, active: Deployment, mean_amount: float | None, review_cost: float
 ) -> WhatIfSource:
     """Return live traffic: alerts as the store has them by their scores, and what is below them from samples."""
-    title = "Live traffic"
     known = active.threshold if traffic is None else max(traffic.threshold, active.threshold)
     about = (
         f"Alerts at {known:.4g} or more are counted; below, an estimate from samples of at most the last 24 hours. "
         "Which payments were frauds is not known yet: their number is the sum of the scores, which is correct if the "
         "model is well calibrated."
     )
+    source = WhatIfSource("live", "Live traffic", "estimate", about)
     if traffic is None:
-        lacking = "No sample of this model has arrived yet. Figures appear as soon as payments are scored."
-        return WhatIfSource("live", title, "estimate", about, lacking)
-    days = traffic.days if traffic.days >= MIN_DAYS else None
+        return replace(
+            source, lacking="No sample of this model has arrived yet. Figures appear as soon as payments are scored."
+        )
     query = select(_ALERT.score).where(
         _ALERT.outcome == Outcome.ALERT.value,
         _ALERT.model_id == active.model_id,
@@ -140,40 +143,30 @@ def live_source(
     def at(threshold: float) -> PeriodFigures:
         counted = stored[stored >= threshold]
         number, caught = float(len(counted)), float(counted.sum())
-        low = high = error = None
+        low = high = None
         if threshold < known:
             more, more_caught = traffic.between(threshold, known)
             share = more / payments if payments else 0.0
             ends = wilson(share, traffic.size) if more else (0.0, most_if_none(traffic.size))
             low, high = (number + end * payments for end in ends)
-            error = None if days is None else (high - low) / 2 / days
             number, caught = number + more, caught + more_caught
         false_alarms = max(number - caught, 0.0)
-        return PeriodFigures(
-            number,
-            None if days is None else number / days,
-            error,
-            caught,
-            max(frauds - caught, 0.0),
-            false_alarms,
-            None if mean_amount is None else caught * mean_amount - review_cost * false_alarms,
-            low,
-            high,
-        )
+        saved = None if mean_amount is None else caught * mean_amount - review_cost * false_alarms
+        return _figures(number, caught, max(frauds - caught, 0.0), false_alarms, saved, traffic.days, low, high)
 
     span = f"{traffic.days * 24:,.1f} hours" if traffic.days * 24 >= 1 else f"{traffic.days * 1440:,.1f} minutes"
     money = "" if mean_amount is None else f"; a fraud counted as {mean_amount:,.2f}, the mean of the test period"
     period = f"{span}, about {payments:,.0f} payments ({traffic.samples:,} samples), {len(stored):,} alerts{money}"
-    return WhatIfSource("live", title, "estimate", about, period=period, at=at, samples=traffic.samples)
+    return replace(source, period=period, at=at, samples=traffic.samples)
 
 
 def verdict_source(store: AlertReader, active: Deployment, review_cost: float) -> WhatIfSource:
     """Return the analysts' verdicts on alerts of the active model so far."""
-    title = "Verdicts so far"
     about = (
         f"Partial: only alerts have a verdict. Payments below the active threshold of {active.threshold:.4g} have "
         "none, so the verdicts do not show the effect of a lower one."
     )
+    source = WhatIfSource("verdicts", "Verdicts so far", "partial", about)
     query = (
         select(_ALERT.status, _ALERT.score, _ALERT.amount, _ALERT.produced_us, _ALERT.model_id)
         .where(
@@ -187,8 +180,7 @@ def verdict_source(store: AlertReader, active: Deployment, review_cost: float) -
     newest = store.rows(query)
     rows = [row for row in newest if row.model_id == active.model_id and row.score is not None]
     if not rows:
-        lacking = "No alert of this model is decided yet. Open an alert and decide it."
-        return WhatIfSource("verdicts", title, "partial", about, lacking)
+        return replace(source, lacking="No alert of this model is decided yet. Open an alert and decide it.")
     scores = np.array([row.score for row in rows], dtype=np.float64)
     amounts = np.array([row.amount or 0.0 for row in rows], dtype=np.float64)
     status_of = np.array([row.status for row in rows], dtype=str)  # an unsure one is neither
@@ -199,20 +191,13 @@ def verdict_source(store: AlertReader, active: Deployment, review_cost: float) -
 
     def at(threshold: float) -> PeriodFigures:
         is_alert = scores >= threshold
-        caught, alerts, false_alarms = is_alert & is_fraud, int(is_alert.sum()), int((is_alert & is_false).sum())
-        return PeriodFigures(
-            alerts,
-            alerts / days if days >= MIN_DAYS else None,
-            None,
-            int(caught.sum()),
-            int((is_fraud & ~is_alert).sum()),
-            false_alarms,
-            float(amounts[caught].sum()) - review_cost * false_alarms,
-        )
+        caught, false_alarms = is_alert & is_fraud, int((is_alert & is_false).sum())
+        missed, saved = int((is_fraud & ~is_alert).sum()), float(amounts[caught].sum()) - review_cost * false_alarms
+        return _figures(int(is_alert.sum()), int(caught.sum()), missed, false_alarms, saved, days)
 
     frauds, false = int(is_fraud.sum()), int(is_false.sum())
     period = (
         f"{'the newest ' if len(newest) == MAX_VERDICTS else ''}{len(rows):,} decided: {frauds:,} frauds, "
         f"{false:,} false alarms, {len(rows) - frauds - false:,} unsure"
     )
-    return WhatIfSource("verdicts", title, "partial", about, period=period, known_from=active.threshold, at=at)
+    return replace(source, period=period, known_from=active.threshold, at=at)

@@ -92,7 +92,10 @@ class EntityViews:
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
             alerts_text=presentation.alerts_text,
             within=duration((instant(totals.last_at) - instant(totals.first_at)) / 1e6),
-            rows=[row._replace(entities=[each for each in row.entities if each[:2] != entity]) for row in rows],
+            rows=[
+                row._replace(entities=[each for each in row.entities if (each["column"], each["value"]) != entity])
+                for row in rows
+            ],
         )
 
     def _entity(self, column: str, value: str) -> tuple[Entity, EntityTotals]:

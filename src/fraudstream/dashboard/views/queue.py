@@ -140,14 +140,12 @@ class QueueViews:
         Their entities, which take longer than all the rest, come with their reasons, when a page asks for these.
         """
         newest, zone = alerts[-ROWS:], str(formats.zone())
-        # Taken before the documents: `update_triage`, in another thread, replaces the document and then the cache.
-        caches = [alert.rows for alert in newest]
-        missing = [(alert, cache) for alert, cache in zip(newest, caches, strict=True) if zone not in cache]
-        for (alert, cache), row in zip(missing, self._render([each.document() for each, _ in missing]), strict=True):
-            cache[zone] = b"id: %d\nevent: row\ndata: %s\n\n" % (alert.seq, _data(_queue_row(row)))
+        missing = [alert for alert in newest if zone not in alert.rows]
+        for alert, row in zip(missing, self._render([each.document() for each in missing]), strict=True):
+            alert.rows[zone] = b"id: %d\nevent: row\ndata: %s\n\n" % (alert.seq, _data(_queue_row(row)))
         skipped = len(alerts) - len(newest)
         frames = [b"event: skipped\ndata: %d\n\n" % skipped] if skipped else []
-        return b"".join(frames + [cache[zone] for cache in caches])
+        return b"".join(frames + [alert.rows[zone] for alert in newest])
 
     @api.operation("GET", "/api/views", VIEWS)
     def saved_views(self) -> object:

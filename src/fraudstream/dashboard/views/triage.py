@@ -131,7 +131,7 @@ def _options(body: Claim) -> Options:
 
 
 def publish_triage(hub: Hub, instances: Instances, done: TriageResult) -> None:
-    """Send a change to every viewer of every dashboard, and update the alerts for viewers that resume their stream."""
+    """Send a change to every viewer of every dashboard."""
     _publish(hub, done.actor.name, done.changed)
     instances.send("triage", [[done.actor.name, alert_id, seq, *state] for alert_id, seq, state in done.changed])
 
@@ -144,7 +144,7 @@ def receive_triage(hub: Hub, items: Sequence[Sequence[Any]]) -> None:
 
 def _publish(hub: Hub, actor: str, changed: Sequence[tuple[str, int, TriageState]]) -> None:
     changes = orjson.dumps({"changes": [_changed(*each) for each in changed], "actor": actor})
-    hub.publish_triage(b"event: work\ndata: %s\n\n" % changes, {seq: state for _, seq, state in changed})
+    hub.broadcast(b"event: work\ndata: %s\n\n" % changes)
 
 
 def _answer(result: TriageResult) -> Response:

@@ -41,34 +41,18 @@ def _short(number: int) -> str:
 
 def tiles(stats: Mapping[str, Any]) -> list[Tile]:
     """Return the counters as tiles."""
-    scored, alerts = stats["scored"], stats["alerts"]
+    scored, alerts, rate, p99 = (stats[name] for name in ("scored", "alerts", "rate", "p99_ms"))
     share = f"{alerts / scored * 100:.2f} % of payments" if scored else "none scored yet"
     to = "Payment to page" if stats["latency_to"] != "store" else "Payment to store"
+    within = "no recent alert" if p99 is None else f"99 % within {milliseconds(p99)}"
+    dead_letters = "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters"
+    threshold = NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}"
+    per_second = f"{rate:,.{0 if rate >= 100 else 1}f}"
     return [
         Tile("payments", "Payments received", f"{stats['payments_seen']:,}", f"≈ {scored:,} scored"),
         Tile("alerts", "Fraud alerts", f"{alerts:,}", share),
-        Tile(
-            "rate",
-            "Payments a second",
-            f"{stats['rate']:,.{0 if stats['rate'] >= 100 else 1}f}",
-            f"≈ {stats['lag']:,} waiting",
-        ),
-        Tile(
-            "latency",
-            to,
-            milliseconds(stats["p50_ms"]),
-            f"99 % within {milliseconds(stats['p99_ms'])}" if stats["p99_ms"] is not None else "no recent alert",
-        ),
-        Tile(
-            "unjudged",
-            "Unscorable",
-            f"{stats['unscorable']:,}",
-            "1 dead letter" if stats["dead_letters"] == 1 else f"{stats['dead_letters']:,} dead letters",
-        ),
-        Tile(
-            "model",
-            "Active model",
-            short_id(stats["model_id"] or "") or NOTHING,
-            NOTHING if stats["threshold"] is None else f"threshold {stats['threshold']:.4g}",
-        ),
+        Tile("rate", "Payments a second", per_second, f"≈ {stats['lag']:,} waiting"),
+        Tile("latency", to, milliseconds(stats["p50_ms"]), within),
+        Tile("unjudged", "Unscorable", f"{stats['unscorable']:,}", dead_letters),
+        Tile("model", "Active model", short_id(stats["model_id"] or "") or NOTHING, threshold),
     ]

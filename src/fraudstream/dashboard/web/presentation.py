@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from fraudstream.dashboard.web.formats import NOTHING, percent, when
+from fraudstream.dashboard.web.formats import NOTHING
 from fraudstream.messages.verdicts import label_of
 from fraudstream.model.explanation.reasons import number_text, shortened
 from fraudstream.store.entities import MOST_COUNTED
@@ -64,30 +64,9 @@ def value_text(value: object, chars: int) -> str:
 
 VALUES_PER_ROW: Final = 3
 TEXT_CHARS: Final = 40
-REASON_CHARS: Final = 18
 
 _UNINFORMATIVE = re.compile(r"^(time|class|label|fraud|is_?fraud|.*_?id|.*amount|.*amt)$", re.IGNORECASE)
 """Columns whose size means nothing: the clock, the label, identifiers, and the amount (shown elsewhere)."""
-
-
-class ReasonBar(NamedTuple):
-    """One of an alert's reasons: a value, and its contribution relative to the others."""
-
-    name: str
-    value: str
-    text: str
-    width: str
-    is_for: bool
-
-
-class EntityChip(NamedTuple):
-    """An entity of an alert, with its number of alerts as text, and its page."""
-
-    column: str
-    value: str
-    alerts: int
-    text: str
-    page: str
 
 
 class TriageLabel(NamedTuple):
@@ -104,47 +83,38 @@ class TriageLabel(NamedTuple):
 
 
 class AlertRow(NamedTuple):
-    """A row of the table of alerts; `loss` is the expected one, score times amount: the queue's default order."""
+    """A row of the table of alerts."""
 
     seq: int
     alert_id: str
     at: str
-    at_text: str
     score: float | None
-    score_text: str
-    amount: str
+    amount: float | None
     values: list[tuple[str, str]]
     reason: str
     novelty: str
-    reasons: list[ReasonBar]
+    reasons: Sequence[Mapping[str, Any]]
     work: TriageLabel
-    page: str
-    loss: str
     age: str
     is_explained: bool
-    entities: Sequence[EntityChip]
+    entities: Sequence[Mapping[str, Any]]
 
 
 def row(alert: Mapping[str, Any], stats: Mapping[str, Any]) -> AlertRow:
     """Return an alert as a row."""
     at = alert.get(AlertField.PRODUCED_AT) or alert.get("received_at") or ""
-    score, transaction = alert.get(AlertField.SCORE), alert[AlertField.TRANSACTION]
-    amount = amount_of(transaction)
+    transaction = alert[AlertField.TRANSACTION]
     return AlertRow(
         seq=alert["seq"],
         alert_id=alert[AlertField.ALERT_ID],
         at=at,
-        at_text=when(at, exact=True).text,
-        score=score,
-        score_text=percent(score),
-        amount=NOTHING if amount is None else f"{amount:,.2f}",
+        score=alert.get(AlertField.SCORE),
+        amount=amount_of(transaction),
         values=largest_values(transaction),
         reason=alert.get(AlertField.REASON) or NOTHING,
         novelty=_novelty(alert, stats),
-        reasons=reason_bars(alert.get("reasons") or ()),
+        reasons=alert.get("reasons") or (),
         work=triage_label(alert.get("work") or {}, stats["at"]),
-        page=f"/alerts/{quote(alert[AlertField.ALERT_ID], safe='/')}",
-        loss=NOTHING if amount is None or score is None else f"{score * amount:,.2f}",
         age=age_level(at, stats["at"]),
         is_explained=alert.get("explanation") is not None,
         entities=entity_chips(alert.get("entities") or ()),
@@ -164,12 +134,9 @@ def age_level(at: str, now: str) -> str:
     return next((level for level, limit in AGES.items() if age >= limit), "")
 
 
-def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[EntityChip]:
+def entity_chips(entities: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the entities of an alert, those with the most alerts first."""
-    return [
-        EntityChip(**each, text=alerts_text(each["alerts"]), page=entity_page(each["column"], each["value"]))
-        for each in sorted(entities, key=lambda each: -each["alerts"])
-    ]
+    return sorted(entities, key=lambda each: -each["alerts"])
 
 
 def entity_page(column: str, value: str) -> str:
@@ -194,21 +161,6 @@ def triage_label(state: Mapping[str, Any], now: str = "") -> TriageLabel:
     elif status is AlertStatus.ESCALATED:
         text = by = f"escalated to {assignee} by {state.get('escalated_by')}"
     return TriageLabel(status.value, assignee, state.get("version", 0), text, by, code, due, bool(due) and due < now)
-
-
-def reason_bars(reasons: Sequence[Mapping[str, Any]]) -> list[ReasonBar]:
-    """Return the first reasons with bars; a missing value reads "missing"."""
-    most = max((abs(reason["contribution"]) for reason in reasons), default=0.0) or 1.0
-    return [
-        ReasonBar(
-            reason["feature"],
-            value_text(reason["value"], REASON_CHARS),
-            reason["text"],
-            f"{abs(reason['contribution']) / most * 100:.1f}%",
-            reason["contribution"] > 0,
-        )
-        for reason in reasons[:VALUES_PER_ROW]
-    ]
 
 
 def largest_values(transaction: Mapping[str, Any]) -> list[tuple[str, str]]:
