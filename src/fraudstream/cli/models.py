@@ -10,7 +10,7 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
-from fraudstream.cli.registry import table
+from fraudstream.cli.registry import print_texts, table
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -32,17 +32,8 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
     if as_json:
         options.print_json(inspection)
         return
-    time, marked = inspection["time"], inspection["label"]
     for warning in inspection["warnings"]:
         click.secho(f"warning: {warning}", fg="yellow")
-    label_line = "{column}: {fraud!r} is fraud, {legitimate!r} is not; {frauds:,} frauds"
-    summary = [
-        ("data", f"{inspection['data']}: {inspection['dialect']}, {inspection['rows']:,} rows"),
-        ("time", "{column}, from {start} to {end}".format(**time) if time else "none: the file's order"),
-        ("label", label_line.format(**marked) if marked else "none"),
-    ]
-    if marked and marked["delay_seconds"] is not None:
-        summary.append(("", f"nearly all frauds were reported within {marked['delay_seconds'] / 86_400:.1f} days"))
     columns = []
     for column in inspection["columns"]:
         distinct = "many" if column["distinct"] is None else f"{column['distinct']:,}"
@@ -50,7 +41,7 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
         example = "" if column["example"] is None else str(column["example"])[:_EXAMPLE_CHARS]
         kind, missing = column["kind"], f"{column['missing']:,}"
         columns.append((column["name"], kind, missing, distinct, column["role"], reason, example))
-    table(("", ""), summary, header=False)
+    print_texts("inspect.txt", **inspection)
     click.echo()
     table(("column", "kind", "missing", "distinct", "role", "reason", "example"), columns)
 
