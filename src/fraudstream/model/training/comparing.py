@@ -22,8 +22,7 @@ from fraudstream.model.features.file_history import with_history_of
 from fraudstream.model.features.projection import RowNotes, project, read_rows, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.training.assembled import load_fitted
-from fraudstream.model.training.recipe import RowScores
+from fraudstream.model.training.recipe import RowScores, load_fitted
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.label import profile
 
