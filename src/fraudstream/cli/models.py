@@ -103,8 +103,6 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 def train(
     data: tuple[Path, ...],
     reading: ReadingOptions,
-    review_cost: float | None,
-    max_alerts_per_day: float | None,
     deploy: bool,
     force: bool,
     as_json: bool,
@@ -118,7 +116,6 @@ def train(
     from rich.console import Console
 
     from fraudstream.model.deployment.state import state_directory
-    from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.summary import as_json as result_as_json
     from fraudstream.model.training.summary import render
@@ -136,7 +133,7 @@ def train(
     result = train(
         lambda: batch_spark(settings, "train", history=deploy or bool(chosen["entities"])),
         open_data(data, reading),
-        TrainingSettings(**chosen, constraints=ThresholdConstraints(review_cost, max_alerts_per_day)),
+        TrainingSettings(**chosen),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),
