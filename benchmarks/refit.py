@@ -13,7 +13,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,11 +27,11 @@ from fraudstream.config import Settings
 from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import ScoredPeriod, ScoredRows, average_precision, draw_paired, interval
 from fraudstream.model.evaluation.curves import expected_calibration_error, reliability
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, choose_threshold
+from fraudstream.model.evaluation.evaluate import choose_threshold
 from fraudstream.model.evaluation.thresholds import RowLosses, losses, operating
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import ALGORITHMS, SEARCH, Algorithm, RowScores, fit
-from fraudstream.model.training.search import EARLIER, LAST, Stopwatch, Winner, search
+from fraudstream.model.training.search import EARLIER, LAST, Winner, search
 from fraudstream.model.training.split import Part, Split, split_in_time
 from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.data_source import open_data
@@ -86,7 +85,6 @@ class Study:
             components=29,
             seed=seed,
             report=lambda line: None,
-            stopwatch=Stopwatch(lambda: datetime.now(UTC), datetime.now(UTC)),
         )
         return best, rows, split
 
@@ -103,7 +101,7 @@ class Study:
         assert best.validated is not None
         raw = best.validated.raw
         calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
-        choice, _ = choose_threshold(best.validated, None, calibration, self.losses, NO_CONSTRAINTS, is_validated=True)
+        choice, _ = choose_threshold(best.validated, None, calibration, self.losses, is_validated=True)
         row = F.col(TrainingColumn.ROW)
         fold_rows = self.frame.where((row >= start) & (row < end))
         learned = rows.where(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))

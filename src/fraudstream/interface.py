@@ -211,7 +211,6 @@ def train(
         SetupError: There is no suitable Java.
     """
     from fraudstream.config import Settings
-    from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
     from fraudstream.runtime.engines import shared_spark
@@ -227,7 +226,8 @@ def train(
             algorithm=algorithm,
             legitimate_share=legitimate_share,
             label_delay_seconds=label_delay_seconds,
-            constraints=ThresholdConstraints(review_cost, max_alerts_per_day),
+            review_cost=review_cost,
+            max_alerts_per_day=max_alerts_per_day,
             seed=seed,
             refit=refit,
             test_from=test_from,

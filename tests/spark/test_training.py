@@ -26,10 +26,9 @@ from fraudstream.model.deployment.registry import model_in_use
 from fraudstream.model.evaluation.record import read_evaluation
 from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.report.page import REPORT_FILE, report_html
-from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.plan import TrainingSettings
-from fraudstream.model.training.recipe import FittedModel
+from fraudstream.model.training.recipe import FittedModel, load_fitted
 from fraudstream.model.training.summary import as_json, render
 from fraudstream.model.training.training import TrainingResult, train
 from fraudstream.scoring.scorer import load_scorer, score_csv

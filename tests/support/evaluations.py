@@ -11,7 +11,7 @@ from fraudstream.model.calibration import fit_calibration
 from fraudstream.model.evaluation.bootstrap import Estimate, ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
 from fraudstream.model.evaluation.comparison import compare
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, choose_threshold, measure
+from fraudstream.model.evaluation.evaluate import choose_threshold, measure
 from fraudstream.model.evaluation.inputs import FeatureDrift, Importance, Influence
 from fraudstream.model.evaluation.record import Candidate, Evaluation, LeakSuspicion, Stage, Timeline
 from fraudstream.model.evaluation.thresholds import RowLosses
@@ -36,7 +36,7 @@ def small_evaluation(feature: str = "V14", data: str = "payments.csv") -> tuple[
     raw = validation.raw
     calibration = fit_calibration(raw.score, raw.is_fraud, raw.weight)
     losses = RowLosses(validation.loss, feature, "")
-    choice, rows = choose_threshold(validation, test, calibration, losses, NO_CONSTRAINTS, is_validated=True)
+    choice, rows = choose_threshold(validation, test, calibration, losses, is_validated=True)
     scored = test.calibrated(calibration)
     figures = measure(test, calibration, f"beta calibration on {feature}", 1)
     before = replace(test.raw, score=np.minimum(test.raw.score, former.raw.score))

@@ -13,7 +13,7 @@ from evaluations import small_evaluation
 from fraudstream.model.calibration import IDENTITY
 from fraudstream.model.evaluation.bootstrap import ScoredPeriod, ScoredRows
 from fraudstream.model.evaluation.breakdown import by_amount, by_category, by_time
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, ThresholdConstraints, choose_threshold
+from fraudstream.model.evaluation.evaluate import choose_threshold
 from fraudstream.model.evaluation.inputs import drift, stability_index
 from fraudstream.model.evaluation.record import Operating
 from fraudstream.model.evaluation.thresholds import RowLosses
@@ -94,22 +94,19 @@ def period(rows: ScoredRows, days: float | None = 2.0) -> ScoredPeriod:
 def test_a_rate_of_false_alarms_decides_where_frauds_are_few(frauds: int) -> None:
     chosen_on = period(scored_rows(frauds))
     losses = RowLosses(chosen_on.loss, "Amount", "")
-    choice, table = choose_threshold(chosen_on, None, IDENTITY, losses, NO_CONSTRAINTS, is_validated=True)
+    choice, table = choose_threshold(chosen_on, None, IDENTITY, losses, is_validated=True)
     at = next(row for row in table if row.threshold == choice.threshold).expected
     assert ("a false-alarm rate of 0.1%" in choice.rule) == (frauds < 20)
     assert (at.false_alarms <= 0.001 * (ROWS - frauds)) == (frauds < 20)
     assert (at.cost(2.5) == min(row.expected.cost(2.5) for row in table)) == (frauds >= 20)
-    limit = ThresholdConstraints(max_alerts_per_day=1.0)
-    limited, _ = choose_threshold(chosen_on, None, IDENTITY, losses, limit, is_validated=True)
+    limited, _ = choose_threshold(chosen_on, None, IDENTITY, losses, is_validated=True, max_alerts_per_day=1.0)
     assert limited.threshold >= choice.threshold
     assert (chosen_on.raw.score >= limited.threshold).sum() <= 2
 
 
 def test_few_rows_may_raise_one_false_alarm() -> None:
     chosen_on = period(scored_rows(5, rows=300))
-    choice, _ = choose_threshold(
-        chosen_on, None, IDENTITY, RowLosses(chosen_on.loss, None, ""), NO_CONSTRAINTS, is_validated=True
-    )
+    choice, _ = choose_threshold(chosen_on, None, IDENTITY, RowLosses(chosen_on.loss, None, ""), is_validated=True)
     rows = chosen_on.raw
     assert int((rows.score[~rows.is_fraud] >= choice.threshold).sum()) == 1
 

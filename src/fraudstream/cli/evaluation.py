@@ -12,7 +12,7 @@ import numpy as np
 
 from fraudstream.cli import options
 from fraudstream.cli.options import print_json, setting
-from fraudstream.cli.registry import format_value, table
+from fraudstream.cli.registry import format_value, print_texts, table
 from fraudstream.config import Settings
 from fraudstream.errors import DataError, ModelCorrupt
 from fraudstream.messages.base import Object
@@ -48,9 +48,8 @@ def evaluate(
     from fraudstream.model.evaluation.evaluate import measure
     from fraudstream.model.evaluation.thresholds import operating
     from fraudstream.model.features.file_history import with_history_of
-    from fraudstream.model.report.words import operating_summary
     from fraudstream.model.training.comparing import labelled_rows, review_cost_of
-    from fraudstream.model.training.summary import estimate, operating_as_json
+    from fraudstream.model.training.summary import operating_as_json
 
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)
@@ -82,19 +81,8 @@ def evaluate(
         return
     if warning:
         click.echo(f"warning: the model was {warning}", err=True)
-    lines = {
-        "model": f"{deployment.model_id} at threshold {deployment.threshold:.6g}",
-        "rows": f"{figures.rows:,} of {source.name}, {figures.frauds:,} of them frauds; {left_out:,} unscorable",
-        "average precision": estimate(figures.average_precision),
-        "ROC AUC": estimate(figures.roc_auc),
-        **{
-            f"recall at {each.false_positive_rate:.1%} false alarms": estimate(each.recall, percent=True)
-            for each in figures.recall_at_rates
-        },
-        "at the threshold": operating_summary(at, cost),
-        "calibration error": f"{figures.calibration.error_after:.5f}",
-    }
-    table(("", ""), list(lines.items()), header=False)
+    values = {"deployment": deployment, "data": source.name, "figures": figures, "at": at, "cost": cost}
+    print_texts("evaluate.txt", **values, left_out=left_out)
 
 
 @click.command()

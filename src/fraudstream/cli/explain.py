@@ -11,6 +11,7 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
+from fraudstream.cli.registry import print_texts, table
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
@@ -19,8 +20,6 @@ from fraudstream.transactions.reading_options import ReadingOptions
 from fraudstream.transactions.wire import AlertField, Outcome
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from fraudstream.model.explanation.explainer import Explanation, Step
     from fraudstream.transactions.data_source import DataSource
 
@@ -77,9 +76,7 @@ def explain(
     if as_json:
         options.print_json(_as_json(result))
         return
-    from rich.console import Console
-
-    Console().print(_rendered(result))
+    _print(result)
     if result.stored_score is not None and abs(result.stored_score - result.explanation.score) > 1e-9:
         click.echo(
             f"the alert was stored with the score {result.stored_score!r}: the artifact or the aliases have changed "
@@ -127,10 +124,8 @@ def _as_json(result: _Result) -> Object:
     return {"about": result.about, **explanation, **scored, **stored}
 
 
-def _rendered(result: _Result) -> RenderableType:
-    """Render the steps, largest contribution first, their sum and the outcome."""
-    from rich.console import Group
-    from rich.table import Table
+def _print(result: _Result) -> None:
+    """Print the steps, largest contribution first, their sum and the outcome."""
     from rich.text import Text
 
     from fraudstream.model.explanation.cells import plain
@@ -138,50 +133,19 @@ def _rendered(result: _Result) -> RenderableType:
     explanation, unit = result.explanation, result.explanation.scale.replace("_", " ")
     steps = sorted(explanation.steps, key=lambda step: -abs(step.reason.contribution))
     largest = max((abs(step.reason.contribution) for step in steps), default=0.0) or 1.0
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("column", "value", "read as"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("for the model", f"contribution ({unit})"):
-        table.add_column(heading, overflow="fold", justify="right")
-    table.add_column("", overflow="fold")
+    rows = []
     for step in steps:
         contribution = step.reason.contribution
-        bar = "█" * round(abs(contribution) / largest * _BAR_CHARS)
-        table.add_row(
-            step.cell.feature.name,
-            Text("–" if step.cell.raw_value is None else str(plain(step.cell.raw_value))),
-            step.cell.how,
-            ", ".join(_scaled(step)),
-            f"{contribution:+.6f}",
-            Text(bar, style="red" if contribution > 0 else "blue"),
-        )
-    sums = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    sums.add_column(style="dim")
-    sums.add_column(overflow="fold")
-    for row in _sums(result, unit):
-        sums.add_row(*row)
-    reasons = "\n".join(f"  {reason.text}" for reason in explanation.top())
-    return Group(
-        Text(f"{result.about}, by {explanation.model_id}\n", style="bold"),
-        table,
-        Text(""),
-        sums,
-        Text(f"\ntop reasons:\n{reasons}"),
-    )
-
-
-def _sums(result: _Result, unit: str) -> Iterator[tuple[str, str]]:
-    explanation, outcome = result.explanation, result.outcome
-    yield "base", f"{explanation.base:+.6f} {unit}: {explanation.background}"
-    yield "contributions", f"{explanation.margin - explanation.base:+.6f} {unit} together"
-    yield "margin", f"{explanation.margin:+.6f} {unit}"
-    yield "probability", repr(explanation.probability) + (" (the margin)" if unit == "probability" else "")
-    yield "score", repr(explanation.score) + (" (calibrated)" if explanation.score != explanation.probability else "")
-    yield "threshold", repr(result.threshold)
-    if outcome is Outcome.UNSCORABLE:
-        yield "outcome", f"unscorable: {explanation.missing} columns are missing, more than the model allows"
-    else:
-        yield "outcome", f"{outcome.value}: the score is {'at or above' if outcome is Outcome.ALERT else 'below'} it"
+        bar = Text("█" * round(abs(contribution) / largest * _BAR_CHARS), style="red" if contribution > 0 else "blue")
+        value = "–" if step.cell.raw_value is None else str(plain(step.cell.raw_value))
+        vector = ", ".join(_scaled(step))
+        rows.append((step.cell.feature.name, value, step.cell.how, vector, f"{contribution:+.6f}", bar))
+    figures = ("for the model", f"contribution ({unit})")
+    click.secho(f"{result.about}, by {explanation.model_id}\n", bold=True)
+    table(("column", "value", "read as", *figures, ""), rows, right=figures)
+    click.echo()
+    print_texts("explain.txt", result=result, explanation=explanation, unit=unit)
+    click.echo("\ntop reasons:\n" + "\n".join(f"  {reason.text}" for reason in explanation.top()))
 
 
 def _scaled(step: Step) -> Iterator[str]:

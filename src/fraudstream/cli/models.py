@@ -10,7 +10,7 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import setting
-from fraudstream.cli.registry import table
+from fraudstream.cli.registry import print_texts, table
 from fraudstream.config import Settings
 from fraudstream.runtime.engines import batch_spark
 from fraudstream.transactions.reading_options import ReadingOptions
@@ -32,17 +32,8 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
     if as_json:
         options.print_json(inspection)
         return
-    time, marked = inspection["time"], inspection["label"]
     for warning in inspection["warnings"]:
         click.secho(f"warning: {warning}", fg="yellow")
-    label_line = "{column}: {fraud!r} is fraud, {legitimate!r} is not; {frauds:,} frauds"
-    summary = [
-        ("data", f"{inspection['data']}: {inspection['dialect']}, {inspection['rows']:,} rows"),
-        ("time", "{column}, from {start} to {end}".format(**time) if time else "none: the file's order"),
-        ("label", label_line.format(**marked) if marked else "none"),
-    ]
-    if marked and marked["delay_seconds"] is not None:
-        summary.append(("", f"nearly all frauds were reported within {marked['delay_seconds'] / 86_400:.1f} days"))
     columns = []
     for column in inspection["columns"]:
         distinct = "many" if column["distinct"] is None else f"{column['distinct']:,}"
@@ -50,7 +41,7 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
         example = "" if column["example"] is None else str(column["example"])[:_EXAMPLE_CHARS]
         kind, missing = column["kind"], f"{column['missing']:,}"
         columns.append((column["name"], kind, missing, distinct, column["role"], reason, example))
-    table(("", ""), summary, header=False)
+    print_texts("inspect.txt", **inspection)
     click.echo()
     table(("column", "kind", "missing", "distinct", "role", "reason", "example"), columns)
 
@@ -112,8 +103,6 @@ def inspect(data: tuple[Path, ...], reading: ReadingOptions, label: str | None, 
 def train(
     data: tuple[Path, ...],
     reading: ReadingOptions,
-    review_cost: float | None,
-    max_alerts_per_day: float | None,
     deploy: bool,
     force: bool,
     as_json: bool,
@@ -127,7 +116,6 @@ def train(
     from rich.console import Console
 
     from fraudstream.model.deployment.state import state_directory
-    from fraudstream.model.evaluation.evaluate import ThresholdConstraints
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.summary import as_json as result_as_json
     from fraudstream.model.training.summary import render
@@ -145,7 +133,7 @@ def train(
     result = train(
         lambda: batch_spark(settings, "train", history=deploy or bool(chosen["entities"])),
         open_data(data, reading),
-        TrainingSettings(**chosen, constraints=ThresholdConstraints(review_cost, max_alerts_per_day)),
+        TrainingSettings(**chosen),
         models_dir=settings.models,
         report=lambda line: click.echo(line, err=True),
         now=lambda: datetime.now(UTC),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -16,6 +16,8 @@ from fraudstream.errors import ModelCorrupt
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from fraudstream.model.deployment.current import Deployment, DeploymentChange
     from fraudstream.model.deployment.registry import KnownModel
     from fraudstream.model.manifest import Manifest
@@ -78,25 +80,9 @@ def show(model_id: str, as_json: bool, **flags: object) -> None:
     if as_json:
         print_json(summary(model) | {"report": str(report) if report else None, "manifest": asdict(manifest)})
         return
-    metrics, data, order = manifest.metrics, manifest.training_data, manifest.split.ordered_by
-    lines = {
-        "model": model.model_id + ("  (active)" if model.is_active else ""),
-        **({"name and tags": _names(manifest)} if _names(manifest) else {}),
-        **({"note": manifest.note} if manifest.note else {}),
-        "algorithm": f"{manifest.algorithm}: {', '.join(f'{k} {v}' for k, v in manifest.parameters.items())}",
-        "data": f"{data.rows:,} rows of {data.name}, {data.frauds:,} of them frauds; split by {order}",
-        "written": f"{model.written_at:%Y-%m-%d %H:%M:%S} UTC",
-        "measured on": metrics.measured_on,
-        "deployed fit": manifest.refit.note if manifest.refit else "the one that was evaluated",
-        "average precision": average_precision_text(manifest),
-        "ROC AUC": "n/a" if metrics.roc_auc is None else f"{metrics.roc_auc:.4f}",
-        "threshold": f"{manifest.threshold:.6g} recommended: {manifest.threshold_rule}",
-        "report": str(report) if report else "n/a: trained by an earlier version",
-        "features": ", ".join(feature.name for feature in manifest.features),
-        "files": f"{len(manifest.files)}, each with its sha256: fraudstream models verify {model.model_id}",
-        **({"warnings": "; ".join(manifest.warnings)} if manifest.warnings else {}),
-    }
-    table(("", ""), list(lines.items()), header=False)
+    precision, names = average_precision_text(manifest), _names(manifest)
+    values = {"model": model, "manifest": manifest, "names": names, "precision": precision, "report": report}
+    print_texts("show.txt", **values)
 
 
 @models.command()
@@ -235,15 +221,25 @@ def format_value(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    """Print a table; ids are never wrapped."""
+def print_texts(template: str, **values: object) -> None:
+    """Print labels and texts that a template of the report's package renders."""
+    from rich.console import Console
+
+    from fraudstream.model.report.terminal import text_table
+
+    Console().print(text_table(template, **values))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str | Text]], *, right: Sequence[str] = ()) -> None:
+    """Print a table, with the columns of `right` aligned to the right; ids are never wrapped."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_header=header)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading == "model")
+        justify: Literal["left", "right"] = "right" if heading in right else "left"
+        table.add_column(heading, overflow="fold", justify=justify, no_wrap=heading == "model")
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*(each if isinstance(each, Text) else Text(each) for each in row))
     Console().print(table)

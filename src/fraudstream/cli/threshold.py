@@ -13,11 +13,13 @@ import click
 
 from fraudstream.cli import options
 from fraudstream.cli.options import TAKES_EFFECT, setting
+from fraudstream.cli.registry import table
 from fraudstream.errors import SettingsError
 from fraudstream.messages.base import Object
 
 if TYPE_CHECKING:
-    from fraudstream.model.evaluation.thresholds import ThresholdTable
+    from fraudstream.model.deployment.current import Deployment
+    from fraudstream.model.evaluation.record import Evaluation
 
 
 _THRESHOLD: Final = click.FloatRange(0, 1)
@@ -46,8 +48,9 @@ def threshold(
     running detector uses within 15 seconds. Without `set`, a terminal asks first. The figures are for the validation
     period, with those of the test period beside.
     """
+    from fraudstream.model.deployment.current import resolve
     from fraudstream.model.evaluation.evaluate import FRAUDS_FOR_COST
-    from fraudstream.model.evaluation.thresholds import set_threshold, threshold_table
+    from fraudstream.model.evaluation.thresholds import require_evaluation, set_threshold
 
     settings = options.load_settings(**flags)
     is_set = arguments[:1] == ("set",)
@@ -67,20 +70,22 @@ def threshold(
             why=why,
             now=datetime.now(UTC),
         )
-        frauds = FRAUDS_FOR_COST if value is not None else threshold_table(settings.model).nearest.expected.frauds
-        if frauds < FRAUDS_FOR_COST:
-            click.echo(f"warning: chosen by the cost of {frauds} frauds: too few for cost to decide", err=True)
+        if value is None:
+            frauds = require_evaluation(resolve(settings.model)[0].path).thresholds[0].expected.frauds
+            if frauds < FRAUDS_FOR_COST:
+                click.echo(f"warning: chosen by the cost of {frauds} frauds: too few for cost to decide", err=True)
         if as_json:
             options.print_json(asdict(deployment))
         else:
             active = f"{deployment.model_id} at threshold {deployment.threshold:.6g}"
             click.echo(f"revision {deployment.revision}: {active}; {TAKES_EFFECT}")
         return
-    table = threshold_table(settings.model)
+    artifact, deployment = resolve(settings.model)
+    evaluation = require_evaluation(artifact.path)
     if as_json:
-        options.print_json(_as_json(table))
+        options.print_json(_as_json(deployment, evaluation))
     else:
-        _print(table)
+        _print(deployment, evaluation)
 
 
 def _confirm(model: Path, value: float | None) -> None:
@@ -98,12 +103,12 @@ def _confirm(model: Path, value: float | None) -> None:
     click.confirm(f"Change the threshold of {active.model_id} from {active.threshold:.6g} to {target}?", abort=True)
 
 
-def _as_json(table: ThresholdTable) -> Object:
+def _as_json(deployment: Deployment, evaluation: Evaluation) -> Object:
     from fraudstream.model.training.summary import operating_as_json
 
-    choice, rows = table.evaluation.threshold, table.evaluation.thresholds
+    choice, rows = evaluation.threshold, evaluation.thresholds
     return {
-        "in_force": asdict(table.deployment),
+        "in_force": asdict(deployment),
         "recommended": choice.threshold,
         "rule": choice.rule,
         "review_cost": choice.review_cost,
@@ -115,35 +120,34 @@ def _as_json(table: ThresholdTable) -> Object:
     }
 
 
-def _print(table: ThresholdTable) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _print(deployment: Deployment, evaluation: Evaluation) -> None:
+    from fraudstream.model.evaluation.thresholds import excerpt, row_at
 
-    choice, deployment = table.evaluation.threshold, table.deployment
-    view = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    choice, nearest = evaluation.threshold, row_at(evaluation.thresholds, deployment.threshold)
+    rows = excerpt(evaluation.thresholds, nearest.threshold, choice.threshold)
     # Two lines each, so that eight figures fit into 80 columns.
-    alerts = "alerts\na day" if all(row.expected.alerts_per_day is not None for row in table.excerpt) else "alerts"
+    alerts = "alerts\na day" if all(row.expected.alerts_per_day is not None for row in rows) else "alerts"
     figures = (alerts, "caught", "false\nalarms", "missed", "reviews", "cost", "cost\non test")
-    for heading in ("", "threshold", *figures):
-        view.add_column(heading, justify="right", no_wrap=True)
-    for row in table.excerpt:
+    headings, lines = ("", "threshold", *figures), []
+    for row in rows:
         expected = row.expected
-        view.add_row(
-            (">" if row is table.nearest else "") + ("*" if row.threshold == choice.threshold else ""),
-            f"{row.threshold:.4g}",
-            f"{expected.alerts_per_day:,.1f}" if expected.alerts_per_day is not None else f"{expected.alerts:,.0f}",
-            f"{expected.frauds_caught:,}/{expected.frauds:,}",
-            f"{expected.false_alarms:,.0f}",
-            f"{expected.amount_missed:,.0f}",
-            f"{choice.review_cost * expected.false_alarms:,.0f}",
-            f"{expected.cost(choice.review_cost):,.0f}",
-            "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
+        lines.append(
+            (
+                (">" if row is nearest else "") + ("*" if row.threshold == choice.threshold else ""),
+                f"{row.threshold:.4g}",
+                f"{expected.alerts_per_day:,.1f}" if expected.alerts_per_day is not None else f"{expected.alerts:,.0f}",
+                f"{expected.frauds_caught:,}/{expected.frauds:,}",
+                f"{expected.false_alarms:,.0f}",
+                f"{expected.amount_missed:,.0f}",
+                f"{choice.review_cost * expected.false_alarms:,.0f}",
+                f"{expected.cost(choice.review_cost):,.0f}",
+                "n/a" if row.test is None else f"{row.test.cost(choice.review_cost):,.0f}",
+            )
         )
-    console = Console()
-    console.print(f"> {deployment.model_id}, revision {deployment.revision}: threshold {deployment.threshold:.6g}")
-    console.print(f"* recommended {choice.threshold:.6g}: {choice.rule}")
-    console.print(view)
-    console.print(
+    click.echo(f"> {deployment.model_id}, revision {deployment.revision}: threshold {deployment.threshold:.6g}")
+    click.echo(f"* recommended {choice.threshold:.6g}: {choice.rule}")
+    table(headings, lines, right=headings)
+    click.echo(
         "For the validation period (last column: test period): frauds caught, false alarms, amounts of missed frauds, "
         f"reviews of false alarms at {choice.review_cost:g} each, and the cost as the sum of both."
     )

@@ -4,6 +4,7 @@ Beta calibration (Kull, Silva Filho and Flach 2017): odds(q) = e^c p^a / (1 - p)
 """
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,13 +56,10 @@ class Calibration:
         """Return the lowest raw score whose calibrated score is at or above `calibrated`, to the last bit."""
         if self.is_identity or calibrated <= 0.0:
             return max(calibrated, 0.0)
-        low, high = 0.0, 1.0
-        while low < (middle := _between(low, high)) < high:
-            if float(self.of(np.array([middle]))[0]) >= calibrated:
-                high = middle
-            else:
-                low = middle
-        return high
+        # Doubles from 0 up are in the order of their bits, read as integers.
+        doubles = range(int(np.float64(1.0).view(np.int64)) + 1)
+        bits = bisect_left(doubles, calibrated, key=lambda bits: float(self.of(np.array([bits]).view(np.float64))[0]))
+        return float(np.int64(bits).view(np.float64))
 
 
 IDENTITY: Final = Calibration()
@@ -133,10 +131,3 @@ def _newton(inputs: Floats, target: Floats, weight: Floats, start: Floats, free:
             break
         at, now = following, after
     return at
-
-
-def _between(low: float, high: float) -> float:
-    """Return a double between two in [0, 1]: their geometric mean if far apart, so that tiny ones are reached fast."""
-    if low == 0.0:
-        return high / 2**20 if high > 1e-300 else high / 2
-    return math.sqrt(low) * math.sqrt(high) if high / low > 4.0 else low + (high - low) / 2

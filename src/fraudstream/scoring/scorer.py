@@ -25,8 +25,8 @@ from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.features.projection import project, screened_vector
 from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
-from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import parse_names
+from fraudstream.model.training.recipe import load_fitted
 from fraudstream.runtime.cluster import read_parquet
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome

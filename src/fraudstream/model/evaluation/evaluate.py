@@ -32,11 +32,20 @@ from fraudstream.transactions.label import CsvProfile
 
 @dataclass(frozen=True)
 class LabelledData:
-    """What is known of each row of some files besides its score: label, time, weight, and loss if it is missed."""
+    """What is known of each row of some files besides its score: label, time, weight, and loss if it is missed.
+
+    `weight` is how many rows of the full data each row represents.
+    """
 
     profile: CsvProfile
     weight: NDArray[np.float64]
     losses: RowLosses
+
+    @classmethod
+    def of(cls, profile: CsvProfile, legitimate_share: float) -> LabelledData:
+        """Weigh the legitimate rows of a sample by 1 / share, and take the losses from the amounts."""
+        weight = np.where(profile.label.is_fraud, 1.0, 1.0 / legitimate_share)
+        return cls(profile, weight, thresholds.losses(profile))
 
     def days(self, rows: NDArray[np.int64]) -> float | None:
         """Return the span of some rows in days; None without a time column, or if all times are equal."""
@@ -45,21 +54,16 @@ class LabelledData:
             return None
         return float(np.ptp(time.values[rows])) / time.units_per_second / 86_400 or None
 
-    def period(self, rows: NDArray[np.int64], score: NDArray[np.float64]) -> ScoredPeriod:
-        """Join labels, weights and losses to rows and their scores."""
+    def period(
+        self, scores: tuple[NDArray[np.int64], NDArray[np.float64]], excluded: NDArray[np.bool_] | None = None
+    ) -> ScoredPeriod:
+        """Join labels, weights and losses to rows and their scores, without the excluded rows."""
+        rows, score = scores
+        if excluded is not None:
+            included = ~excluded[rows]
+            rows, score = rows[included], score[included]
         scored = ScoredRows(score, self.profile.label.is_fraud[rows], self.weight[rows])
         return ScoredPeriod(rows, scored, self.losses.by_row[rows], self.days(rows))
-
-
-@dataclass(frozen=True)
-class ThresholdConstraints:
-    """The user's constraints on the threshold; `review_cost` is that of a false alarm, None for the default."""
-
-    review_cost: float | None = None
-    max_alerts_per_day: float | None = None
-
-
-NO_CONSTRAINTS: Final = ThresholdConstraints()
 
 
 FRAUDS_FOR_COST: Final = 20
@@ -73,16 +77,18 @@ def choose_threshold(
     test: ScoredPeriod | None,
     calibration: Calibration,
     losses: RowLosses,
-    constraints: ThresholdConstraints,
     *,
     is_validated: bool,
+    review_cost: float | None = None,
+    max_alerts_per_day: float | None = None,
 ) -> tuple[ThresholdChoice, tuple[ThresholdRow, ...]]:
     """Return the threshold and the table to choose from, the highest first; SettingsError if none meets the limit.
 
     The cheapest, or that of a false-alarm rate of `FALLBACK_RATE` if there are fewer than `FRAUDS_FOR_COST` frauds.
 
     `chosen_on` is the validation period (`is_validated`), scored by a model not fitted on it, else the training rows.
-    `test`, scored by the final model, is for information and never used for the choice.
+    `test`, scored by the final model, is for information and never used for the choice. `review_cost` is that of a
+    false alarm, None for the default.
     """
     expected = chosen_on.calibrated(calibration)
     is_rough = is_validated and int(expected.is_fraud.sum()) < FRAUDS_FOR_COST
@@ -100,18 +106,16 @@ def choose_threshold(
         )
         for threshold in candidates
     )
-    review_cost = thresholds.DEFAULT_REVIEW_COST if constraints.review_cost is None else constraints.review_cost
-    row = thresholds.cheapest(rows, review_cost, constraints.max_alerts_per_day, least=least)
+    cost = thresholds.DEFAULT_REVIEW_COST if review_cost is None else review_cost
+    row = thresholds.cheapest(rows, cost, max_alerts_per_day, least=least)
     return (
         ThresholdChoice(
             threshold=row.threshold,
-            rule=_rule(
-                review_cost, constraints.max_alerts_per_day, expected, is_validated=is_validated, is_rough=is_rough
-            )
+            rule=_rule(cost, max_alerts_per_day, expected, is_validated=is_validated, is_rough=is_rough)
             + (_EVERY_ROW if (expected.score >= row.threshold).all() else ""),
-            review_cost=review_cost,
-            review_cost_note="given" if constraints.review_cost is not None else thresholds.REVIEW_COST_NOTE,
-            max_alerts_per_day=constraints.max_alerts_per_day,
+            review_cost=cost,
+            review_cost_note="given" if review_cost is not None else thresholds.REVIEW_COST_NOTE,
+            max_alerts_per_day=max_alerts_per_day,
             amount_column=losses.column,
             amount_note=losses.note,
             row=row if is_validated else None,

@@ -15,7 +15,6 @@ from fraudstream.model.deployment.current import (
     changeable_models_dir,
     deployment_lock,
     read_current,
-    resolve,
     write_deployment,
 )
 from fraudstream.model.evaluation.bootstrap import Floats, ScoredRows
@@ -122,35 +121,11 @@ _EXCERPT_ROWS: Final = 16
 """Rows of the table for a terminal; the full table is in evaluation.json."""
 
 
-@dataclass(frozen=True)
-class ThresholdTable:
-    """The expected results of each threshold; `nearest` is the row for the active one.
-
-    That is the row of the lowest threshold of the table at or above it.
-    """
-
-    deployment: Deployment
-    evaluation: Evaluation
-    nearest: ThresholdRow
-
-    @property
-    def excerpt(self) -> tuple[ThresholdRow, ...]:
-        """Some rows, including those of the active and the recommended threshold."""
-        return excerpt(self.evaluation.thresholds, self.nearest.threshold, self.evaluation.threshold.threshold)
-
-
 def excerpt(rows: Sequence[ThresholdRow], *thresholds: float) -> tuple[ThresholdRow, ...]:
     """Return some rows, evenly by rank, including those of the given thresholds."""
     indexes = set(np.linspace(0, len(rows) - 1, min(_EXCERPT_ROWS, len(rows))).round().astype(int).tolist())
     indexes |= {index for index, row in enumerate(rows) if row.threshold in thresholds}
     return tuple(rows[index] for index in sorted(indexes))
-
-
-def threshold_table(model: Path) -> ThresholdTable:
-    """Return the active model's table; raises ModelError if there is no usable model, or an old one without a table."""
-    artifact, deployment = resolve(model)
-    evaluation = require_evaluation(artifact.path)
-    return ThresholdTable(deployment, evaluation, row_at(evaluation.thresholds, deployment.threshold))
 
 
 def row_at(rows: Sequence[ThresholdRow], threshold: float) -> ThresholdRow:

@@ -22,8 +22,7 @@ from fraudstream.model.features.file_history import with_history_of
 from fraudstream.model.features.projection import RowNotes, project, read_rows, write_training_rows
 from fraudstream.model.features.reading import Projected, TrainingColumn, text_columns
 from fraudstream.model.manifest import Manifest
-from fraudstream.model.training.assembled import load_fitted
-from fraudstream.model.training.recipe import RowScores
+from fraudstream.model.training.recipe import RowScores, load_fitted
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.label import profile
 
@@ -145,14 +144,13 @@ def labelled_rows(
         start = float(test.start.removeprefix("row ")) if time is None else time.value_of(test.start)
         is_used = moments >= (-np.inf if start is None else start)
     first = float(moments[is_used].min())
-    weight = np.where(data.label.is_fraud, 1.0, 1.0 / legitimate_share)
-    labelled = LabelledData(data, weight, thresholds.losses(data))
+    labelled = LabelledData.of(data, legitimate_share)
     with tempfile.TemporaryDirectory(prefix="fraudstream-rows-") as folder:
-        notes = RowNotes(data.label.is_fraud, weight, np.zeros(data.rows, np.int8), is_used)
+        notes = RowNotes(data.label.is_fraud, labelled.weight, np.zeros(data.rows, np.int8), is_used)
         write_training_rows(source.json_rows(), notes, Path(folder))
         texts = read_rows(spark, Path(folder)).filter(TrainingColumn.IS_KNOWN)
         column, begin = (None, f"row {first:.0f}") if time is None else (time.column, time.format(first))
-        yield LabelledRows(source, column, begin, texts, lambda scores: labelled.period(*scores), history)
+        yield LabelledRows(source, column, begin, texts, labelled.period, history)
 
 
 def review_cost_of(artifact: ModelArtifact) -> float:

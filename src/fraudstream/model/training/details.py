@@ -46,13 +46,12 @@ def influences(
     weight, matrix = (test.raw.weight * scale)[at], _matrix(vectors, test.rows[at])
     features = by_component(plan.choice.features)
     column = np.array([number for number, feature in enumerate(features) for _ in feature.components])
-    shuffled = np.tile(matrix, (len(features), 1))
+    copies = [matrix]
     for number in range(len(features)):
         # As many frauds as in the period, not as in the sample, give their values to others.
         donors = rng.choice(len(at), len(at), p=weight / weight.sum())
-        block = shuffled[number * len(at) : (number + 1) * len(at)]
-        block[:, column == number] = matrix[donors][:, column == number]
-    ranked = margins(algorithm, scaler, classifier, np.vstack([matrix, shuffled])).reshape(len(features) + 1, -1)
+        copies.append(np.where(column == number, matrix[donors], matrix))
+    ranked = margins(algorithm, scaler, classifier, np.vstack(copies)).reshape(len(copies), -1)
     precision = np.array([average_precision(ScoredRows(each, is_fraud[at], weight)) for each in ranked])
     lost = precision[0] - precision[1:]
     saved = read_classifier(algorithm, features, scaler, classifier)
@@ -104,8 +103,8 @@ def breakdowns(
         moments, a_day = time.values[test.rows], time.units_per_second * 86_400
         first = float(moments.min())
         yield by_time((moments - first) / a_day, lambda day: time.format(round(first + day * a_day)), scored, threshold)
-    if plan.losses.column is not None:
-        yield by_amount(plan.losses.column, test.loss, scored, threshold)
+    if (amount := plan.labelled.losses.column) is not None:
+        yield by_amount(amount, test.loss, scored, threshold)
     columns = {column.name: column.categories for column in plan.profile.columns if column.categories is not None}
     for each in ranked:
         if (categories := columns.get(each.feature)) is not None:
@@ -118,7 +117,7 @@ def drifts(plan: TrainingPlan) -> tuple[FeatureDrift, ...]:
     periods = (plan.split.is_train, plan.split.part == Part.TEST)
     columns = {column.name: column for column in plan.profile.columns}
     moved = [
-        drift(feature, columns[feature.name], periods, plan.weight)
+        drift(feature, columns[feature.name], periods, plan.labelled.weight)
         for feature in plan.choice.features
         if feature.type in (FeatureType.NUMBER, FeatureType.CATEGORY) and all(rows.any() for rows in periods)
     ]

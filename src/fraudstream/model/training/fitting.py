@@ -8,7 +8,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -37,8 +36,8 @@ from fraudstream.model.training.comparing import LabelledRows
 from fraudstream.model.training.declaration import used_history
 from fraudstream.model.training.details import breakdowns, drifts, influences
 from fraudstream.model.training.plan import TrainingPlan
-from fraudstream.model.training.recipe import FittedModel, RowScores, fit
-from fraudstream.model.training.search import EARLIER, LAST, Round, Stopwatch, Winner, importances, search
+from fraudstream.model.training.recipe import FittedModel, fit
+from fraudstream.model.training.search import EARLIER, LAST, Round, Winner, importances, search
 from fraudstream.model.training.split import Duplicates, Part, digested, find_duplicates
 
 
@@ -52,7 +51,6 @@ class Training:
     saved: tuple[Path, Path]
     models_dir: Path
     report: Callable[[str], None]
-    stopwatch: Stopwatch
 
     def run(self) -> ModelArtifact:
         """Search, fit, evaluate and write."""
@@ -70,30 +68,29 @@ class Training:
                 frame,
                 plan.algorithms,
                 self._rounds(),
-                score_period=self._score_period,
+                score_period=plan.labelled.period,
                 components=len(plan.components),
                 seed=seed,
                 report=self.report,
-                stopwatch=self.stopwatch,
             )
             learned = frame.filter(F.col(TrainingColumn.PART) <= int(Part.VALIDATION))
             count = int(plan.split.is_train.sum())
-            self.report(f"fitting {best.algorithm.label} on {count:,} rows{best.expected} ({self.stopwatch})")
+            self.report(f"fitting {best.algorithm.label} on {count:,} rows")
             model = evaluated = fit(learned, best.algorithm, seed)
             evaluated.save(*self.saved)
-            self.report(f"evaluating it on later rows ({self.stopwatch})")
+            self.report("evaluating it on later rows")
             is_test = F.col(TrainingColumn.PART) == int(Part.TEST)
             evaluation, metrics, calibration = self._evaluate(
                 best, model, learned, frame.filter(is_test), texts.filter(is_test), duplicates
             )
             if len(plan.refitted_rows):
-                self.report(f"fitting it again on {len(plan.refitted_rows):,} rows{best.expected} ({self.stopwatch})")
+                self.report(f"fitting it again on {len(plan.refitted_rows):,} rows")
                 model = fit(frame.filter(TrainingColumn.IS_KNOWN), best.algorithm, seed)
             shares, note = importances(model.classifier, plan.components)
             evaluation = replace(evaluation, importances=shares, importance_note=note)
         finally:
             frame.unpersist()
-        self.report(f"writing the model ({self.stopwatch})")
+        self.report("writing the model")
         manifest = self._manifest(best, evaluation, metrics, calibration)
         files = {EVALUATION_FILE: evaluation_to_json(evaluation), REPORT_FILE: report_html(evaluation, manifest)}
 
@@ -123,15 +120,7 @@ class Training:
             return last
         rows = np.concatenate([period.rows for period in best.periods])
         score, order = np.concatenate([period.raw.score for period in best.periods]), np.argsort(rows)
-        return self._score_period((rows[order], score[order]))
-
-    def _score_period(self, scores: RowScores, excluded: NDArray[np.bool_] | None = None) -> ScoredPeriod:
-        """Join labels, weights and losses to rows and their scores, without the excluded rows."""
-        rows, score = scores
-        if excluded is not None:
-            included = ~excluded[rows]
-            rows, score = rows[included], score[included]
-        return self.plan.labelled.period(rows, score)
+        return self.plan.labelled.period((rows[order], score[order]))
 
     def _evaluate(
         self,
@@ -144,13 +133,18 @@ class Training:
     ) -> tuple[Evaluation, Metrics, Calibration]:
         """Evaluate the model on rows that nothing was fitted, tuned or calibrated on."""
         plan, seed = self.plan, self.plan.settings.seed
-        chosen_on = self._chosen_on(best) or self._score_period(model.scores(learned))
+        chosen_on = self._chosen_on(best) or plan.labelled.period(model.scores(learned))
         calibration, method = _calibration(best.validated)
         has_test = plan.split.record.test is not None
-        test = self._score_period(model.scores(test_vectors), duplicates.rows) if has_test else None
-        is_validated, constraints = best.validated is not None, plan.settings.constraints
+        test = plan.labelled.period(model.scores(test_vectors), duplicates.rows) if has_test else None
         choice, rows = choose_threshold(
-            chosen_on, test, calibration, plan.losses, constraints, is_validated=is_validated
+            chosen_on,
+            test,
+            calibration,
+            plan.labelled.losses,
+            is_validated=best.validated is not None,
+            review_cost=plan.settings.review_cost,
+            max_alerts_per_day=plan.settings.max_alerts_per_day,
         )
         measured_on = self._measured_on(test)
         figures = previous = None
@@ -159,7 +153,7 @@ class Training:
         if test is not None and test.raw.has_both_classes:
             figures = measure(test, calibration, method, seed)
             previous = self._compare(test, calibration, choice, test_texts)
-            self.report(f"measuring what its features do ({self.stopwatch})")
+            self.report("measuring what its features do")
             ranked = influences(best.algorithm.name, *self.saved, plan, test_vectors, test)
             groups = breakdowns(plan, test, test.calibrated(calibration), choice.threshold, ranked)
         evaluation = Evaluation(
@@ -211,10 +205,10 @@ class Training:
         except ModelError:
             return None
         plan, period = self.plan, self.plan.split.record.test
-        self.report(f"comparing it with the active model {active[0].manifest.model_id} ({self.stopwatch})")
+        self.report(f"comparing it with the active model {active[0].manifest.model_id}")
         column = None if plan.profile.time is None else plan.profile.time.column
         start = "" if period is None else period.start
-        rows = LabelledRows(plan.source, column, start, texts, self._score_period, plan.history)
+        rows = LabelledRows(plan.source, column, start, texts, self.plan.labelled.period, plan.history)
         new = replace(test, raw=test.calibrated(calibration))
         return rows.compare(new, choice.threshold, active, choice.review_cost, plan.settings.seed)[0]
 

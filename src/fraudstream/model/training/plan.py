@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import SettingsError
 from fraudstream.history.spec import HistorySpec
-from fraudstream.model.evaluation.evaluate import NO_CONSTRAINTS, LabelledData, ThresholdConstraints
+from fraudstream.model.evaluation.evaluate import LabelledData
 from fraudstream.model.evaluation.record import Stage
-from fraudstream.model.evaluation.thresholds import RowLosses, losses
 from fraudstream.model.features.selection import FeatureChoice, choose_features
 from fraudstream.model.manifest import Selection
 from fraudstream.model.training.declaration import declared_history, extended
@@ -33,6 +32,7 @@ class TrainingSettings:
         algorithm: `recipe.AUTO` or one of `recipe.ALGORITHMS`.
         legitimate_share: Share of the legitimate rows that the CSV holds; each weighs 1 / share.
         label_delay_seconds: How long after the payment its label arrives; None if the labels say it, else at once.
+        review_cost: With `max_alerts_per_day`, what decides on the threshold; None: the default, and no limit.
         refit: Whether the deployed model is fitted again on all rows after its evaluation.
         test_from: The time from which on the rows are the test period; None: the last fifth.
         name: With `note` and `tags`, what the user calls the model; no part of its id.
@@ -46,7 +46,8 @@ class TrainingSettings:
     algorithm: str = "auto"
     legitimate_share: float = 1.0
     label_delay_seconds: float | None = None
-    constraints: ThresholdConstraints = NO_CONSTRAINTS
+    review_cost: float | None = None
+    max_alerts_per_day: float | None = None
     seed: int = 42
     refit: bool = True
     test_from: str | None = None
@@ -66,7 +67,7 @@ AddHistory = Callable[[DataSource, HistorySpec, tuple[str, str]], DataSource]
 class TrainingPlan:
     """All decisions made before anything is fitted.
 
-    `losses` is the loss of each row if it is a missed fraud; `digest` is the last part of the model's id.
+    `labelled` is what is known of each row besides its score; `digest` is the last part of the model's id.
     """
 
     source: DataSource
@@ -75,20 +76,10 @@ class TrainingPlan:
     choice: FeatureChoice
     selection: Selection
     algorithms: tuple[Algorithm, ...]
-    losses: RowLosses
+    labelled: LabelledData
     settings: TrainingSettings
     digest: str
     history: HistorySpec | None = None
-
-    @property
-    def labelled(self) -> LabelledData:
-        """What is known of each row besides its score."""
-        return LabelledData(self.profile, self.weight, self.losses)
-
-    @property
-    def weight(self) -> NDArray[np.float64]:
-        """How many rows of the full data each row represents."""
-        return np.where(self.profile.label.is_fraud, 1.0, 1.0 / self.settings.legitimate_share)
 
     @property
     def components(self) -> tuple[str, ...]:
@@ -151,8 +142,8 @@ def plan_training(source: DataSource, settings: TrainingSettings, add_history: A
         legitimate_share=share,
         settings={
             "label_delay_seconds": settings.label_delay_seconds,
-            "review_cost": settings.constraints.review_cost,
-            "max_alerts_per_day": settings.constraints.max_alerts_per_day,
+            "review_cost": settings.review_cost,
+            "max_alerts_per_day": settings.max_alerts_per_day,
             "refit": settings.refit,
             # Absent by default, so that the ids of earlier models stay.
             **({"fraud_value": source.options.fraud_value} if source.options.fraud_value is not None else {}),
@@ -162,8 +153,8 @@ def plan_training(source: DataSource, settings: TrainingSettings, add_history: A
         seed=settings.seed,
         pyspark=version("pyspark"),
     )
-    amounts = losses(data)
-    return TrainingPlan(source, data, split, choice, selection, algorithms, amounts, settings, digest, history)
+    labelled = LabelledData.of(data, share)
+    return TrainingPlan(source, data, split, choice, selection, algorithms, labelled, settings, digest, history)
 
 
 def _moment(time: TimeOrder | None, text: str) -> float:

@@ -1,8 +1,7 @@
 """Searches for the best candidate by fitting before the validation period and comparing on it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -23,34 +22,9 @@ from fraudstream.model.features.reading import TrainingColumn
 from fraudstream.model.training.recipe import Algorithm, RowScores, fit_classifier, fit_scaler, scores
 from fraudstream.model.training.split import Part
 
-_GROWTH: Final = 1.4
-"""How much longer the next fit takes: on 60 % of the rows after 40 %, then on 80 %."""
 MARGIN: Final = 0.005
 """A smaller model of the best one's algorithm is preferred if it is behind by no more than this: the interval of such
 a difference was wider on the folds of real payments, and a smaller model scores faster."""
-
-
-@dataclass(frozen=True)
-class Stopwatch:
-    """Formats the time since it was started."""
-
-    now: Callable[[], datetime]
-    started: datetime
-
-    @property
-    def seconds(self) -> float:
-        """The time so far."""
-        return (self.now() - self.started).total_seconds()
-
-    def __str__(self) -> str:
-        """Format the time so far."""
-        return minutes_and_seconds(self.seconds)
-
-
-def minutes_and_seconds(total: float) -> str:
-    """Format a time, as in "1 min 05 s"."""
-    minutes, seconds = divmod(int(total), 60)
-    return f"{minutes} min {seconds:02} s" if minutes else f"{seconds} s"
 
 
 @dataclass(frozen=True)
@@ -58,14 +32,13 @@ class Winner:
     """The algorithm to fit on all rows except the test period's, and all candidates, the best first.
 
     `periods` have the rows of each round as scored by the chosen candidate, which was not fitted on them; the last one
-    is the validation period, and there is none without one. `expected` says how long the fit will take about.
+    is the validation period, and there is none without one.
     """
 
     algorithm: Algorithm
     periods: tuple[ScoredPeriod, ...]
     candidates: tuple[Candidate, ...]
     why: str
-    expected: str = ""
 
     @property
     def validated(self) -> ScoredPeriod | None:
@@ -73,16 +46,10 @@ class Winner:
         return self.periods[-1] if self.periods else None
 
 
-@dataclass(frozen=True)
-class Round:
-    """One comparison: fitted on the rows up to one part, evaluated on a later one."""
-
-    fitted_to: Part
-    evaluated_on: Part
-
-
-EARLIER: Final = Round(Part.FIT, Part.COMPARISON)
-LAST: Final = Round(Part.COMPARISON, Part.VALIDATION)
+Round = tuple[Part, Part]
+"""One comparison: candidates are fitted on the rows up to the first part, and evaluated on the second."""
+EARLIER: Final[Round] = (Part.FIT, Part.COMPARISON)
+LAST: Final[Round] = (Part.COMPARISON, Part.VALIDATION)
 
 
 @dataclass(frozen=True)
@@ -110,7 +77,6 @@ def search(
     components: int,
     seed: int,
     report: Callable[[str], None],
-    stopwatch: Stopwatch,
 ) -> Winner:
     """Fit each algorithm on the rows before a period and evaluate it on that period, for each round."""
     if not rounds:
@@ -118,28 +84,24 @@ def search(
         only = _Evaluated(algorithms[0], ())
         return Winner(only.algorithm, (), (_candidate(only, components, None, None, why, chosen=True),), why)
     periods: list[list[ScoredPeriod]] = [[] for _ in algorithms]
-    expected = [""] * len(algorithms)
     part = F.col(TrainingColumn.PART)
-    for number, each in enumerate(rounds, 1):
-        early = frame.filter(part <= int(each.fitted_to))
+    for number, (fitted_to, later) in enumerate(rounds, 1):
+        early = frame.filter(part <= int(fitted_to))
         scaler = fit_scaler(early)
         fitted_on = scaler.transform(early).cache()
-        evaluated_on = scaler.transform(frame.filter(part == int(each.evaluated_on))).cache()
+        evaluated_on = scaler.transform(frame.filter(part == int(later))).cache()
         period = f", period {number} of {len(rounds)}" if len(rounds) > 1 else ""
         try:
             for index, algorithm in enumerate(algorithms):
-                start, which = stopwatch.seconds, f"{index + 1} of {len(algorithms)}{period}"
-                report(f"candidate {which}: {algorithm.label}{expected[index]} ({stopwatch})")
+                report(f"candidate {index + 1} of {len(algorithms)}{period}: {algorithm.label}")
                 classifier = fit_classifier(fitted_on, algorithm, seed)
                 periods[index].append(score_period(scores(classifier, evaluated_on)))
-                expected[index] = f", about {minutes_and_seconds(_GROWTH * (stopwatch.seconds - start) + 1)}"
-                report(f"  average precision {average_precision(periods[index][-1].raw):.4f} ({stopwatch})")
+                report(f"  average precision {average_precision(periods[index][-1].raw):.4f}")
         finally:
             fitted_on.unpersist()
             evaluated_on.unpersist()
     evaluated = [_Evaluated(algorithm, tuple(scored)) for algorithm, scored in zip(algorithms, periods, strict=True)]
-    winner = _compare(evaluated, components, seed)
-    return replace(winner, expected=expected[algorithms.index(winner.algorithm)])
+    return _compare(evaluated, components, seed)
 
 
 def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Winner:
@@ -147,26 +109,20 @@ def _compare(evaluated: Sequence[_Evaluated], components: int, seed: int) -> Win
     best = ranked[0]
     near = [each for each in ranked if each.algorithm.name == best.algorithm.name and best.mean - each.mean <= MARGIN]
     chosen = min(near, key=lambda each: each.algorithm.predictions(components))
-    draws = _mean_draws(ranked, seed)
+    by_period = zip(*([period.raw for period in each.periods] for each in ranked), strict=True)
+    drawn = [[draws.average_precision for draws in draw_paired(rows, seed)] for rows in by_period]
+    means: Floats = np.mean(drawn, axis=0)  # by candidate and round; the same rows are drawn for all candidates
     frauds = sum(int(period.raw.is_fraud.sum()) for period in best.periods)
     why = _why(chosen, best, len(ranked), components)
     candidates = []
-    for each, draw in zip(ranked, draws, strict=True):
-        behind = estimate(each.mean - best.mean, draw - draws[0], frauds) if each is not best else None
-        reason = why if each is chosen else _why_not(each, best, chosen)
-        own = estimate(each.mean, draw, frauds)
+    for each, rounds in zip(ranked, means, strict=True):
+        behind = estimate(each.mean - best.mean, rounds - means[0], frauds) if each is not best else None
+        reason = why if each is chosen else f"{best.mean - each.mean:.4f} behind the best"
+        if each.mean > chosen.mean:
+            reason = f"within {MARGIN} of {chosen.algorithm.label}, but slower to score with"
+        own = estimate(each.mean, rounds, frauds)
         candidates.append(_candidate(each, components, own, behind, reason, chosen=each is chosen))
     return Winner(chosen.algorithm, chosen.periods, tuple(candidates), why)
-
-
-def _mean_draws(ranked: Sequence[_Evaluated], seed: int) -> list[Floats]:
-    """Return each candidate's mean average precision per bootstrap round, with the same rows drawn for all."""
-    periods = range(len(ranked[0].periods))
-    drawn = [draw_paired([each.periods[period].raw for each in ranked], seed) for period in periods]
-    return [
-        np.mean([by_candidate[index].average_precision for by_candidate in drawn], axis=0)
-        for index in range(len(ranked))
-    ]
 
 
 def _why(chosen: _Evaluated, best: _Evaluated, count: int, components: int) -> str:
@@ -181,12 +137,6 @@ def _why(chosen: _Evaluated, best: _Evaluated, count: int, components: int) -> s
         f"and a score takes at most {chosen.algorithm.predictions(components):,} steps instead of "
         f"{best.algorithm.predictions(components):,}"
     )
-
-
-def _why_not(each: _Evaluated, best: _Evaluated, chosen: _Evaluated) -> str:
-    if each.mean > chosen.mean:
-        return f"within {MARGIN} of {chosen.algorithm.label}, but slower to score with"
-    return f"{best.mean - each.mean:.4f} behind the best"
 
 
 def _candidate(

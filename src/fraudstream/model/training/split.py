@@ -290,12 +290,10 @@ def find_duplicates(profile: CsvProfile, digests: Sequence[int], part: NDArray[n
     """
     is_test, digest = part == Part.TEST, np.array(digests, dtype=np.int64)
     equal = is_test & np.isin(digest, digest[~is_test])
-    if not equal.any():
+    if not equal.any() or _chance_of_equality(profile, ~is_test) * (~is_test).sum() <= MOST_BY_CHANCE:
         return Duplicates(equal)
-    if _chance_of_equality(profile, ~is_test) * (~is_test).sum() > MOST_BY_CHANCE:
-        note = f"{int(equal.sum()):,} test rows equal a training row as similar payments do: they were kept"
-        return Duplicates(np.zeros_like(equal), note)
-    return Duplicates(equal)
+    note = f"{int(equal.sum()):,} test rows equal a training row as similar payments do: they were kept"
+    return Duplicates(np.zeros_like(equal), note)
 
 
 def _chance_of_equality(profile: CsvProfile, rows: NDArray[np.bool_]) -> float:

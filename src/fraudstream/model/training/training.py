@@ -28,8 +28,6 @@ from fraudstream.model.features.file_history import add_history
 from fraudstream.model.training.comparing import compare_models
 from fraudstream.model.training.fitting import Training
 from fraudstream.model.training.plan import TrainingSettings, plan_training
-from fraudstream.model.training.recipe import ALGORITHMS
-from fraudstream.model.training.search import Stopwatch
 from fraudstream.transactions.data_source import DataSource
 
 
@@ -80,22 +78,27 @@ def train(
         ModelError: The artifact cannot be written, or the existing one is damaged.
         DeploymentRefused: The model is a candidate now, and should have been deployed.
     """
-    stopwatch = Stopwatch(now, now())
+    started = now()
+
+    def step(text: str) -> None:
+        minutes, seconds = divmod(int((now() - started).total_seconds()), 60)
+        report(f"{text} ({minutes} min {seconds:02} s)" if minutes else f"{text} ({seconds} s)")
+
     report(f"reading {source.name}")
     with ExitStack() as stack:
 
         @cache
         def session() -> SparkSession:
-            report(f"starting Spark ({stopwatch})")
+            step("starting Spark")
             return stack.enter_context(open_spark())
 
         def with_history(source: DataSource, spec: HistorySpec, fraud: tuple[str, str]) -> DataSource:
             spark = session()
-            report(f"computing the history of {source.row_count:,} payments ({stopwatch})")
+            step(f"computing the history of {source.row_count:,} payments")
             return add_history(spark, source, spec, fraud)
 
         plan = plan_training(source, settings, with_history)
-        existing = _existing_artifact(models_dir, plan.digest)
+        existing = next(filter(is_artifact, models_dir.glob(f"*-{plan.digest}")), None)  # of whichever algorithm
         if existing is not None:
             report(f"{existing.name} exists already: same data, settings and seed")
             artifact = load_artifact(existing)
@@ -110,15 +113,15 @@ def train(
                 tempfile.TemporaryDirectory(prefix="fraudstream-training-") as directory,
             ):
                 saved = unfinished / SCALER_DIRECTORY, unfinished / CLASSIFIER_DIRECTORY
-                artifact = Training(spark, plan, Path(directory), saved, models_dir, report, stopwatch).run()
-            report(f"trained in {stopwatch}")
+                artifact = Training(spark, plan, Path(directory), saved, models_dir, step).run()
+            step("trained")
         manifest, active, is_reused = artifact.manifest, deployment_or_none(models_dir), existing is not None
         if active is not None and (active.model_id == manifest.model_id or not deploys):
             return TrainingResult(artifact, active, is_reused)
         if active is not None and not is_forced:
             comparison = None if is_reused else require_evaluation(artifact.path).previous
             if is_reused or (comparison is not None and comparison.model_id != active.model_id):  # changed meanwhile
-                report(f"comparing it with the active model {active.model_id} ({stopwatch})")
+                step(f"comparing it with the active model {active.model_id}")
                 new, former = (model_in_use(models_dir, each) for each in (manifest.model_id, active.model_id))
                 comparison = compare_models(session(), new, former, source)[0]
             refusal = "it could not be compared" if comparison is None else comparison.refusal
@@ -134,9 +137,3 @@ def train(
         why = f"trained on {manifest.training_data.name}"
         deployment = deploy(models_dir, manifest.model_id, manifest.threshold, who=who, why=why, now=now())
         return TrainingResult(artifact, deployment, is_reused)
-
-
-def _existing_artifact(models_dir: Path, digest: str) -> Path | None:
-    """Return the artifact with that digest, whichever algorithm was the best."""
-    names = (f"{algorithm}-{digest}" for algorithm in ALGORITHMS)
-    return next((models_dir / name for name in names if is_artifact(models_dir / name)), None)
