@@ -1,8 +1,10 @@
 """Runs the four scripts beside this file on the package, with the files in this folder."""
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +17,9 @@ import click
 from fraudstream import logs
 from fraudstream.cli.entry import cli, run_to_exit
 from fraudstream.config import Settings
-from fraudstream.errors import DataNotFound, FraudstreamError, ModelNotFound
+from fraudstream.errors import DataNotFound, FraudstreamError, ModelError, ModelNotFound
 from fraudstream.kafka.progress import progress_path
-from fraudstream.model.artifact import copy_spark_models
+from fraudstream.model.artifact import ModelArtifact
 from fraudstream.model.deployment.current import CURRENT_FILE, resolve
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import PRIVATE_UMASK
@@ -66,7 +68,7 @@ def train_model(script: str) -> None:
     settings = script_settings(folder)
     _command("train", "--data", _data(folder), "--models", settings.models, "--deploy")
     artifact, _ = resolve(settings.models)
-    copy_spark_models(artifact, folder)
+    copy_models(artifact, folder)
     click.echo(f"{artifact.scaler_path.name} and {artifact.classifier_path.name} are in {folder}")
 
 
@@ -108,6 +110,24 @@ def script_settings(folder: Path) -> Settings:
     host = LOOPBACK if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, never bound
     host = f"[{host}]" if ":" in host else host
     return settings.with_defaults(model=settings.models / CURRENT_FILE, api=f"http://{host}:{settings.port}")
+
+
+def copy_models(artifact: ModelArtifact, folder: Path) -> None:
+    """Copy the scaler and the classifier to `folder`, under their own names, for loading with Spark.
+
+    The copies are for other programs: scoring uses the artifact, whose checksums are verified. Raises ModelError if
+    they cannot be written.
+    """
+    try:
+        for saved in (artifact.scaler_path, artifact.classifier_path):
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
+                draft = shutil.copytree(saved, Path(unfinished) / saved.name)
+                shutil.rmtree(folder / saved.name, ignore_errors=True)
+                draft.rename(folder / saved.name)
+    except OSError as e:
+        raise ModelError(
+            f"the models cannot be copied: {e.strerror or e}", where=str(folder), remedy="check disk and permissions"
+        ) from e
 
 
 def _exit(*_: object) -> None:

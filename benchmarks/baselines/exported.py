@@ -59,10 +59,7 @@ def export_model(artifact: ModelArtifact, deployment: Deployment, folder: Path) 
         is_boosted = manifest.algorithm == "gbt"
         # Spark's boosted trees fit half the log odds; a forest averages the shares of fraud in its leaves.
         values = [
-            [
-                2.0 * tree.weight * node.prediction if is_boosted else node.fraud_share / len(trees)
-                for node in tree.nodes
-            ]
+            [2.0 * tree.weight * node.value if is_boosted else node.value / len(trees) for node in tree.nodes]
             for tree in trees
         ]
         nodes, model["depth"] = tree_arrays(trees, values)

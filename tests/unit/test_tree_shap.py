@@ -24,14 +24,14 @@ def random_tree(rng: random.Random, depth: int) -> Tree:
     def grow(left_depth: int, cover: float) -> int:
         place = len(nodes)
         prediction = rng.gauss(0, 1)
-        leaf = Node(-1, -1, -1, math.nan, cover, prediction, math.nan)
+        leaf = Node(-1, -1, -1, math.nan, cover, prediction)
         nodes.append(leaf)
         if left_depth and cover > 1 and rng.random() > 0.1:
             share = rng.uniform(0.02, 0.98)
             left = grow(left_depth - 1, cover * share)
             right = grow(left_depth - 1, cover * (1 - share))
             slot = rng.randrange(SLOTS)
-            nodes[place] = Node(left, right, slot, rng.gauss(0, 1), cover, prediction, math.nan)
+            nodes[place] = Node(left, right, slot, rng.gauss(0, 1), cover, prediction)
         return place
 
     grow(depth, 1000.0)
@@ -42,7 +42,7 @@ def expected(tree: Tree, vector: Sequence[float], known: frozenset[int], place: 
     """Algorithm 1 of the paper: the mean of the leaves, those of unknown columns weighed by their training rows."""
     node = tree.nodes[place]
     if node.is_leaf:
-        return node.prediction
+        return node.value
     if COLUMN[node.component] in known:
         return expected(tree, vector, known, node.left if vector[node.component] <= node.threshold else node.right)
     return sum(
@@ -72,7 +72,7 @@ def shapley(trees: Sequence[Tree], vector: Sequence[float]) -> list[float]:
 def test_contributions_are_the_shapley_values_of_the_columns(seed: int) -> None:
     rng = random.Random(seed)
     trees = [random_tree(rng, depth) for depth in (0, 1, 2, 5, 6, 7)]
-    explained = TreeShap.of(trees, [[node.prediction for node in tree.nodes] for tree in trees], COLUMN)
+    explained = TreeShap(trees, [[node.value for node in tree.nodes] for tree in trees], COLUMN)
     for _ in range(5):
         vector = [rng.gauss(0, 1.5) for _ in range(SLOTS)]
         prediction, contributions = explained.explain(np.array(vector))
@@ -82,8 +82,8 @@ def test_contributions_are_the_shapley_values_of_the_columns(seed: int) -> None:
 
 
 def test_trees_that_split_nothing_give_their_value_and_no_reason() -> None:
-    tree = Tree((Node(-1, -1, -1, math.nan, 5.0, 0.25, math.nan),), 1.0)
-    explained = TreeShap.of([tree], [[0.25]], COLUMN)
+    tree = Tree((Node(-1, -1, -1, math.nan, 5.0, 0.25),), 1.0)
+    explained = TreeShap([tree], [[0.25]], COLUMN)
     prediction, contributions = explained.explain(np.zeros(SLOTS))
     assert (explained.base, prediction, contributions.tolist()) == (0.25, 0.25, [0.0] * 5)
 
@@ -93,12 +93,12 @@ def test_many_vectors_at_once_end_in_the_leaves_of_each(depth: int) -> None:
     rng = random.Random(depth)
     tree = random_tree(rng, depth)
     vectors = np.array([[rng.gauss(0, 1.5) for _ in range(SLOTS)] for _ in range(50)])
-    predictions = [tree.nodes[leaf].prediction for leaf in tree.leaves(vectors)]
+    predictions = [tree.nodes[leaf].value for leaf in tree.leaves(vectors)]
     assert predictions == [expected(tree, vector, frozenset(COLUMN)) for vector in vectors.tolist()]
 
 
 def test_a_value_on_the_threshold_goes_left_as_in_spark() -> None:
-    leaves = [Node(-1, -1, -1, math.nan, 5.0, value, math.nan) for value in (1.0, 2.0)]
-    tree = Tree((Node(1, 2, 0, 0.5, 10.0, 0.0, math.nan), *leaves), 1.0)
-    explained = TreeShap.of([tree], [[0.0, 1.0, 2.0]], COLUMN)
+    leaves = [Node(-1, -1, -1, math.nan, 5.0, value) for value in (1.0, 2.0)]
+    tree = Tree((Node(1, 2, 0, 0.5, 10.0, 0.0), *leaves), 1.0)
+    explained = TreeShap([tree], [[0.0, 1.0, 2.0]], COLUMN)
     assert [explained.explain(np.full(SLOTS, at))[0] for at in (0.5, np.nextafter(0.5, 1))] == [1.0, 2.0]

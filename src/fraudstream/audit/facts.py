@@ -5,14 +5,15 @@ more memory than one with a few.
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import orjson
 
-from fraudstream.messages.ledger import LedgerEntry
+from fraudstream.audit.report import Finding, Kind
+from fraudstream.messages.ledger import LedgerEntry, Range, merge_ranges
 
 
 class OutputRecord(NamedTuple):
@@ -55,9 +56,9 @@ class StoredRecord(NamedTuple):
 _ENTER: Final = """
 INSERT OR REPLACE INTO entries VALUES (:entry_id, :kind, :topic_id, :partition, :from_offset, :until_offset, :records,
   :clear, :alert, :unscorable, :dead_letter, :without_transaction, :additional, :model_id, :revision, :threshold,
-  :aliases, :envelope, :source, :committed_us, NULL, 0, 0, 0)
+  :aliases, :envelope, :source, :committed_us, NULL, NULL, 0, 0, 0)
 """
-_WIDTHS: Final = {"outputs": len(OutputRecord._fields), "store_rows": len(StoredRecord._fields), "rescores": 5}
+_COLUMNS: Final = {"outputs": OutputRecord._fields, "store_rows": StoredRecord._fields}
 
 
 @dataclass
@@ -93,42 +94,45 @@ class Facts:
         aliases = orjson.dumps(entry.aliases, option=orjson.OPT_SORT_KEYS).decode()
         self.db.execute(_ENTER, dict(entry) | {"aliases": aliases, "committed_us": entry.committed_us})
 
-    def covered_until(self) -> dict[int, int]:
-        """Return the end offset of the last ledger entry, by partition."""
-        query = "SELECT partition, max(until_offset) FROM entries WHERE topic_id = ? GROUP BY 1"
-        return dict(self.db.execute(query, (self.topic_id,)))
-
-    def remove_entry(self, entry_id: str) -> None:
-        """Remove an entry for which the topic holds a tombstone."""
-        self.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
-
     def add(self, table: str, rows: Iterable[Sequence[object]]) -> None:
-        """Add rows to a table: `outputs` (topics), `store_rows` (store) or `rescores` (results of rescoring)."""
+        """Add rows to a table: `outputs` (topics), `store_rows` (store), or what was scored again."""
+        width = self.db.execute("SELECT count(*) FROM pragma_table_info(?)", (table,)).fetchone()[0]
         with self.db:
             self.db.execute("BEGIN")
-            self.db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * _WIDTHS[table])})", rows)  # noqa: S608
+            self.db.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * width)})", rows)  # noqa: S608
 
     def index(self) -> None:
         """Build indexes and views for the comparisons, once all facts are in, and set entries of former topics aside.
 
         If an output topic has lost its first records, the rows of the store are used in their place.
         """
-        self.db.execute(
-            "CREATE TABLE audited AS SELECT ? AS name, ? AS topic_id, ? AS pruned_before_us",
-            (self.topic, self.topic_id, self.pruned_before_us),
-        )
         former = self.db.execute("SELECT count(*) FROM entries WHERE topic_id <> ?", (self.topic_id,))
         (self.former,) = former.fetchone()
+        self.db.execute(
+            "CREATE TABLE audited AS SELECT ? AS topic, ? AS topic_id, ? AS pruned_before_us, ? AS former",
+            (self.topic, self.topic_id, self.pruned_before_us, self.former),
+        )
+        self.add("marks", ((partition, *marks) for partition, marks in self.marks.items()))
         self.db.executescript(script("views.sql"))
         if self.truncated:
             self.db.executescript(script("truncated.sql"))
+
+    def ranges(self, view: str, partition: int) -> list[Range]:
+        """Merge the ranges of a partition that a view has."""
+        query = f"SELECT partition, from_offset, until_offset FROM {view} WHERE partition = ?"  # noqa: S608
+        return merge_ranges(map(Range._make, self.db.execute(query, (partition,))))
+
+    def findings(self, view: str) -> Iterator[Finding]:
+        """Read the findings of a view."""
+        for kind, *rest in self.db.execute(f"SELECT * FROM {view}"):  # noqa: S608
+            yield Finding(Kind(kind), *rest)
 
 
 def _scratch() -> sqlite3.Connection:
     db = sqlite3.connect("", isolation_level=None)
     db.execute("PRAGMA synchronous = OFF")
-    records = {"outputs": OutputRecord._fields, "store_rows": StoredRecord._fields}
-    columns = {table: ", ".join(f'"{name}"' for name in names) for table, names in records.items()}
+    db.create_function("repr", 1, repr, deterministic=True)
+    columns = {table: ", ".join(f'"{name}"' for name in names) for table, names in _COLUMNS.items()}
     db.executescript(script("facts.sql").format_map(columns))
     return db
 

@@ -97,14 +97,14 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
 
     def unreadable(message: Message, error: Exception) -> None:
         reason = error.what if isinstance(error, FraudstreamError) else str(error)
-        at = (str(message.topic()), message.partition(), message.offset())
-        report.add([Finding.at(Kind.UNREADABLE, reason, *at)])
+        offset = message.offset() or 0
+        report.add([Finding(Kind.UNREADABLE, reason, str(message.topic()), message.partition(), offset, offset + 1)])
 
     try:
         heads = list(_heads(consumer, cluster.topic(Topic.EVENTS)))
         for entry_id, entry in read_ledger(consumer, cluster.topic(Topic.LEDGER), unreadable):
             if entry is None:
-                facts.remove_entry(entry_id)
+                facts.db.execute("DELETE FROM entries WHERE entry_id = ?", (entry_id,))
             elif entry.topic == topic:
                 facts.add_entry(entry)
         names = [cluster.topic(each) for each in OUTCOME_TOPICS]
@@ -125,7 +125,9 @@ def gather(settings: Settings, report: AuditReport) -> Facts:
         facts.truncated = [p.topic for p in partitions if watermarks_of(consumer, p.topic, p.partition)[0] > 0]
         watermarks = Watermarks(cluster, topic)
         facts.marks = watermarks.read()
-        lagging = {p: until for p, until in facts.covered_until().items() if until < facts.marks.get(p, (0, 0))[1]}
+        query = "SELECT partition, max(until_offset) FROM entries WHERE topic_id = ? GROUP BY partition"
+        covered = facts.db.execute(query, (facts.topic_id,))
+        lagging = {p: until for p, until in covered if until < facts.marks.get(p, (0, 0))[1]}
         facts.next_records = watermarks.next_records(lagging)
     except KafkaException as e:
         raise failure("cannot read from Kafka", e, cluster, "READ", "the topics") from e

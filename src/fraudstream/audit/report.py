@@ -1,14 +1,13 @@
 """Collects the findings of an audit in a report and renders it for the terminal."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, Self
 
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from jinja2 import Environment, FileSystemLoader
 
 from fraudstream.messages.base import Object
 from fraudstream.messages.ledger import Apart
@@ -17,6 +16,9 @@ MAX_FINDINGS: Final = 20
 """Maximum number of findings of a kind on a terminal; the JSON has all of them."""
 
 _COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
+_TEMPLATES: Final = Environment(  # noqa: S701  text, not HTML
+    loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
+)
 
 
 class Kind(StrEnum):
@@ -25,7 +27,7 @@ class Kind(StrEnum):
     heading: str
     is_wrong: bool
 
-    def __new__(cls, value: str, heading: str, is_wrong: bool = True) -> Self:
+    def __new__(cls, value: str, heading: str = "", is_wrong: bool = True) -> Self:
         """Create a member that equals its value as text."""
         member = str.__new__(cls, value)
         member._value_, member.heading, member.is_wrong = value, heading, is_wrong
@@ -71,11 +73,6 @@ class Finding:
     from_offset: int | None = None
     until_offset: int | None = None
     count: int = 1
-
-    @classmethod
-    def at(cls, kind: Kind, what: str, topic: str, partition: int | None, offset: int | None, count: int = 1) -> Self:
-        """Create a finding about a single offset, as far as it is known."""
-        return cls(kind, what, topic, partition, offset, None if offset is None else offset + 1, count)
 
     @property
     def position(self) -> str:
@@ -180,88 +177,16 @@ class AuditReport:
         }
 
 
-def render(report: AuditReport) -> RenderableType:
-    """Render the report as tables and a conclusion."""
-    pieces: list[RenderableType] = [_partitions(report)]
-    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in report.outcomes.items())
-    if report.total("accounted"):
-        pieces.append(f"outcomes in the ledger: {counts}")
-    if empty := report.apart[Apart.WITHOUT_TRANSACTION]:
-        pieces.append(f"{empty:,} records hold no transaction (deletes, heartbeats, tombstones)")
-    if more := report.apart[Apart.ADDITIONAL]:
-        pieces.append(f"{more:,} transactions are further ones of a record with several")
-    if report.total("without_record"):
-        pieces.append(
-            f"{report.total('without_record'):,} offsets hold no record (markers, aborted or compacted records)"
-        )
-    for kind in Kind:
-        if findings := report.of_kind(kind):
-            pieces.append(_findings(kind, findings))
-    pieces += [escape(f"note: {note}") for note in report.notes]
-    pieces += ["", escape(conclusion(report))]
-    return Group(*pieces)
+def render(report: AuditReport) -> str:
+    """Render the report as text: a table of the partitions, the findings and a conclusion."""
+
+    def figures(account: PartitionAccount | None = None) -> list[str]:
+        return [f"{report.total(name) if account is None else getattr(account, name):,}" for name in _COLUMNS]
+
+    template = _TEMPLATES.get_template("report.txt")
+    return template.render(report=report, kinds=Kind, columns=_COLUMNS, figures=figures, most=MAX_FINDINGS)
 
 
 def conclusion(report: AuditReport) -> str:
     """Summarize the result in one or two sentences."""
-    acknowledged, lagging = report.total("acknowledged"), _lagging(report)
-    if not report.ok:
-        wrong = ", ".join(
-            f"{report.count(kind):,} {kind.heading} ({_positions(report.of_kind(kind))})"
-            for kind in Kind
-            if kind.is_wrong and report.of_kind(kind)
-        )
-        return f"Something is wrong: {wrong}.{lagging}"
-    if not acknowledged:
-        return "Nothing was acknowledged yet, and nothing is wrong."
-    checked = " and scored again as recorded" if report.deep else ""
-    if not report.total("open"):
-        return f"Every acknowledged record is accounted for{checked}: {acknowledged:,}, each once.{lagging}"
-    return (
-        f"Every record of a finished batch is accounted for{checked}: {report.total('accounted'):,} of {acknowledged:,}"
-        f" acknowledged, each once.{lagging}"
-    )
-
-
-def _lagging(report: AuditReport) -> str:
-    parts = []
-    if waiting := report.total("open"):
-        parts.append(f"{waiting:,} are in the open batch or waiting")
-    if report.in_transit:
-        parts.append(f"{report.in_transit:,} outcomes are on their way to the store")
-    return f" {'; '.join(parts)}." if parts else ""
-
-
-def _positions(findings: Sequence[Finding]) -> str:
-    positions = [finding.position or finding.what for finding in findings]
-    more = f" and {len(positions) - 3:,} more" if len(positions) > 3 else ""
-    return ", ".join(positions[:3]) + more
-
-
-def _partitions(report: AuditReport) -> Table:
-    table = Table(title=f"The ledger against {report.topic}, in records", title_justify="left")
-    table.add_column("partition")
-    for name in _COLUMNS:
-        table.add_column(name, justify="right")
-    table.add_column("ledger up to", justify="right")
-    for each in report.partitions:
-        figures = [f"{getattr(each, name):,}" for name in _COLUMNS]
-        table.add_row(str(each.partition), *figures, f"offset {each.until:,}")
-    if len(report.partitions) > 1:
-        table.add_section()
-        table.add_row("all", *(f"{report.total(name):,}" for name in _COLUMNS), "")
-    return table
-
-
-def _findings(kind: Kind, findings: Sequence[Finding]) -> Table:
-    title = f"{kind.heading}: {sum(each.count for each in findings):,}"
-    table = Table(
-        title=title, title_justify="left", title_style="bold red" if kind.is_wrong else "bold", show_header=False
-    )
-    table.add_column("where", no_wrap=True)
-    table.add_column("what")
-    for each in findings[:MAX_FINDINGS]:
-        table.add_row(escape(each.position), escape(each.what))
-    if len(findings) > MAX_FINDINGS:
-        table.add_row("", f"and {len(findings) - MAX_FINDINGS:,} more (--json has all of them)")
-    return table
+    return _TEMPLATES.get_template("conclusion.txt").render(report=report, kinds=Kind)

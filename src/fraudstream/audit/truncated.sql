@@ -8,6 +8,6 @@ WHERE batches.entry_id = entries.entry_id
   AND coalesce(batches.began_us, 0) < (SELECT pruned_before_us FROM audited);
 INSERT INTO positions
   SELECT DISTINCT partition, "offset", base, outcome, model_id, revision, NULL, NULL FROM store_rows k
-  WHERE topic = (SELECT name FROM audited) AND "offset" IS NOT NULL AND NOT EXISTS (
+  WHERE topic = (SELECT topic FROM audited) AND "offset" IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM positions p WHERE p.partition = k.partition AND p."offset" = k."offset" AND p.id = k.base
     AND p.outcome = k.outcome AND p.model_id IS k.model_id AND p.revision IS k.revision);

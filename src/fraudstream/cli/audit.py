@@ -29,8 +29,6 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     Exit code 0 when nothing is wrong, 1 when something is lost, missing, doubled, rejected or cannot be verified.
     Records that are open or in transit are not errors. Read-only.
     """
-    from rich.console import Console
-
     from fraudstream.audit.comparison import audit
     from fraudstream.audit.report import render
     from fraudstream.audit.workdir import broker_of
@@ -49,6 +47,6 @@ def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> N
     if as_json:
         options.print_json(report.document())
     else:
-        Console().print(render(report))
+        click.echo(render(report))
     if not report.ok:
         raise click.exceptions.Exit(1)

@@ -34,8 +34,6 @@ MEMORY_BYTES: Final = 3_000_000_000
 
 EXPIRY_NOTICE: Final = timedelta(days=30)
 
-BROWSERS: Final = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
 _SECRET: Final = re.compile(r"^\s*\w*(token|password)\s*=", re.MULTILINE)
 
 
@@ -43,7 +41,7 @@ _SECRET: Final = re.compile(r"^\s*\w*(token|password)\s*=", re.MULTILINE)
 class Check:
     """The result of one check; `ok` tells whether fraudstream can run as it is.
 
-    `remedy` is what to do, empty for nothing; with `ok` it is only advice (a port in use, no browser).
+    `remedy` is what to do, empty for nothing; with `ok` it is only advice (a port in use).
     """
 
     name: str
@@ -84,7 +82,6 @@ def machine_checks(
         "archive": lambda: [_writable("archive", settings.archive)],
         "files with secrets": lambda: _secrets(settings, workdir / SETTINGS_FILE),
         "certificates": lambda: _certificates(settings, clock()),
-        "Chromium": lambda: [_browser(environ)],
     }
 
 
@@ -210,9 +207,3 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Check]:
         end = max(ends) if name == "ssl_ca_location" else ends[0]
         remedy = "" if end - now > EXPIRY_NOTICE else f"renew it, and replace {path}"
         yield Check(title, end > now, f"{'expires' if end > now else 'expired'} {end:%Y-%m-%d} ({path})", remedy)
-
-
-def _browser(environ: Mapping[str, str]) -> Check:
-    browser = next((path for name in BROWSERS if (path := shutil.which(name, path=environ.get("PATH", "")))), None)
-    remedy = "" if browser else "only for the browser tests: apt-get install chromium"
-    return Check("Chromium (for the tests)", True, browser or "not on PATH", remedy)

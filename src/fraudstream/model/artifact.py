@@ -3,7 +3,6 @@
 import errno
 import hashlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -64,11 +63,21 @@ def read_manifest(artifact: Path) -> Manifest:
     """Read the manifest of an artifact, without verifying the checksums of its other files.
 
     Raises:
-        ModelCorrupt: It cannot be read, or was changed.
-        OSError: It does not exist.
+        ModelNotFound: There is no artifact.
+        ModelCorrupt: It was changed, or is no manifest.
+        ModelError: It cannot be read.
     """
     file = artifact / MANIFEST_FILE
-    return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
+    try:
+        return manifest_from_json(read_regular(file, MOST_MANIFEST_BYTES), file)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        raise ModelNotFound("there is no model artifact", where=str(artifact), remedy=TRAIN_REMEDY) from e
+    except OSError as e:
+        raise ModelError(
+            f"the model's manifest cannot be read: {e.strerror}",
+            where=str(file),
+            remedy="grant this user read access, or train again: fraudstream train --data CSV",
+        ) from e
 
 
 def load_artifact(path: Path) -> ModelArtifact:
@@ -78,16 +87,7 @@ def load_artifact(path: Path) -> ModelArtifact:
         ModelNotFound: There is no artifact at `path`.
         ModelCorrupt: A file is missing, changed or not in the manifest; names the first one.
     """
-    try:
-        manifest = read_manifest(path)
-    except (FileNotFoundError, NotADirectoryError) as e:
-        raise ModelNotFound("there is no model artifact", where=str(path), remedy=TRAIN_REMEDY) from e
-    except OSError as e:
-        raise ModelError(
-            f"the model's manifest cannot be read: {e.strerror}",
-            where=str(path / MANIFEST_FILE),
-            remedy="grant this user read access, or train again: fraudstream train --data CSV",
-        ) from e
+    manifest = read_manifest(path)
     _verify(path, manifest.files)
     return ModelArtifact(path, manifest)
 
@@ -138,24 +138,6 @@ def _unwritable(path: Path, e: OSError) -> ModelError:
     return ModelError(
         f"the model cannot be written: {e.strerror}", where=str(path), remedy="check the disk and --models"
     )
-
-
-def copy_spark_models(artifact: ModelArtifact, folder: Path) -> None:
-    """Copy the scaler and the classifier to `folder`, under their own names, for loading with Spark.
-
-    The copies are for other programs: scoring uses the artifact, whose checksums are verified. Raises ModelError if
-    they cannot be written.
-    """
-    try:
-        for saved in (artifact.scaler_path, artifact.classifier_path):
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".unfinished-") as unfinished:
-                draft = shutil.copytree(saved, Path(unfinished) / saved.name)
-                shutil.rmtree(folder / saved.name, ignore_errors=True)
-                draft.rename(folder / saved.name)
-    except OSError as e:
-        raise ModelError(
-            f"the models cannot be copied: {e.strerror or e}", where=str(folder), remedy="check disk and permissions"
-        ) from e
 
 
 def sums(path: Path) -> Mapping[str, str]:

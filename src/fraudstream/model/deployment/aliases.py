@@ -50,7 +50,7 @@ def declare_alias(model: Path, new: str, old: str, *, who: str, why: str, now: d
     models_dir = changeable_models_dir(model)
     with deployment_lock(models_dir):
         before = read_current(models_dir / CURRENT_FILE)
-        manifest = _manifest(models_dir / before.model_id)
+        manifest = read_manifest(models_dir / before.model_id)
         features = [feature.name for feature in _read_features(manifest)]
         features += () if manifest.history is None else (n for n in manifest.history.columns if n not in features)
         _check(new, old, before, features)
@@ -75,7 +75,7 @@ def remove_alias(model: Path, new: str, *, who: str, why: str, now: datetime) ->
 
 def active_contract(model: Path) -> Contract:
     """Return the contract of an artifact or of a `current` file; raises ModelError if it cannot be read."""
-    return contract_of(*read_model(model, _manifest))
+    return contract_of(*read_model(model))
 
 
 def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> None:
@@ -94,12 +94,3 @@ def _check(new: str, old: str, deployment: Deployment, features: list[str]) -> N
     if taken is not None:
         remedy = f"remove that alias first: fraudstream schema unalias {taken}"
         raise AliasRefused(f"{old!r} is already read from {taken!r}", where=where, remedy=remedy)
-
-
-def _manifest(artifact: Path) -> Manifest:
-    try:
-        return read_manifest(artifact)
-    except OSError as e:
-        raise AliasRefused(
-            "the artifact of the active model is missing", where=str(artifact), remedy="train a model again"
-        ) from e

@@ -13,7 +13,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.errors import ModelCorrupt, ModelError, ModelNamedDirectly, ModelNotFound, SettingsError
-from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact
+from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact, is_artifact, load_artifact, read_manifest
 from fraudstream.model.manifest import Manifest
 from fraudstream.runtime.files import exclusive_lock, read_regular, replace_json, tighten
 from fraudstream.times import iso
@@ -161,6 +161,11 @@ def current_file(model: Path) -> Path | None:
     return model / CURRENT_FILE if model.is_dir() else model
 
 
+def models_dir_of(model: Path) -> Path:
+    """Return the directory of the artifacts of a model path."""
+    return (current_file(model) or model.absolute()).parent
+
+
 def tighten_models(model: Path) -> None:
     """Restrict the models of a model path to their owner."""
     current = current_file(model)
@@ -223,7 +228,7 @@ def deployment_from(state: State, models_dir: Path) -> Deployment:
         raise _broken(models_dir / HISTORY_FILE) from e
 
 
-def read_model(path: Path, manifest_of: Callable[[Path], Manifest]) -> tuple[Manifest, Deployment]:
+def read_model(path: Path, manifest_of: Callable[[Path], Manifest] = read_manifest) -> tuple[Manifest, Deployment]:
     """Return the manifest, read from an artifact by `manifest_of`, and the deployment of a model path, unverified.
 
     Raises what `manifest_of` and `read_current` raise.
@@ -242,18 +247,12 @@ def resolve(path: Path) -> tuple[ModelArtifact, Deployment]:
     `path` is an artifact's directory (its own threshold, revision 0), a `current` file, or a directory with one.
     Raises ModelNotFound if nothing is there, or the artifact that `current` names is missing, else as `load_artifact`.
     """
+    manifest, deployment = read_model(path)
     current = current_file(path)
-    if current is None:
-        artifact = load_artifact(path)
-        manifest = artifact.manifest
-        return artifact, Deployment(manifest.model_id, manifest.threshold, why="named directly")
-    if path.is_dir() and not current.is_file():
-        raise ModelNotFound("there is no model artifact and no `current`", where=str(path), remedy=TRAIN_REMEDY)
-    deployment = read_current(current)
-    artifact = load_artifact(current.parent / deployment.model_id)
-    if artifact.manifest.model_id != deployment.model_id:
+    artifact = load_artifact(path if current is None else current.parent / deployment.model_id)
+    if manifest.model_id != deployment.model_id:
         raise ModelCorrupt(
-            f"the artifact calls itself {artifact.manifest.model_id}", where=str(artifact.path), remedy=TRAIN_REMEDY
+            f"the artifact calls itself {manifest.model_id}", where=str(artifact.path), remedy=TRAIN_REMEDY
         )
     return artifact, deployment
 
@@ -263,8 +262,7 @@ def artifact_beside(path: Path, model_id: str) -> ModelArtifact:
 
     Raises ModelNotFound if it is missing, ModelCorrupt as `load_artifact`.
     """
-    models_dir = path.parent if is_artifact(path) or not path.is_dir() else path
-    return load_artifact(models_dir / model_id)
+    return load_artifact(models_dir_of(path) / Path(model_id).name)
 
 
 def _is_threshold(value: float) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fraudstream.errors import ModelCorrupt, ModelError, ModelNotFound
+from fraudstream.errors import ModelError, ModelNotFound
 from fraudstream.model.artifact import (
     MANIFEST_FILE,
     TRAIN_REMEDY,
@@ -186,10 +186,8 @@ def _known(path: Path, current: str | None) -> KnownModel:
     manifest, trouble = None, ""
     try:
         manifest = read_manifest(path)
-    except ModelCorrupt as e:
+    except ModelError as e:
         trouble = e.what
-    except OSError as e:
-        trouble = f"the manifest cannot be read: {e.strerror}"
     written_at = datetime.fromtimestamp((path / MANIFEST_FILE).stat().st_mtime, UTC)
     return KnownModel(path.name, written_at, manifest, trouble, path.name == current)
 

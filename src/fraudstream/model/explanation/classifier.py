@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fraudstream.errors import ModelCorrupt
-from fraudstream.model.artifact import TRAIN_REMEDY, ModelArtifact
+from fraudstream.model.artifact import TRAIN_REMEDY
 from fraudstream.model.explanation.spark_files import Floats, Scaler, Tree, read_linear, read_scaler, read_trees
 from fraudstream.model.manifest import Feature, by_component
-
-Integers = NDArray[np.int64]
 
 
 class _Leaf(NamedTuple):
@@ -28,95 +25,56 @@ class _Leaf(NamedTuple):
     share: dict[int, float]
 
 
-@dataclass(frozen=True)
 class TreeShap:
-    """Trees as arrays over their leaves; L leaves, at most D columns on a path, Q quadrature points.
+    """Trees as arrays over their leaves: L leaves, at most D columns on a path, Q quadrature points.
 
     Attributes:
-        value: Of each leaf (L).
-        component: By condition, the component of the vector.
-        low: By condition, the bound that the value must be above; `high` that it must not be above.
-        first: By pair of leaf and column, its first condition.
-        pair: The pairs as indexes into a flat L x D.
-        share: By leaf and column, the share of training rows that stay on the path (L x D); 1 if there is none.
-        column: By leaf and column, its index (L x D); `columns` if there is none.
-        unknown: By leaf, column and point, the factor of a column that leaves the path (L x D x Q).
-        known: The factor of one that stays on it (L x D x Q).
-        weight: Of the points (Q).
+        base: The mean prediction over the training rows.
     """
 
-    base: float
-    value: Floats
-    component: Integers
-    low: Floats
-    high: Floats
-    first: Integers
-    pair: Integers
-    share: Floats
-    column: Integers
-    columns: int
-    unknown: Floats
-    known: Floats
-    weight: Floats
-
-    @classmethod
-    def of(cls, trees: Sequence[Tree], values: Sequence[Sequence[float]], column: Sequence[int]) -> TreeShap:
+    def __init__(self, trees: Sequence[Tree], values: Sequence[Sequence[float]], column: Sequence[int]) -> None:
         """Build the arrays from trees.
 
         `values` has by tree and node the prediction of a row that ends there; `column` by component of the vector the
         column that it was derived from: the components of a category, or of a time, are one player of the game.
         """
         leaves = [leaf for tree, value in zip(trees, values, strict=True) for leaf in _leaves(tree, value, column)]
-        columns = max(column) + 1
-        depth = max(1, *(len(leaf.share) for leaf in leaves))
-        share = np.ones((len(leaves), depth))
-        player = np.full((len(leaves), depth), columns)
-        conditions: list[tuple[int, float, float]] = []
-        first: list[int] = []
-        pair: list[int] = []
+        self._columns = max(column) + 1
+        shape = len(leaves), max(1, *(len(leaf.share) for leaf in leaves))
+        # By leaf and column on its path (L x D): the share of training rows that stay on it, and the column's index.
+        self._share, self._column = np.ones(shape), np.full(shape, self._columns)
+        conditions: list[tuple[int, int, float, float]] = []
         for row, leaf in enumerate(leaves):
             for index, (which, rest) in enumerate(leaf.share.items()):
-                share[row, index], player[row, index] = rest, which
-                first.append(len(conditions))
-                pair.append(row * depth + index)
-                conditions += [(at, *ends) for at, ends in leaf.bounds.items() if column[at] == which]
+                self._share[row, index], self._column[row, index] = rest, which
+                pair = row * shape[1] + index
+                conditions += [(pair, at, *ends) for at, ends in leaf.bounds.items() if column[at] == which]
+        # By condition: the pair of leaf and column in a flat L x D, the component of the vector, and its bounds.
+        bounds = np.array(conditions, dtype=np.float64).reshape(-1, 4).T
+        self._pair, self._component = bounds[:2].astype(np.int64)
+        self._low, self._high = bounds[2:]
+        self._value = np.array([leaf.value for leaf in leaves])
+        self.base = float(self._value @ self._share.prod(axis=1))
         # Points and weights on [0, 1]; this many are exact for the polynomials of degree `depth` - 1 that occur.
-        points, weight = np.polynomial.legendre.leggauss((depth + 1) // 2)
-        points, weight = (points + 1.0) / 2.0, weight / 2.0
-        unknown = share[:, :, None] * (1.0 - points)
-        value = np.array([leaf.value for leaf in leaves])
-        return cls(
-            base=float(value @ share.prod(axis=1)),
-            value=value,
-            component=np.array([component for component, _, _ in conditions], dtype=np.int64),
-            low=np.array([low for _, low, _ in conditions]),
-            high=np.array([high for _, _, high in conditions]),
-            first=np.array(first, dtype=np.int64),
-            pair=np.array(pair, dtype=np.int64),
-            share=share,
-            column=player,
-            columns=columns,
-            unknown=unknown,
-            known=unknown + points,
-            weight=weight,
-        )
+        points, weight = np.polynomial.legendre.leggauss((shape[1] + 1) // 2)
+        self._points, self._weight = (points + 1.0) / 2.0, weight / 2.0
+        # The factors of columns that leave the path (L x D x Q).
+        self._unknown = self._share[:, :, None] * (1.0 - self._points)
 
     def explain(self, vector: Floats) -> tuple[float, Floats]:
         """Return the prediction for a scaled vector, and what each column adds to `base` in it."""
-        flat = np.ones(self.share.size, dtype=np.bool_)
-        if len(self.first):
-            values = vector[self.component]
-            holds = (values > self.low) & (values <= self.high)
-            flat[self.pair] = np.logical_and.reduceat(holds, self.first)
-        stays = flat.reshape(self.share.shape)
-        factors = np.where(stays[:, :, None], self.known, self.unknown)
+        values = vector[self._component]
+        holds = (values > self._low) & (values <= self._high)
+        stays = np.ones(self._share.shape, dtype=np.bool_)
+        stays.ravel()[self._pair[~holds]] = False
+        factors = self._unknown + stays[:, :, None] * self._points
         # The product over the other columns: every factor is above 0, as every branch has a training row.
         others = factors.prod(axis=1)[:, None, :] / factors
-        added = self.value[:, None] * (stays - self.share) * (others @ self.weight)
-        contributions: Floats = np.bincount(
-            self.column.ravel(), weights=added.ravel(), minlength=self.columns + 1
-        ).astype(np.float64, copy=False)
-        return float(self.value[stays.all(axis=1)].sum()), contributions[: self.columns]
+        added = self._value[:, None] * (stays - self._share) * (others @ self._weight)
+        contributions = np.bincount(self._column.ravel(), weights=added.ravel(), minlength=self._columns + 1)
+        return float(self._value[stays.all(axis=1)].sum()), contributions[: self._columns].astype(
+            np.float64, copy=False
+        )
 
 
 def _leaves(tree: Tree, values: Sequence[float], column: Sequence[int]) -> Iterator[_Leaf]:
@@ -208,12 +166,6 @@ _LOG_ODDS_OF_A_MARGIN: Final = 2.0
 """Spark's boosted trees fit half the log odds: probability = 1 / (1 + exp(-2 margin))."""
 
 
-def load_classifier(artifact: ModelArtifact) -> Classifier:
-    """Load the scaler and classifier of a verified artifact; ModelCorrupt if its algorithm is unknown."""
-    manifest = artifact.manifest
-    return read_classifier(manifest.algorithm, manifest.features, artifact.scaler_path, artifact.classifier_path)
-
-
 def read_classifier(algorithm: str, features: Sequence[Feature], scaler_path: Path, path: Path) -> Classifier:
     """Load the scaler and classifier that Spark saved; ModelCorrupt if the algorithm is unknown."""
     features = by_component(features)
@@ -226,8 +178,8 @@ def read_classifier(algorithm: str, features: Sequence[Feature], scaler_path: Pa
             return LinearClassifier(scaler, coefficients, intercept, typical, column)
         case "gbt" | "random-forest":
             trees = read_trees(path)
-            shap = TreeShap.of(trees, _node_values(algorithm, trees), column)
-            return TreeEnsemble(scaler, shap, FeatureScale.LOG_ODDS if algorithm == "gbt" else FeatureScale.PROBABILITY)
+            scale = FeatureScale.LOG_ODDS if algorithm == "gbt" else FeatureScale.PROBABILITY
+            return TreeEnsemble(scaler, TreeShap(trees, _node_values(algorithm, trees), column), scale)
     raise ModelCorrupt(
         f"the artifact's algorithm {algorithm!r} is unknown to this version",
         where=str(path.parent),
@@ -250,5 +202,5 @@ def margins(algorithm: str, scaler_path: Path, path: Path, vectors: Floats) -> F
 def _node_values(algorithm: str, trees: Sequence[Tree]) -> list[list[float]]:
     """Return by tree and node what a row that ends there adds to the margin."""
     if algorithm == "gbt":
-        return [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.prediction for node in tree.nodes] for tree in trees]
-    return [[node.fraud_share / len(trees) for node in tree.nodes] for tree in trees]
+        return [[_LOG_ODDS_OF_A_MARGIN * tree.weight * node.value for node in tree.nodes] for tree in trees]
+    return [[node.value / len(trees) for node in tree.nodes] for tree in trees]

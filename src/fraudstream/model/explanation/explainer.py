@@ -11,10 +11,11 @@ import numpy as np
 
 from fraudstream.errors import ModelError
 from fraudstream.messages.base import Object
-from fraudstream.model.artifact import ModelArtifact, is_artifact, load_artifact, read_manifest
+from fraudstream.model.artifact import ModelArtifact, read_manifest
+from fraudstream.model.deployment.current import artifact_beside, models_dir_of
 from fraudstream.model.deployment.registry import aliases_at
 from fraudstream.model.explanation.cells import ReadCell, plain, read_cells
-from fraudstream.model.explanation.classifier import Classifier, FeatureScale, load_classifier
+from fraudstream.model.explanation.classifier import Classifier, FeatureScale, read_classifier
 from fraudstream.model.explanation.reasons import Reason, reason_of
 from fraudstream.model.manifest import Manifest
 from fraudstream.notebook import Displayed
@@ -85,7 +86,8 @@ class Explainer:
     def __init__(self, artifact: ModelArtifact) -> None:
         """Read the saved Spark models; raises ModelCorrupt if this version does not know the algorithm."""
         self.manifest: Manifest = artifact.manifest
-        self._classifier: Classifier = load_classifier(artifact)
+        manifest, paths = artifact.manifest, (artifact.scaler_path, artifact.classifier_path)
+        self._classifier: Classifier = read_classifier(manifest.algorithm, manifest.features, *paths)
 
     def explain(self, row: Mapping[str, Any], aliases: Mapping[str, str]) -> Explanation:
         """Explain a payment."""
@@ -180,15 +182,14 @@ class ExplainerLibrary:
         """Open a model path: an artifact, a `current` file, or a directory with one."""
         self._model = model
         self._lock = threading.Lock()
-        self._explainer = lru_cache(MOST_EXPLAINERS)(self._load)
+        self._explainer = lru_cache(MOST_EXPLAINERS)(lambda model_id: Explainer(artifact_beside(model, model_id)))
         self._entity_columns = lru_cache(_MOST_ALIASES)(self._load_entity_columns)
         self._aliases = lru_cache(_MOST_ALIASES)(lambda revision: aliases_at(self.models_dir, revision))
 
     @property
     def models_dir(self) -> Path:
         """The directory of the artifacts."""
-        is_directory = self._model.is_dir() and not is_artifact(self._model)
-        return self._model if is_directory else self._model.absolute().parent
+        return models_dir_of(self._model)
 
     def of(self, model_id: str, revision: int | None) -> tuple[Explainer, Mapping[str, str]]:
         """Return the explainer of a model, and the aliases of a revision of the deployment.
@@ -197,10 +198,8 @@ class ExplainerLibrary:
         """
         with self._lock:
             explainer = self._explainer(model_id)
-            if not revision:  # an artifact that was named directly has no aliases
-                return explainer, {}
-            try:
-                return explainer, self._aliases(revision)
+            try:  # an artifact that was named directly has no aliases
+                return explainer, self._aliases(revision) if revision else {}
             except ModelError:
                 return explainer, {}
 
@@ -208,7 +207,7 @@ class ExplainerLibrary:
         """Return the entity columns of a model; they are recognised by name if it cannot be read."""
         try:
             return UNKNOWN if model_id is None else self._entity_columns(model_id)
-        except (ModelError, OSError):
+        except ModelError:
             return UNKNOWN
 
     def _load_entity_columns(self, model_id: str) -> EntityColumns:
@@ -216,6 +215,3 @@ class ExplainerLibrary:
         if manifest.entities is None:
             return UNKNOWN
         return EntityColumns(manifest.entities, frozenset(manifest.columns).difference(manifest.entities))
-
-    def _load(self, model_id: str) -> Explainer:
-        return Explainer(load_artifact(self.models_dir / Path(model_id).name))

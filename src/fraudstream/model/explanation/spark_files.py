@@ -48,8 +48,7 @@ class Node:
         left: Index of the child for values at or below the threshold.
         component: The component of the vector that is split.
         cover: Weight of the training rows that reached the node.
-        prediction: Of a regression tree.
-        fraud_share: Of a classification tree, the share of fraud at the node; NaN in a regression tree.
+        value: Of a regression tree its prediction, of a classification tree the share of fraud at the node.
     """
 
     left: int
@@ -57,8 +56,7 @@ class Node:
     component: int
     threshold: float
     cover: float
-    prediction: float
-    fraud_share: float
+    value: float
 
     @property
     def is_leaf(self) -> bool:
@@ -165,8 +163,7 @@ def _node(path: Path, node: Mapping[str, Any]) -> Node:
         component=-1 if is_leaf else int(split["featureIndex"]),
         threshold=float("nan") if is_leaf else float(split["leftCategoriesOrThreshold"][0]),
         cover=cover,
-        prediction=float(node["prediction"]),
-        fraud_share=float(stats[1]) / cover if is_classifier and cover else float("nan"),
+        value=float(stats[1]) / (cover or np.nan) if is_classifier else float(node["prediction"]),
     )
 
 

@@ -33,10 +33,8 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     `only_missing`, `is_object`, `imputed` (names of the imputed columns, in order) and `features` (dense vector of the
     components of `by_component(features)`).
     """
-    inputs = _InputColumns.of(features, aliases)
-    numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
-    only_missing = F.col(Projected.ONLY_MISSING)
-    is_read = as_expected | only_missing
+    inputs = _InputColumns(features, aliases)
+    numbers, is_read = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED) | F.col(Projected.ONLY_MISSING)
     own_names, medians = reading.strings_of(inputs.own_names), reading.doubles(inputs.medians)
     strings = reading.with_dotted_names(reading.parse_strings(F.col(Projected.TEXT)), inputs.columns)
     # Lambdas over arrays instead of an expression per feature keep the plan, and so the startup time, small.
@@ -51,8 +49,7 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
     )
     absent = F.filter(own_names, lambda _, i: numbers[i].isNull())
     completed = F.transform(numbers, lambda number, i: F.coalesce(number, medians[i]))
-    imputed = F.when(as_expected, reading.strings_of([])).otherwise(absent)
-    vector = F.when(as_expected, numbers).otherwise(completed)
+    imputed, vector = absent, completed
     if inputs.others:
         others, slow_others = F.col(Projected.OTHERS), F.col(Projected.SLOW_OTHERS)
         # On the slow path, each feature that is not a number is read from the map of strings.
@@ -64,16 +61,8 @@ def project(frame: DataFrame, features: Sequence[Feature], *, aliases: Mapping[s
         absent_others = F.filter(other_names, lambda _, i: slow_others[i].isNull())
         defaults = F.array(*(F.lit(list(feature.imputation)) for feature in inputs.others))
         completed_others = F.flatten(F.transform(slow_others, lambda other, i: F.coalesce(other, defaults[i])))
-        imputed = (
-            F.when(as_expected, reading.strings_of([]))
-            .when(only_missing, absent)
-            .otherwise(F.concat(absent, absent_others))
-        )
-        vector = (
-            F.when(as_expected, F.concat(numbers, others))
-            .when(only_missing, F.concat(completed, others))
-            .otherwise(F.concat(completed, completed_others))
-        )
+        imputed = F.when(is_read, absent).otherwise(F.concat(absent, absent_others))
+        vector = F.concat(completed, F.when(is_read, others).otherwise(completed_others))
     return read.withColumns(
         {
             Projected.IS_OBJECT: is_read | F.col(Projected.STRINGS).isNotNull(),
@@ -95,7 +84,7 @@ def screened_vector(
     The arguments are those of `project`; a transaction with more features missing than `missing_limit` is not
     screened. Adds `is_screened` and `features`, which holds only imputation values if it is not screened.
     """
-    inputs = _InputColumns.of(features, aliases)
+    inputs = _InputColumns(features, aliases)
     numbers, as_expected = F.col(Projected.NUMBERS), F.col(Projected.AS_EXPECTED)
     medians = reading.doubles(inputs.medians)
     within_limit = F.size(F.filter(numbers, lambda number: number.isNull())) <= F.lit(missing_limit)
@@ -119,7 +108,6 @@ def screened_vector(
     )
 
 
-@dataclass(frozen=True)
 class _InputColumns:
     """The input columns to read from a transaction.
 
@@ -128,36 +116,21 @@ class _InputColumns:
         own_names: Their names in training.
         has_comma: Whether text in them has a decimal comma.
         texts: The columns in the stream that `others` are derived from.
+        columns: Every name under which a cell may appear.
         aliases: New column name to feature name.
     """
 
-    names: tuple[str, ...]
-    own_names: tuple[str, ...]
-    medians: tuple[float, ...]
-    has_comma: tuple[bool, ...]
-    others: tuple[Feature, ...]
-    texts: tuple[str, ...]
-    aliases: Mapping[str, str]
-
-    @classmethod
-    def of(cls, features: Sequence[Feature], aliases: Mapping[str, str]) -> _InputColumns:
+    def __init__(self, features: Sequence[Feature], aliases: Mapping[str, str]) -> None:
         ordered = by_component(features)
         numbers = [feature for feature in ordered if feature.type is FeatureType.NUMBER]
-        others = tuple(ordered[len(numbers) :])
-        return cls(
-            names=tuple(_name_in_stream(feature.name, aliases) for feature in numbers),
-            own_names=tuple(feature.name for feature in numbers),
-            medians=tuple(feature.imputation[0] for feature in numbers),
-            has_comma=tuple(feature.decimal is Decimal.COMMA for feature in numbers),
-            others=others,
-            texts=tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in reading.text_columns(others))),
-            aliases=aliases,
-        )
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Every name under which a cell may appear."""
-        return (*self.names, *self.own_names, *self.texts, *reading.text_columns(self.others))
+        self.aliases, self.others = aliases, ordered[len(numbers) :]
+        self.names = tuple(_name_in_stream(feature.name, aliases) for feature in numbers)
+        self.own_names = tuple(feature.name for feature in numbers)
+        self.medians = tuple(feature.imputation[0] for feature in numbers)
+        self.has_comma = tuple(feature.decimal is Decimal.COMMA for feature in numbers)
+        own_texts = reading.text_columns(self.others)
+        self.texts = tuple(dict.fromkeys(_name_in_stream(name, aliases) for name in own_texts))
+        self.columns = (*self.names, *self.own_names, *self.texts, *own_texts)
 
 
 def _read(frame: DataFrame, inputs: _InputColumns) -> DataFrame:
@@ -269,26 +242,22 @@ class RowNotes:
     is_known: NDArray[np.bool_]
 
 
-def write_training_rows(rows: Iterable[bytes], notes: RowNotes, directory: Path) -> None:
-    """Write each row's JSON as in the stream, with its number and notes, to Parquet files of 16,384 rows."""
+def write_training_rows(rows: Iterable[bytes], notes: RowNotes | None, directory: Path) -> None:
+    """Write each row's JSON as in the stream, with its number and any notes, to Parquet files of 16,384 rows."""
     remaining, start = iter(rows), 0
     while texts := list(islice(remaining, _ROWS_PER_FILE)):
         batch = slice(start, start + len(texts))
-        columns = [
-            np.arange(batch.start, batch.stop),
-            pa.array(texts, pa.binary()).cast(pa.string()),
-            notes.is_fraud[batch].astype(np.float64),
-            notes.weight[batch],
-            notes.part[batch],
-            notes.is_known[batch],
-        ]
+        columns = [np.arange(batch.start, batch.stop), pa.array(texts, pa.binary()).cast(pa.string())]
+        if notes is not None:
+            fields = (notes.is_fraud.astype(np.float64), notes.weight, notes.part, notes.is_known)
+            columns += [field[batch] for field in fields]
         file = directory / f"rows-{start // _ROWS_PER_FILE:06}.parquet"
-        pq.write_table(pa.table(columns, schema=_ROWS), file, compression="lz4")
+        pq.write_table(pa.table(columns, schema=pa.schema(list(_ROWS)[: len(columns)])), file, compression="lz4")
         start = batch.stop
 
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
-    """Read the training rows that `write_training_rows` wrote."""
+    """Read the rows that `write_training_rows` wrote; what was not noted is null."""
     return read_parquet(spark, directory, from_arrow_schema(_ROWS).toDDL())
 
 
