@@ -20,7 +20,7 @@ from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository, insert, upsert
 from fraudstream.store.filters import conditions
-from fraudstream.store.positions import Report, TopicPartition
+from fraudstream.store.positions import Position, Report, TopicPartition
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -79,7 +79,7 @@ def record(
     Returns the scored positions of their partitions.
     """
     by_partition: dict[TopicPartition, LedgerTotals] = {}
-    reports = []
+    reports: list[Report] = []
     for entry in entries:
         is_new = connection.execute(_KNOWN, {"entry_id": entry.entry_id}).scalar_one_or_none() is None
         tally(is_new)
@@ -94,7 +94,7 @@ def record(
         by_partition[partition], counted = _account(connection, totals, entry)
         _insert(connection, entry, counted, now)
         if entry.kind is EntryKind.BATCH:
-            reports.append(Report(partition, position=entry.until_offset))
+            reports.append((partition, Position(position=entry.until_offset)))
     for totals in by_partition.values():
         connection.execute(_WRITE_TOTALS, asdict(totals))
     return reports
