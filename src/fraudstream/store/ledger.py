@@ -198,14 +198,8 @@ class LedgerReader(Repository):
         rows = self._database.rows(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition))
         return {TopicPartition(row.topic, row.partition): LedgerTotals.of_row(row._asdict()) for row in rows}
 
-    def gap_counts(self) -> dict[TopicPartition, int]:
-        """Count the gaps of each partition that has any."""
-        column = tables.ledger_gaps.c
-        query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
-        return {TopicPartition(topic, partition): number for topic, partition, number in self._database.rows(query)}
-
-    def gaps(self, *, limit: int = 100) -> list[Gap]:
-        """Return the gaps in the order of their offsets."""
+    def gaps(self, *, limit: int | None = None) -> list[Gap]:
+        """Return the gaps in the order of their offsets; there are few, if any."""
         column = tables.ledger_gaps.c
         query = select(tables.ledger_gaps).order_by(column.topic, column.partition, column.until_offset).limit(limit)
         return [Gap(**row._asdict()) for row in self._database.rows(query)]
