@@ -66,6 +66,7 @@ def test_the_page_tells_losses_gaps_duplicates_and_conflicts(client: FlaskClient
     assert "1 range of offsets has no recorded outcome." in page
     assert f"40 records are lost from {TOPIC}[0], offsets 1,000 to 1,039: Kafka&#39;s retention deleted them" in page
     assert f"<code>{TOPIC}[0]</code> 1,040 to 1,049: no entry accounts for these offsets." in page
+    assert [each["gaps"] for each in json_of(client.get("/api/ledger"))["partitions"]] == [1]
     assert "counted before" in page
     assert "Duplicates suppressed</dt>" in page
     assert 'href="/api/alerts/id-1~' in page

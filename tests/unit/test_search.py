@@ -47,8 +47,6 @@ WORDS = (
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds so small that some hundred alerts go beyond each of them."""
-    monkeypatch.setattr(search, "FEW", 40)
-    monkeypatch.setattr(search, "NARROW", 60)
     monkeypatch.setattr(search, "WINDOW", 100)
     monkeypatch.setattr(search, "EXPORT_PAGE", 70)
 

@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from columns import row
 from dashboards import alert
 from fraudstream.store import tables
-from fraudstream.store.similar import AROUND, CHUNK, Similarity, similar_alerts
+from fraudstream.store.similar import AROUND, Similarity, similar_alerts
 from fraudstream.store.store import AlertStore
 
 
@@ -48,5 +48,5 @@ def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -
         connection.execute(insert(tables.alerts), rows)
     store.add_alerts([alert(1, transaction=row(1, V1=0.5))])
     matches = similar(store, "id-1", {"V1": 0.5})
-    assert 0 < matches.compared <= AROUND + CHUNK
+    assert 0 < matches.compared <= 2 * AROUND
     assert matches.alerts[0].alert_id == f"x{many - 1}"

@@ -54,10 +54,9 @@ ALLOWED = frozenset(
         (f"{SOURCE}/transactions/cards.py", "letters"),
         (f"{SOURCE}/transactions/masking.py", "letter"),
         (f"{SOURCE}/transactions/times.py", "letters"),
-        # Fields of JSON results and of a template, and a released migration.
+        # Fields of JSON results and of a template.
         (f"{SOURCE}/dashboard/services/schema_report.py", "kept"),
         (f"{SOURCE}/dashboard/views/queue.py", "asked"),
-        (f"{SOURCE}/store/migrations/versions/0009_masked.py", "shown"),
         # The other end of a TCP connection.
         (f"{SOURCE}/dashboard/server.py", "peer"),
     }

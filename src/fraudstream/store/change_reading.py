@@ -108,7 +108,7 @@ class ChangeReader(Repository):
         after = self._database.scalar(select(names.value).where(names.name == Total.VERDICTS_PUBLISHED)) or 0
         if after < until <= self.latest_seq():
             row = {"name": Total.VERDICTS_PUBLISHED, "value": until}
-            with self._database.write(relaxed=True) as connection:
+            with self._database.write() as connection:
                 connection.execute(upsert(tables.totals, where=names.value < until), row)
             after = until
         query = (

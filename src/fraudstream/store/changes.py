@@ -14,7 +14,7 @@ from operator import attrgetter, itemgetter
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Column, Connection, Select, func, select
+from sqlalchemy import Column, Connection, Row, Select, func, select
 
 from fraudstream.errors import RequestError
 from fraudstream.messages.verdicts import DEFAULT_REASON_CODES, VERDICT_NAMES, ReasonCodes
@@ -110,20 +110,25 @@ def broken_links(connection: Connection, *, newest: int | None = None) -> Iterat
         skipped = select(_CHANGE.seq).order_by(_CHANGE.seq.desc()).offset(newest).limit(1)
         first = connection.execute(skipped).scalar() or 0
     before = connection.execute(select(_CHANGE.hash).where(_CHANGE.seq == first)).scalar_one_or_none() or ""
+    for entry, items in entries(connection, first):
+        if entry.hash != entry_hash(before, entry._asdict(), items):
+            yield BrokenLink(entry.seq, entry.change_id)
+        before = entry.hash
+
+
+def entries(connection: Connection, after: int = 0) -> Iterator[tuple[Row[Any], Sequence[Sequence[Any]]]]:
+    """Yield the entries after a `seq`, oldest first, each with its items as `entry_hash` takes them."""
     query = (
         select(tables.changes, _ITEM.alert, *ITEM_STATES)
         .join_from(tables.changes, tables.change_items, _ITEM.change == _CHANGE.seq, isouter=True)
-        .where(_CHANGE.seq > first)
+        .where(_CHANGE.seq > after)
         .order_by(_CHANGE.seq, _ITEM.alert)
     )
     rows = connection.execute(query.execution_options(yield_per=ROWS_AT_ONCE))
     for _, group in groupby(rows, key=attrgetter("seq")):
         joined = list(group)
-        entry = joined[0]
         items = [(row.alert, row.item_before, row.item_after) for row in joined if row.alert is not None]
-        if entry.hash != entry_hash(before, entry._asdict(), items):
-            yield BrokenLink(entry.seq, entry.change_id)
-        before = entry.hash
+        yield joined[0], items
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +210,7 @@ def insert_change(connection: Connection, change: Change, at: datetime) -> str |
     row |= {"before": _json(change.before), "after": _json(change.after)}
     row |= {"actor": actor.name, "verified": int(actor.verified), "session": actor.session}
     row |= {"change_id": change_id, "at_us": microseconds(at)}
-    items = [(item.alert, _state_json(item.before), _state_json(item.after)) for item in change.items]
+    items = [(item.alert, *(_json(each and each.document()) for each in item[1:])) for item in change.items]
     newest = connection.execute(_LAST).one_or_none()
     row["hash"] = entry_hash("" if newest is None else newest.hash, row, sorted(items, key=itemgetter(0)))
     query = insert(tables.changes).on_conflict_do_nothing(index_elements=["change_id"]).returning(tables.changes.c.seq)
@@ -269,10 +274,6 @@ def _newest_codes(column: Column[Any]) -> Select[Any]:
 def parse_state(text: str | None) -> TriageState | None:
     """Parse the triage state in an item."""
     return None if text is None else TriageState.of(orjson.loads(text))
-
-
-def _state_json(state: TriageState | None) -> str | None:
-    return None if state is None else state.json().decode()
 
 
 def _json(value: Any) -> str | None:

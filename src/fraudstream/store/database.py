@@ -15,8 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Executable, Select, Table, func, select, text
 
 # PostgreSQL's insert also compiles for SQLite, whose "ON CONFLICT" has the same form.
 from sqlalchemy.dialects.postgresql import Insert
@@ -26,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from fraudstream.errors import StoreError
-from fraudstream.store.backends.backend import RELAXED, WRITE, Backend
+from fraudstream.store.backends.backend import WRITE, Backend
 from fraudstream.store.backends.postgresql import PostgresqlBackend
 from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.tables import metadata
@@ -60,7 +59,7 @@ class Database:
         self.backend = backend
         self._engine = engine
         self.now: Final = clock
-        self.write_lock = threading.Lock()
+        self.write_lock = threading.RLock()
         self.instance = uuid.uuid4().hex[:12]
 
     def close(self) -> None:
@@ -89,25 +88,22 @@ class Database:
 
     def notify(self, connection: Connection, kind: str, items: str = "") -> None:
         """Notify the other processes on a shared database, at the commit; `items` are JSON, separated by commas."""
-        if self.backend.is_shared:
+        if isinstance(self.backend, PostgresqlBackend):
             message = f'{{"from":"{self.instance}","kind":"{kind}","items":[{items}]}}'
             self.backend.notify(connection, message)
 
     @contextmanager
-    def write(self, *, relaxed: bool = False) -> Iterator[Connection]:
+    def write(self, *, of_records: bool = False) -> Iterator[Connection]:
         """Open a write transaction, one after the other; raises StoreError if the database fails.
 
-        With `relaxed` its commit does not wait for the disk: for data that can be recomputed.
+        If `of_records`, an error that a record causes is raised as it is.
         """
-        with self.write_lock, self.transaction(relaxed=relaxed, of_records=False) as connection:
-            yield connection
-
-    @contextmanager
-    def transaction(self, *, relaxed: bool = False, of_records: bool = True) -> Iterator[Connection]:
-        """Open a write transaction under the caller's `write_lock`; if `of_records`, a record's error stays."""
-        options = {WRITE: True, RELAXED: relaxed}
         try:
-            with self._engine.connect().execution_options(**options) as connection, connection.begin():
+            with (
+                self.write_lock,
+                self._engine.connect().execution_options(**{WRITE: True}) as connection,
+                connection.begin(),
+            ):
                 yield connection
         except DBAPIError as e:
             if of_records and self.backend.is_of_record(e):
@@ -172,9 +168,6 @@ def open_database(
             on_error.pop_all()
     except DBAPIError as e:
         raise backend.error(f"the alert store cannot be opened: {e.orig}", backend.open_remedy) from e
-    except CommandError as e:
-        what = f"the alert store has tables that this release does not know: {e}"
-        raise backend.error(what, "use the release of fraudstream that wrote it, or another database") from e
     return Database(backend, engine, clock)
 
 
@@ -209,10 +202,10 @@ def schema_state(url: str) -> Literal["empty", "older", "current", "newer"]:
     """Compare the tables of a store that exists with those of this release; raises StoreError as `read_store` does."""
     with read_store(url) as connection:
         revision = _revision_of(connection)
-    newest, *older = (script.revision for script in _scripts().walk_revisions())
+    newest = str(_scripts().get_current_head())
     if revision is None or revision == newest:
         return "current" if revision else "empty"
-    return "older" if revision in older else "newer"
+    return "older" if revision < newest else "newer"
 
 
 def _revision_of(connection: Connection) -> str | None:
@@ -234,22 +227,26 @@ def _migrate(engine: Engine, backend: Backend, card_columns: Iterable[str], back
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     scripts = _scripts()
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        config.attributes["mask"] = DataMask(card_columns)
+        config.attributes.update(connection=connection, mask=DataMask(card_columns), ddl=backend.ddl)
         before, newest = _revision_of(connection), str(scripts.get_current_head())
+        if before == newest:
+            return False
         if before is None:
             metadata.create_all(connection, checkfirst=False)
             for statement in backend.ddl:
                 connection.exec_driver_sql(statement)
             MigrationContext.configure(connection).stamp(scripts, newest)
-        if before in (None, newest):
             return False
-        scripts.get_revision(str(before))  # fails if it is of a newer release
+        if not _UNMASKED <= before < newest:
+            what = f"the alert store has tables that this release does not know: revision {before}"
+            raise backend.error(what, "use the release of fraudstream that wrote it, or another database")
         if before == _UNMASKED:
             # In a transaction of its own: a backup must not contain what may not be stored.
             command.upgrade(config, _MASKED)
         else:
             _back_up(backend, newest, backup)
+            # The last migration adds what is missing, also to a store of a development version since.
+            connection.execute(text("UPDATE alembic_version SET version_num = :masked"), {"masked": _MASKED})
             command.upgrade(config, newest)
         return True
 

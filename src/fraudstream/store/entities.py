@@ -10,13 +10,12 @@ from sqlalchemy import ColumnElement, Connection, case, func, literal, select
 from fraudstream.messages.base import instant
 from fraudstream.store import tables
 from fraudstream.store.backends.backend import without_nul
-from fraudstream.store.database import Repository, in_pages, insert
+from fraudstream.store.database import Repository, insert
 from fraudstream.store.filters import AlertFilter, is_entity
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.triage_state import OPEN
 from fraudstream.times import iso_time
-from fraudstream.transactions.entities import UNKNOWN, Entity, EntityColumns, entities_of, entity_order
-from fraudstream.transactions.wire import AlertField, Outcome
+from fraudstream.transactions.entities import Entity, EntityColumns, entities_of, entity_order
 
 ColumnsOf = Callable[[str | None], EntityColumns]
 """Returns the entity columns of a model by its id."""
@@ -30,7 +29,6 @@ MOST_GROUPED: Final = 100_000
 BARS: Final = 40
 """The parts of a timeline; those without alerts are left out."""
 
-_BATCH: Final = 500
 _INSERT: Final = insert(tables.alert_entities)
 _OWN: Final = tables.alert_entities.alias("own")
 _OTHER: Final = tables.alert_entities.alias("other")
@@ -48,13 +46,6 @@ def insert_entities(connection: Connection, alerts: Iterable[tuple[int, Mapping[
     }
     if rows:
         connection.execute(_INSERT, list(rows.values()))
-
-
-def insert_missing(connection: Connection) -> None:
-    """Insert the entities of all stored alerts, recognised by the names of their columns; used by a migration."""
-    query = select(_ALERT.body).where(_ALERT.outcome == Outcome.ALERT.value)
-    for rows in in_pages(connection, query, _ALERT.seq, _BATCH, "storing the entities of alerts"):
-        insert_entities(connection, ((seq, orjson.loads(body)[AlertField.TRANSACTION], UNKNOWN) for body, seq in rows))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
-from sqlalchemy import Column, ColumnElement, and_, select
+from sqlalchemy import Column, ColumnElement, Select, and_, select
 
 from fraudstream.store import tables
 from fraudstream.store.full_text import Text, fold
@@ -40,14 +40,6 @@ class Sort(StrEnum):
             return -column.due_us
         name = {Sort.SCORE: "score", Sort.AMOUNT: "amount", Sort.LOSS: "expected_loss"}.get(self)
         return None if name is None else column[name]
-
-    @property
-    def computed(self) -> ColumnElement[Any] | None:
-        """The same values as an expression on columns in every index, so that SQLite does not use the order's index."""
-        column = tables.alerts.c
-        if self is Sort.LOSS:
-            return column.score * column.amount
-        return None if self.column is None else self.column + 0
 
 
 class Op(StrEnum):
@@ -135,6 +127,11 @@ def is_entity(entity: Entity) -> ColumnElement[bool]:
     return and_(column.column == entity.column, column.value == entity.value)
 
 
+def of_entity(entity: Entity) -> Select[tuple[int]]:
+    """Select the `seq` of the alerts of an entity."""
+    return select(tables.alert_entities.c.alert).where(is_entity(entity))
+
+
 def conditions(*comparisons: tuple[Column[Any], Callable[[Any, Any], Any], object]) -> list[ColumnElement[bool]]:
     """Return the conditions of comparisons of a column with a value, without those whose value is None."""
     return [compare(column, value) for column, compare, value in comparisons if value is not None]
@@ -179,9 +176,8 @@ class AlertFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return the conditions on the columns of the table `alerts`."""
-        column, entity = tables.alerts.c, tables.alert_entities.c
-        of_entities = [column.seq.in_(select(entity.alert).where(is_entity(each))) for each in self.entities]
-        return of_entities + conditions(
+        column = tables.alerts.c
+        return [column.seq.in_(of_entity(each)) for each in self.entities] + conditions(
             (column.outcome, operator.eq, self.outcome),
             (column.produced_us, operator.ge, self.since_us),
             (column.produced_us, operator.lt, self.until_us),

@@ -1,20 +1,25 @@
-"""Tokenizes alerts and search text for the full-text index.
+"""Tokenizes alerts and search text; writes and searches the index of words: FTS5 in SQLite, `tsvector` in PostgreSQL.
 
 A token is a run of letters and digits, folded to lower case without accents; a number with a decimal point or exponent
 is one token, as written without its sign; any other non-ASCII character (an emoji) is a token of its own. Tokens typed
 without a space between them ("id-17", "TX_AMOUNT") are searched as a phrase. A card number is stored and searched
 masked: its first six digits and its last four, however it is grouped.
+
+Both databases hold these tokens as they are, and find the same alerts. PostgreSQL has limits: of the tokens after the
+16,383rd of an alert, and from a token's 257th occurrence on, only words are found and no phrases.
 """
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
+from sqlalchemy import BigInteger, Connection, Select, bindparam, literal_column, select, text
+from sqlalchemy.sql.elements import TextClause
 
 from fraudstream.transactions.cards import SHOWN_FIRST, masked_text
 from fraudstream.transactions.drift import bounded_name
@@ -36,7 +41,6 @@ SHORTEST_PREFIX: Final = 3
 
 _LAST_DIGITS: Final = re.compile(r"\d*$")
 _MASKED_CARD: Final = re.compile(r"(\d{4})[^\w*]{0,3}_?(\d\d)\*[*\W_]{2,24}(\d{4})(?!\d)")
-_LONGEST_NAME: Final = 200
 
 MOST_CHARS: Final = 50_000
 """Characters of a transaction that are tokenized, column names included: other writers wait meanwhile. A typical one
@@ -65,14 +69,6 @@ def tokenize(text: str) -> list[str]:
     return _TOKEN.findall(fold(text))
 
 
-_cached_tokens: Final = lru_cache(maxsize=8192)(tokenize)
-
-
-def name_tokens(name: str) -> Sequence[str]:
-    """Tokenize a column name; cached, as there are few names and each is in every alert."""
-    return _cached_tokens(name) if len(name) <= _LONGEST_NAME else tokenize(name)
-
-
 def is_number(token: str) -> bool:
     """Whether a token is a number, which is searched as written and not as a prefix."""
     return token.isdecimal() or _FRACTION.fullmatch(token) is not None
@@ -91,20 +87,16 @@ def may_be_prefix(term: Sequence[str]) -> bool:
 
 
 def columns_of(transaction: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the columns and values of a transaction; members of nested objects have dotted names."""
-    # An explicit stack: with nested generators, each value would pass through as many as it is deep.
-    pending = [("", iter(transaction.items()))]
+    """Yield the columns and values of a transaction in order; members of nested objects have dotted names."""
+    # A stack instead of recursion, as in `drift.columns_of`.
+    pending = [(name, value, False) for name, value in reversed([*transaction.items()])]
     while pending:
-        prefix, members = pending[-1]
-        for name, value in members:
-            dotted = f"{prefix}{name}"
-            if isinstance(value, dict):
-                pending.append((f"{bounded_name(dotted)}.", iter(value.items())))
-                break
-            if not prefix or dotted not in transaction:
-                yield dotted, value
-        else:
-            pending.pop()
+        name, value, is_nested = pending.pop()
+        if isinstance(value, dict):
+            within = bounded_name(name)
+            pending += ((f"{within}.{inner}", each, True) for inner, each in reversed(value.items()))
+        elif not is_nested or name not in transaction:
+            yield name, value
 
 
 def alert_tokens(document: Mapping[str, Any]) -> list[str]:
@@ -116,8 +108,8 @@ def alert_tokens(document: Mapping[str, Any]) -> list[str]:
         tokens.append(BREAK)
     remaining = MOST_CHARS
     for name, value in columns_of(document[AlertField.TRANSACTION]):
-        for part, read in chain([(name, name_tokens)], _texts(value)):
-            tokens += read(part[:remaining])
+        for part in chain([name], _texts(value)):
+            tokens += tokenize(part[:remaining])
             remaining -= len(part) + 1
             if remaining <= 0:
                 return tokens
@@ -125,24 +117,19 @@ def alert_tokens(document: Mapping[str, Any]) -> list[str]:
     return tokens
 
 
-def _texts(value: Any) -> Iterator[tuple[str, Callable[[str], Sequence[str]]]]:
-    """Yield the texts of a value, each with its tokenizer; lists and objects are flattened in order."""
-    # A stack, as in `columns_of`.
-    pending = [iter([value])]
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of a value; lists and objects are flattened in order."""
+    pending = [value]
     while pending:
-        for each in pending[-1]:
-            if isinstance(each, list | dict):
-                pending.append(iter(each) if isinstance(each, list) else chain.from_iterable(each.items()))
-                yield "", tokenize
-                break
-            if isinstance(each, str):
-                yield each, tokenize
-            elif each is not None:
-                number = orjson.dumps(each).decode().removeprefix("-")
-                is_indexed = not isinstance(each, float) or len(number) <= LONG_NUMBER_CHARS
-                yield number, (lambda text: [text]) if is_indexed else (lambda _: [])
-        else:
-            pending.pop()
+        each = pending.pop()
+        if isinstance(each, list | dict):
+            pending += reversed(each if isinstance(each, list) else [*chain.from_iterable(each.items())])
+            yield ""
+        elif isinstance(each, str):
+            yield each
+        elif each is not None:
+            number = orjson.dumps(each).decode().removeprefix("-")
+            yield number if not isinstance(each, float) or len(number) <= LONG_NUMBER_CHARS else ""
 
 
 class Term(NamedTuple):
@@ -178,3 +165,78 @@ class Text:
                 last = bare is not None and number == len(parts) and not text[-1].isspace() and not is_number(term[-1])
                 terms.append(Term(term, (starred or last) and may_be_prefix(term)))
         return cls(tuple(dict.fromkeys(terms)))
+
+
+_INSERT: Final = {
+    "sqlite": text("INSERT INTO alert_words (rowid, words) VALUES (:seq, :words)"),
+    "postgresql": text("INSERT INTO alert_words (seq, words) VALUES (:seq, CAST(:words AS tsvector))"),
+}
+_DELETE: Final = {
+    # FTS5 holds no texts: it finds what to delete by the same tokens.
+    "sqlite": text("INSERT INTO alert_words (alert_words, rowid, words) VALUES ('delete', :seq, :words)"),
+    "postgresql": text("DELETE FROM alert_words WHERE seq = :seq"),
+}
+
+LONGEST_TOKEN: Final = 400
+"""PostgreSQL refuses a token of more than 2,046 bytes: a longer one is indexed by its beginning and its digest."""
+
+MOST_POSITIONS: Final = 16_383
+OCCURRENCES: Final = 256
+
+
+def index_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:
+    """Add the tokens of alerts to the full-text index, by `seq`; to be called once for each alert."""
+    _write(connection, _INSERT, alerts)
+
+
+def remove_tokens(connection: Connection, alerts: Iterable[tuple[int, Sequence[str]]]) -> None:
+    """Remove alerts from the full-text index, by `seq` and the tokens that were added."""
+    _write(connection, _DELETE, alerts)
+
+
+def _write(
+    connection: Connection, statements: Mapping[str, TextClause], alerts: Iterable[tuple[int, Sequence[str]]]
+) -> None:
+    dialect = connection.dialect.name
+    words = _tsvector if dialect == "postgresql" else " ".join
+    rows = [{"seq": seq, "words": words(tokens)} for seq, tokens in alerts]
+    if rows:
+        connection.execute(statements[dialect], rows)
+
+
+def matching(connection: Connection, query: Text, first: int | None = None, last: int | None = None) -> Select[Any]:
+    """Select the `seq` of the alerts that match every term, of all alerts or of those from `first` to `last`."""
+    if connection.dialect.name == "postgresql":
+        key, words = "alert_words.seq", " & ".join(map(_tsquery, query.terms))
+        condition = text("alert_words.words @@ CAST(:words AS tsquery)")
+    else:
+        key, words = "alert_words.rowid", " AND ".join(map(_fts5, query.terms))
+        condition = text("alert_words MATCH :words")
+    seq = literal_column(key, BigInteger)
+    condition = condition.bindparams(bindparam("words", words, unique=True))
+    matches = select(seq.label("seq")).select_from(text("alert_words")).where(condition)
+    return matches if first is None else matches.where(seq.between(first, last))
+
+
+def _fts5(term: Term) -> str:
+    # A token is alphanumeric or one non-ASCII character: it contains no quote.
+    return f'"{" ".join(term.tokens)}"{" *" if term.prefix else ""}'
+
+
+def _tsquery(term: Term) -> str:
+    tokens = [_lexeme(token) for token in term.tokens]
+    return f"({' <-> '.join(tokens)}{':*' if term.prefix else ''})"
+
+
+def _tsvector(tokens: Sequence[str]) -> str:
+    positions: dict[str, list[int]] = {}
+    for number, token in enumerate(tokens, 1):
+        if token != BREAK:
+            positions.setdefault(token, []).append(min(number, MOST_POSITIONS))
+    return " ".join(f"{_lexeme(token)}:{','.join(map(str, at[:OCCURRENCES]))}" for token, at in positions.items())
+
+
+def _lexeme(token: str) -> str:
+    if len(token) > LONGEST_TOKEN:
+        token = token[:LONGEST_TOKEN] + hashlib.sha256(token.encode()).hexdigest()
+    return f"'{token}'"

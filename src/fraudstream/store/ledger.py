@@ -20,7 +20,7 @@ from fraudstream.store import tables
 from fraudstream.store.changes import Action
 from fraudstream.store.database import Repository, insert, upsert
 from fraudstream.store.filters import conditions
-from fraudstream.store.positions import Report, TopicPartition
+from fraudstream.store.positions import Position, Report, TopicPartition
 from fraudstream.times import iso_time
 from fraudstream.transactions.wire import Outcome
 
@@ -79,7 +79,7 @@ def record(
     Returns the scored positions of their partitions.
     """
     by_partition: dict[TopicPartition, LedgerTotals] = {}
-    reports = []
+    reports: list[Report] = []
     for entry in entries:
         is_new = connection.execute(_KNOWN, {"entry_id": entry.entry_id}).scalar_one_or_none() is None
         tally(is_new)
@@ -94,7 +94,7 @@ def record(
         by_partition[partition], counted = _account(connection, totals, entry)
         _insert(connection, entry, counted, now)
         if entry.kind is EntryKind.BATCH:
-            reports.append(Report(partition, position=entry.until_offset))
+            reports.append((partition, Position(position=entry.until_offset)))
     for totals in by_partition.values():
         connection.execute(_WRITE_TOTALS, asdict(totals))
     return reports
@@ -198,14 +198,8 @@ class LedgerReader(Repository):
         rows = self._database.rows(select(_TOTALS).order_by(_TOTALS.c.topic, _TOTALS.c.partition))
         return {TopicPartition(row.topic, row.partition): LedgerTotals.of_row(row._asdict()) for row in rows}
 
-    def gap_counts(self) -> dict[TopicPartition, int]:
-        """Count the gaps of each partition that has any."""
-        column = tables.ledger_gaps.c
-        query = select(column.topic, column.partition, func.count()).group_by(column.topic, column.partition)
-        return {TopicPartition(topic, partition): number for topic, partition, number in self._database.rows(query)}
-
-    def gaps(self, *, limit: int = 100) -> list[Gap]:
-        """Return the gaps in the order of their offsets."""
+    def gaps(self, *, limit: int | None = None) -> list[Gap]:
+        """Return the gaps in the order of their offsets; there are few, if any."""
         column = tables.ledger_gaps.c
         query = select(tables.ledger_gaps).order_by(column.topic, column.partition, column.until_offset).limit(limit)
         return [Gap(**row._asdict()) for row in self._database.rows(query)]

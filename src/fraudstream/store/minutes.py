@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final, NamedTuple, Self
@@ -91,7 +90,7 @@ class MinuteStore(Repository):
         parts = list(parts)
         if not parts:
             return
-        with self._database.write(relaxed=True) as connection:
+        with self._database.write() as connection:
             for part in parts:
                 same = select(tables.minutes).where(_MINUTES.minute == part.minute)
                 stored = connection.execute(same).mappings().one_or_none()
@@ -135,17 +134,14 @@ class MinuteStore(Repository):
         rows = self._database.rows(query.where(*within).group_by(_RECEIVED))
         minutes = {row.minute: Minute(**row._asdict()) for row in rows}
         if label is not None and minutes:
-            bodies = select(_RECEIVED.label("minute"), _ALERTS.body).where(*within)
-            labels: Counter[tuple[int, bool]] = Counter()
+            bodies = select(_RECEIVED, _ALERTS.body).where(*within)
             with self._database.read() as connection:
-                for row in connection.execute(bodies.execution_options(yield_per=ROWS_AT_ONCE)):
-                    value = orjson.loads(row.body)[AlertField.TRANSACTION].get(label.name)
+                for at, body in connection.execute(bodies.execution_options(yield_per=ROWS_AT_ONCE)):
+                    value = orjson.loads(body)[AlertField.TRANSACTION].get(label.name)
                     if value is not None:
-                        labels[row.minute, _is(value, label.fraud)] += 1
-            for minute, is_fraud in labels:
-                before, number = minutes[minute], labels[minute, is_fraud]
-                frauds = before.label_frauds + number * is_fraud
-                minutes[minute] = replace(before, labelled=before.labelled + number, label_frauds=frauds)
+                        before = minutes[at]
+                        frauds = before.label_frauds + _is(value, label.fraud)
+                        minutes[at] = replace(before, labelled=before.labelled + 1, label_frauds=frauds)
         return list(minutes.values())
 
     def alert_scores(self, after: int, until: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -14,11 +13,11 @@ from fraudstream.store.backends.backend import without_nul
 from fraudstream.store.backends.sqlite import SqliteBackend
 from fraudstream.store.changes import BrokenLink, broken_links
 from fraudstream.store.database import ROWS_AT_ONCE, Database, backend_of, insert, read_store, upsert
+from fraudstream.store.full_text import index_tokens, remove_tokens
 from fraudstream.store.minutes import MINUTE_US, MinuteStore
 from fraudstream.store.reading import AlertReader, Total
 from fraudstream.store.rows import count, indexed_tokens
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.store.word_index import index_tokens, remove_tokens
 from fraudstream.transactions.wire import EventType, Outcome
 
 PAUSE_SECONDS: Final = 0.1
@@ -94,7 +93,7 @@ def _prune_rows(connection: Connection, table: Table, where: ColumnElement[bool]
         return connection.execute(update(table).where(where).values(body=None)).rowcount
     if table is tables.alerts:
         rows = connection.execute(select(table.c.seq, table.c.outcome, table.c.body).where(where)).all()
-        remove_tokens(connection, {row.seq: partial(indexed_tokens, row.body) for row in rows})
+        remove_tokens(connection, ((row.seq, indexed_tokens(row.body)) for row in rows))
         seqs = [row.seq for row in rows]
         for column in (tables.reasons.c.seq, tables.alert_entities.c.alert):
             connection.execute(delete(column.table).where(column.in_(seqs)))

@@ -26,43 +26,40 @@ class TopicPartition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """One partition: its first offset, the offset after its last record, and the offset after the last one scored."""
+    """One partition, or what a record reports of it.
 
-    begin: int
-    end: int | None
-    position: int
-    at_us: int | None = None
+    Attributes:
+        begin: Its first offset.
+        end: The offset after its last record; None if that is not known, or not reported.
+        position: The offset after the last record scored; 0 if that is not reported.
+        at_us: When begin and end were read.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A report on one partition: its watermarks (from the relay) or the position of the detector."""
-
-    partition: TopicPartition
-    begin: int | None = None
+    begin: int = 0
     end: int | None = None
-    position: int | None = None
+    position: int = 0
     at_us: int | None = None
 
 
-def advance(current: Position | None, report: Report) -> Position:
+Report = tuple[TopicPartition, Position]
+
+
+def advance(current: Position | None, report: Position) -> Position:
     """Return the position after a report; it never moves back unless the topic was recreated.
 
     A much newer report with a lower end offset means that the topic was deleted and created again: the scored position
     of the old topic does not apply to the new one.
     """
     if current is None:
-        begin = report.begin or 0
-        return Position(begin, report.end, max(begin, report.position or 0), report.at_us)
+        return replace(report, position=max(report.begin, report.position))
     if report.end is None:
-        return replace(current, position=max(current.position, report.position or 0))
-    begin = report.begin or 0
+        return replace(current, position=max(current.position, report.position))
     is_recreated = current.end is not None and report.end < current.end
     if current.at_us is not None and report.at_us is not None:
         seconds = (report.at_us - current.at_us) / 1_000_000
         if seconds < (RECREATED_SECONDS if is_recreated else 0):
             return current
-    return Position(begin, report.end, begin if is_recreated else max(current.position, begin), report.at_us)
+    return replace(report, position=report.begin if is_recreated else max(current.position, report.begin))
 
 
 def reports(event: Event) -> list[Report]:
@@ -71,25 +68,24 @@ def reports(event: Event) -> list[Report]:
         return of_records([event])
     if isinstance(event, EndsEvent):
         return [
-            Report(TopicPartition(topic, partition), begin=at.begin or 0, end=at.end, at_us=event.at_us)
+            (TopicPartition(topic, partition), Position(at.begin or 0, at.end, at_us=event.at_us))
             for topic, partitions in event.positions.items()
             for partition, at in partitions.items()
         ]
     return [
-        Report(TopicPartition(topic, partition), position=at.position)
+        (TopicPartition(topic, partition), Position(position=at.position))
         for topic, partitions in (event.positions.items() if isinstance(event, Progress) else ())
         for partition, at in partitions.items()
     ]
 
 
 def of_records(records: Iterable[PostedAlert | Sample | DeadLetter]) -> list[Report]:
-    """Return the scored position of each partition according to records."""
-    furthest: dict[TopicPartition, int] = {}
-    for record in records:
-        if record.topic is not None and record.partition is not None and record.offset is not None:
-            partition = TopicPartition(record.topic, record.partition)
-            furthest[partition] = max(furthest.get(partition, 0), record.offset + 1)
-    return [Report(partition, position=position) for partition, position in furthest.items()]
+    """Return the scored positions according to records."""
+    return [
+        (TopicPartition(record.topic, record.partition), Position(position=record.offset + 1))
+        for record in records
+        if record.topic is not None and record.partition is not None and record.offset is not None
+    ]
 
 
 def read(connection: Connection) -> dict[TopicPartition, Position]:
@@ -106,10 +102,9 @@ def record(connection: Connection, new: Iterable[Report]) -> None:
     if not new:
         return
     stored = read(connection)
-    changed: dict[TopicPartition, Position] = {}
-    for report in new:
-        before = changed.get(report.partition, stored.get(report.partition))
-        changed[report.partition] = advance(before, report)
+    changed = dict(stored)
+    for partition, report in new:
+        changed[partition] = advance(changed.get(partition), report)
     for partition, position in changed.items():
         if stored.get(partition) != position:
             row = {"begin_offset": position.begin, "end_offset": position.end, "position": position.position}

@@ -75,16 +75,6 @@ class StoredSchema:
     unscorable: int
 
 
-class Refusal(NamedTuple):
-    """An alias that was suggested, and refused by a person."""
-
-    new: str
-    old: str
-    at_us: int
-    who: str
-    why: str
-
-
 @dataclass(frozen=True, slots=True)
 class Summary:
     """How many alerts match, the sum of their expected losses, and when the oldest was produced."""
@@ -225,10 +215,9 @@ class AlertReader:
         """Count the stored schemas."""
         return self.database.count(tables.schemas)
 
-    def refusals(self) -> list[Refusal]:
-        """Return the refused aliases, newest first."""
-        rows = self.rows(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
-        return [Refusal(*row) for row in rows]
+    def refusals(self) -> Sequence[DatabaseRow[Any]]:
+        """Return the rows of `refused_aliases`, newest first."""
+        return self.rows(select(tables.refused_aliases).order_by(tables.refused_aliases.c.at_us.desc()))
 
     def _newest(self, table: Table, limit: int, *conditions: ColumnElement[bool]) -> Sequence[DatabaseRow[Any]]:
         return self.rows(select(table).where(*conditions).order_by(table.c.seq.desc()).limit(limit))

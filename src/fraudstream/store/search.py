@@ -11,42 +11,20 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import orjson
-from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Select,
-    and_,
-    any_,
-    func,
-    literal,
-    null,
-    or_,
-    select,
-    true,
-    union_all,
-)
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, intersect, null, or_, select, true, union_all
 
 from fraudstream.messages.posted import STORED_OUTCOMES
 from fraudstream.store import tables
-from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, is_entity
+from fraudstream.store.filters import AlertFilter, SearchPosition, Sort, of_entity
+from fraudstream.store.full_text import matching
 from fraudstream.store.reading import EXPORT_PAGE, STORED_COLUMNS, AlertReader, StoredAlert, stored_alert
 from fraudstream.store.triage_state import AlertStatus
-from fraudstream.store.word_index import is_match, matching
 
 SCAN_SECONDS: Final = 2.0
 """The time limit of a scan of the stored alerts for a column without an index."""
 
 WINDOW: Final = 2_000
 """Alerts that are scanned between two checks of the time limit."""
-
-FEW: Final = 2_000
-"""Up to this many matches of a text or time range are looked up and sorted; else the index of the order is used."""
-
-NARROW: Final = 20_000
-"""Up to this many alerts within a range of scores or amounts are sorted, or half of all alerts if sorted by value: the
-largest losses may all be above the range."""
 
 _ALERT: Final = tables.alerts.c
 _Conditions = Sequence[ColumnElement[bool]]
@@ -136,7 +114,7 @@ class AlertSearch:
         low = max(low, position.floor or low)
         high = high if position.below is None else min(high, position.below - 1)
         statement = select(_value(sort.column), _ALERT.seq, _ALERT.body)
-        statement = statement.where(_any(_after(sort, sort.column, position)))
+        statement = statement.where(_any(_after(sort, position)))
         keys: list[tuple[Any, int]] = []
         end, reached = (high, low - 1) if upward else (low, high + 1)
         for first, last in _windows(low, high, WINDOW, upward=upward):
@@ -166,84 +144,33 @@ class AlertSearch:
 def _first(connection: Connection, query: AlertFilter, sort: Sort, position: SearchPosition, limit: int) -> Select[Any]:
     """Build the query for the sort values and `seq` of the first alerts after a position.
 
-    The index of the order has each status of each outcome in that order; their first alerts are merged. A few matches
-    of a text or time range are looked up and sorted.
+    The alerts with a text or of an entity are looked up and sorted. For others the index of the order has each status
+    of each outcome in that order; their first alerts are merged.
     """
     outcomes = [str(each) for each in (STORED_OUTCOMES if query.outcome is None else (query.outcome,))]
     statuses = [str(each) for each in query.statuses or AlertStatus]
-    conditions = replace(query, outcome=None, statuses=()).conditions()
-    text_matches, of_time = _text_matches(connection, query), _of_time(query)
-    of_entities = (select(tables.alert_entities.c.alert).where(is_entity(each)) for each in query.entities)
-    of_assignee, few = None, FEW
-    if connection.dialect.name == "postgresql":
-        # It reads the rows of an order to filter them: sorting pays for more matches than on SQLite.
-        few = NARROW
-        of_assignee = None if query.assignee is None else select(_ALERT.seq).where(_ALERT.assignee == query.assignee)
-    for matches in (text_matches, *of_entities, of_time, of_assignee):
-        if matches is not None and (is_one := _is_one_of(connection, matches, few)) is not None:
-            # An expression, which keeps SQLite from using an index instead.
-            conditions += [is_one, (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses)]
-            if text_matches is not None:
-                conditions.append((_ALERT.seq + 0).in_(text_matches))
-            following = _any(_after(sort, sort.column, position))
-            statement = select(_value(sort.column), _ALERT.seq).where(*conditions, following)
-            return statement.order_by(*_order(sort, sort.column, _ALERT.seq)).limit(limit)
-    if query.text is not None and text_matches is not None:
-        conditions.append(is_match(connection, query.text, _ALERT.seq))
-    if of_time is not None and sort.column is None:
-        ends = of_time.with_only_columns(func.min(_ALERT.seq), func.max(_ALERT.seq))
-        conditions.append(_ALERT.seq.between(*connection.execute(ends).one()))
-    is_narrow = _is_narrow(connection, query, sort, outcomes, statuses)
-    by, seq = (sort.computed, _ALERT.seq + 0) if is_narrow else (sort.column, _ALERT.seq)
-    statement = select(_value(by), _ALERT.seq).where(*conditions).order_by(*_order(sort, by, seq)).limit(limit)
+    conditions = replace(query, outcome=None, statuses=(), entities=()).conditions()
+    lookups = [of_entity(each) for each in query.entities]
+    if (matches := _text_matches(connection, query)) is not None:
+        lookups.append(matches)
+    of_time = AlertFilter(outcome=None, since_us=query.since_us, until_us=query.until_us).conditions()
+    if of_time:  # looked up first: where an index is followed, only its alerts between these are read
+        ends = connection.execute(select(func.min(_ALERT.seq), func.max(_ALERT.seq)).where(*of_time)).one()
+        conditions.append(_ALERT.seq.between(*ends))
+    order = _order(sort, sort.column, _ALERT.seq)
+    statement = select(_value(sort.column), _ALERT.seq).where(*conditions).order_by(*order).limit(limit)
+    if lookups:
+        # An expression, which keeps SQLite from using an index instead.
+        is_possible = (_ALERT.outcome + "").in_(outcomes), _ALERT.status.in_(statuses), _any(_after(sort, position))
+        return statement.where(_ALERT.seq.in_(intersect(*lookups)), *is_possible)
     branches = [
         statement.where(_ALERT.outcome == outcome, _ALERT.status == status, *piece)
         for outcome in outcomes
         for status in statuses
-        for piece in _after(sort, by, position)
+        for piece in _after(sort, position)
     ]
     merged = union_all(*(select(branch.subquery()) for branch in branches)).subquery()
     return select(merged).order_by(*_order(sort, merged.c.value, merged.c.seq)).limit(limit)
-
-
-def _count(connection: Connection, matches: Select[Any], most: int) -> int:
-    """Count matches, but stop at one above `most`."""
-    return connection.execute(select(func.count()).select_from(matches.limit(most + 1).subquery())).scalar_one()
-
-
-def _is_one_of(connection: Connection, matches: Select[Any], most: int) -> ColumnElement[bool] | None:
-    """Return the condition that an alert is one of some matches; None if there are more than `most`.
-
-    PostgreSQL gets the matches themselves: it estimates their number badly.
-    """
-    if connection.dialect.name == "postgresql":
-        seqs = connection.execute(matches.limit(most + 1)).scalars().all()
-        return None if len(seqs) > most else _ALERT.seq == any_(literal(seqs, ARRAY(BigInteger)))
-    return None if _count(connection, matches, most) > most else _ALERT.seq.in_(matches)
-
-
-def _of_time(query: AlertFilter) -> Select[Any] | None:
-    """Select the `seq` of all alerts in the time range of the query."""
-    conditions = AlertFilter(outcome=None, since_us=query.since_us, until_us=query.until_us).conditions()
-    return select(_ALERT.seq).where(*conditions) if conditions else None
-
-
-def _is_narrow(
-    connection: Connection, query: AlertFilter, sort: Sort, outcomes: Sequence[str], statuses: Sequence[str]
-) -> bool:
-    """Whether a range of scores or amounts has so few alerts that sorting them beats using the index of the order."""
-    unfiltered = AlertFilter(outcome=None)
-    ranges = {
-        Sort.SCORE: replace(unfiltered, min_score=query.min_score, max_score=query.max_score),
-        Sort.AMOUNT: replace(unfiltered, min_amount=query.min_amount, max_amount=query.max_amount),
-    }
-    most = NARROW if sort.column is None else max(NARROW, _newest(connection) // 2)
-    within = select(_ALERT.seq).where(_ALERT.outcome.in_(outcomes), _ALERT.status.in_(statuses))
-    return any(
-        _count(connection, within.where(*each.conditions()), most) <= most
-        for order, each in ranges.items()
-        if each != unfiltered and order is not sort
-    )
 
 
 def _order(sort: Sort, value: ColumnElement[Any] | None, seq: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -256,13 +183,13 @@ def _any(pieces: Sequence[_Conditions]) -> ColumnElement[bool]:
     return or_(*(and_(true(), *piece) for piece in pieces))
 
 
-def _after(sort: Sort, by: ColumnElement[Any] | None, position: SearchPosition) -> list[_Conditions]:
+def _after(sort: Sort, position: SearchPosition) -> list[_Conditions]:
     """Return the conditions for the alerts after a position, in pieces that each are in order in an index."""
     if position.seq is None:
         return [()]
     if sort is Sort.OLDEST:
         return [(_ALERT.seq > position.seq,)]
-    older = _ALERT.seq < position.seq
+    older, by = _ALERT.seq < position.seq, sort.column
     if by is None:
         return [(older,)]
     if position.value is None:

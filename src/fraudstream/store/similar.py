@@ -1,24 +1,24 @@
 """Finds the alerts nearest to one by the values of its reasons.
 
-Only the alerts stored around it are compared, in chunks and within a time limit: the cost does not grow with the store.
+Only the alerts stored around it are compared, within a time limit: the cost does not grow with the store.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import orjson
-from sqlalchemy import Connection, func, select
+from sqlalchemy import select
 
 from fraudstream.store import tables
 from fraudstream.store.reading import AlertReader, StoredAlert
 from fraudstream.transactions.wire import AlertField, Outcome
 
 SHOWN: Final = 8
-AROUND: Final = 5_000
-CHUNK: Final = 500
+AROUND: Final = 1_000
+CHUNK: Final = 100
 SECONDS: Final = 0.12
 """The time limit of the scan, so that the page takes at most 200 ms whatever the size of the alerts."""
 
@@ -55,8 +55,14 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
         return Similarity((), 0, ())
     rows: list[Any] = []
     table: list[list[float]] = []
+    is_around = (_ALERT.seq.between(alert.seq - AROUND, alert.seq + AROUND), _ALERT.seq != alert.seq)
+    is_alike = (_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
+    query = select(*_COLUMNS).where(*is_around, *is_alike).order_by(_ALERT.seq.desc())
+    ended = time.perf_counter() + SECONDS
     with store.database.read() as connection:
-        for row in _around(connection, alert.seq, model_id):  # parsed within its time limit
+        for row in connection.execute(query.execution_options(yield_per=CHUNK)):
+            if time.perf_counter() > ended:
+                break
             document = orjson.loads(row.body)
             transaction = {**document[AlertField.TRANSACTION], **(document.get(AlertField.HISTORY) or {})}
             rows.append(row)
@@ -71,19 +77,6 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
         distance = np.sqrt(np.mean(np.where(np.isfinite(apart), apart, 1.0) ** 2, axis=1))
     nearest = np.argsort(distance, kind="stable")[:SHOWN]
     return Similarity(tuple(names), len(rows), tuple(_similar(rows[at], float(distance[at])) for at in nearest))
-
-
-def _around(connection: Connection, seq: int, model_id: str) -> Iterator[Any]:
-    """Yield the alerts of a model among the `AROUND` next to a `seq`, the closest first, until the time limit."""
-    ended = time.perf_counter() + SECONDS
-    alike = select(_ALERT.seq).where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
-    around = alike.where(_ALERT.seq.between(seq - AROUND, seq + AROUND), _ALERT.seq != seq)
-    closest = connection.execute(around.order_by(func.abs(_ALERT.seq - seq)).limit(AROUND)).scalars().all()
-    for start in range(0, len(closest), CHUNK):
-        if time.perf_counter() > ended:
-            return
-        chunk = select(*_COLUMNS).where(_ALERT.seq.in_(closest[start : start + CHUNK]))
-        yield from connection.execute(chunk.order_by(_ALERT.seq.desc())).all()
 
 
 def _similar(row: Any, distance: float) -> SimilarAlert:

@@ -16,13 +16,12 @@ from fraudstream.store import schemas as observations
 from fraudstream.store.changes import Action, Actor, Change, insert_change
 from fraudstream.store.database import Database, insert, open_database
 from fraudstream.store.entities import ColumnsOf, EntityReader, insert_entities
-from fraudstream.store.full_text import alert_tokens
+from fraudstream.store.full_text import alert_tokens, index_tokens
 from fraudstream.store.labels import LabelReader
 from fraudstream.store.ledger import LedgerReader
 from fraudstream.store.positions import Report, TopicPartition
 from fraudstream.store.reading import AlertReader, StoredAlert, Total
 from fraudstream.store.search import AlertSearch
-from fraudstream.store.word_index import index_tokens
 from fraudstream.times import microseconds
 from fraudstream.transactions.entities import UNKNOWN, EntityColumns
 from fraudstream.transactions.wire import REJECTED_BECAUSE, EventType, Outcome
@@ -109,7 +108,7 @@ class AlertStore(AlertReader):
         """
         added = Added()
         with self.database.write_lock:
-            with self.database.transaction() as connection:
+            with self.database.write(of_records=True) as connection:
                 now = self.database.now()
                 valid = _validate(connection, "alert", posted, messages.check_alert, added, now)
                 sets: dict[tuple[str, ...], int] = {}
@@ -151,7 +150,7 @@ class AlertStore(AlertReader):
         added = Added()
         with self.database.write_lock:
             weights = deepcopy(self._weights)
-            with self.database.transaction() as connection:
+            with self.database.write(of_records=True) as connection:
                 now = self.database.now()
                 reports: list[Report] = []
                 observed: list[tuple[observations.SchemaObservation, int]] = []
@@ -174,7 +173,7 @@ class AlertStore(AlertReader):
         """Store that a suggested alias was refused, and record the change; repeating it has no effect."""
         refused = tables.refused_aliases
         once = insert(refused).on_conflict_do_nothing().returning(refused.c.new)
-        with self.database.write_lock, self.database.transaction() as connection:
+        with self.database.write(of_records=True) as connection:
             now = self.database.now()
             row = {"new": new, "old": old, "at_us": microseconds(now), "who": who, "why": why}
             if connection.execute(once, row).one_or_none() is not None:
@@ -185,7 +184,7 @@ class AlertStore(AlertReader):
     def add_dead_letters(self, posted: Sequence[object]) -> Added:
         """Store dead letters, each once by `topic/partition/offset`; only the newest 10,000 keep their payloads."""
         added = Added()
-        with self.database.write_lock, self.database.transaction() as connection:
+        with self.database.write(of_records=True) as connection:
             now = self.database.now()
             valid = _validate(connection, "dead letter", posted, messages.check_dead_letter, added, now)
             for dead_letter in valid:
@@ -198,7 +197,7 @@ class AlertStore(AlertReader):
     def add_ledger(self, posted: Sequence[object]) -> Added:
         """Store ledger entries, each once by its `entry_id`, and add the new ones to the totals."""
         added = Added()
-        with self.database.write_lock, self.database.transaction() as connection:
+        with self.database.write(of_records=True) as connection:
             now = self.database.now()
             valid = _validate(connection, "ledger entry", posted, messages.check_entry, added, now)
             positions.record(connection, ledger.record(connection, valid, added.tally, now))
@@ -206,7 +205,7 @@ class AlertStore(AlertReader):
 
     def reject(self, kind: str, raw: object, reason: str) -> Added:
         """Store a rejected record that passed validation, but could not be inserted."""
-        with self.database.write_lock, self.database.transaction() as connection:
+        with self.database.write(of_records=True) as connection:
             inserted = rows.insert_rejected(connection, kind, raw, rows.as_readable(reason), self.database.now())
             rows.count(connection, Total.REJECTED, inserted)
         return Added(rejected=[Rejection(0, reason)])

@@ -1,6 +1,6 @@
 """Defines the tables of the alert store for SQLAlchemy Core."""
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import BigInteger, Column, Float, ForeignKey, Index, Integer, MetaData, String, Table, Text, text
 from sqlalchemy.schema import SchemaItem
@@ -44,19 +44,6 @@ column_sets = _table(
 )
 """Each distinct list of transaction columns: the header of an export needs no scan of the alerts."""
 
-FILTERED: Final = ("produced_us", "score", "amount", "assignee", "model_id", "schema_id", "topic", "column_set")
-"""The columns in every index of a sort order: a filter on them reads only alerts that match."""
-
-
-def _in_order(name: str, *columns: str) -> Index:
-    """Return the index of a sort order on SQLite, which answers a filter from it without reading an alert.
-
-    PostgreSQL limits an index row to 2,700 bytes and keeps large bodies apart from the rows: it has indexes of its own.
-    """
-    covering = Index(name, "outcome", "status", *columns, *(each for each in FILTERED if each not in columns))
-    return covering.ddl_if(dialect="sqlite")
-
-
 alerts = _numbered(
     "alerts",
     Column("alert_id", String(240), nullable=False, unique=True),
@@ -79,15 +66,13 @@ alerts = _numbered(
     *_columns(Text, "reason_code", "escalated_by"),
     Index("alerts_by_outcome", "outcome", "seq"),
     Index("alerts_by_time", "produced_us"),
-    _in_order("alerts_by_commit", "seq"),
-    _in_order("alerts_by_score", "score", "seq"),
-    _in_order("alerts_by_amount", "amount", "seq"),
-    _in_order("alerts_by_loss", "expected_loss", "seq"),
     Index("alerts_by_decision", "decided_us", **_where("decided_us IS NOT NULL")),
     Index("alerts_by_due", "due_us", **_where("due_us IS NOT NULL")),
     Index("alerts_in_conflict", "seq", **_where("conflict_of IS NOT NULL")),
 )
 """One row per alert or unscorable transaction. `seq` is the commit order, `body` the whole alert as JSON.
+
+The indexes of the sort orders differ between the databases: they are in `backends/*.sql`.
 
 `expected_loss` is score times amount. The columns from `status` on are the triage state; `version` is incremented with
 each change of the others, which is recorded in `changes`."""

@@ -1,6 +1,6 @@
 """Triages alerts: claim, release, decide, note, undo and claim the next, each in one write transaction."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -12,21 +12,17 @@ from fraudstream.store import triage_writing
 from fraudstream.store.change_reading import ChangeReader
 from fraudstream.store.changes import Action, Actor
 from fraudstream.store.filters import AlertFilter, Sort
-from fraudstream.store.search import AlertSearch
 from fraudstream.store.store import AlertStore
 from fraudstream.store.triage_state import AlertStatus, TriageState
 from fraudstream.store.triage_writing import TriageRequest, TriageResult
 from fraudstream.times import microseconds
 from fraudstream.transactions.wire import AlertField
 
-CANDIDATES: Final = 8
-"""Candidates per lookup: if several people request the next alert at the same time, each gets one of them."""
+CANDIDATES: Final = 50
+"""Alerts of a lookup: as many people may request the next one at the same time, and each gets one of them."""
 
 SCAN_SECONDS: Final = 10.0
 """The time limit of a search on a column without an index."""
-
-_ROUNDS: Final = 20
-"""How often `next` searches again if others have claimed all of its candidates."""
 
 Versions = Mapping[str, int]
 """The version on which a person acts, by alert id; the request is refused if the alert has changed since."""
@@ -47,18 +43,6 @@ class Order(StrEnum):
     SCORE = "score"
     NEWEST = "newest"
     OLDEST = "oldest"
-
-
-def candidates(search: AlertSearch, query: AlertFilter, order: Order, skip: Collection[str] = ()) -> list[str]:
-    """Return the ids of the first new alerts in an order; alerts come before unscorable transactions."""
-    if query.statuses and AlertStatus.NEW not in query.statuses:
-        return []
-    ids: list[str] = []
-    for outcome in STORED_OUTCOMES if query.outcome is None else (query.outcome,):
-        new = replace(query, outcome=outcome, statuses=(AlertStatus.NEW.value,))
-        page = search.page(new, sort=Sort(order), limit=CANDIDATES + len(skip), seconds=SCAN_SECONDS)
-        ids += [str(alert.document()[AlertField.ALERT_ID]) for alert in page.alerts]
-    return [each for each in ids if each not in skip][:CANDIDATES]
 
 
 class TriageService:
@@ -118,18 +102,21 @@ class TriageService:
     def next(
         self, actor: Actor, query: AlertFilter, order: Order = Order.LOSS, skip: Sequence[str] = ()
     ) -> TriageResult:
-        """Claim the first new alert in an order, if there is one.
+        """Claim the first new alert in an order, if there is one; alerts come before unscorable transactions.
 
         The search runs before the transaction, so that it delays no insert; the first to commit gets the alert.
         """
-        for _ in range(_ROUNDS):
-            alert_ids = candidates(self._store.search, query, order, skip)
-            for alert_id in alert_ids:
-                result = self._do(actor, Action.CLAIM, [alert_id], triage_writing.claim_new)
-                if result.done:
-                    return result
-            if not alert_ids:
-                break
+        outcomes = STORED_OUTCOMES if query.outcome is None else (query.outcome,)
+        for outcome in outcomes if not query.statuses or AlertStatus.NEW in query.statuses else ():
+            new = replace(query, outcome=outcome, statuses=(AlertStatus.NEW.value,))
+            limit = CANDIDATES + len(skip)
+            page = self._store.search.page(new, sort=Sort(order), limit=limit, seconds=SCAN_SECONDS)
+            for document in (alert.document() for alert in page.alerts):
+                alert_id, version = str(document[AlertField.ALERT_ID]), document["work"]["version"]
+                if alert_id not in skip:
+                    result = self.claim(actor, [alert_id], versions={alert_id: version})
+                    if result.done:
+                        return result
         return TriageResult(actor)
 
     def state(self, alert_id: str) -> tuple[TriageState, list[Change]] | None:

@@ -34,13 +34,6 @@ def claim(state: TriageState, actor: str, now_us: int, take_over: bool = False) 
     return _next(state, AlertStatus.CLAIMED, actor, now_us)
 
 
-def claim_new(state: TriageState, actor: str, now_us: int) -> TriageState:
-    """Claim an alert that is new; any other is refused."""
-    if state.status != AlertStatus.NEW:
-        raise TriageRefused(_held(state))
-    return _next(state, AlertStatus.CLAIMED, actor, now_us)
-
-
 def release(state: TriageState, actor: str, now_us: int) -> TriageState:
     """Return a claimed alert to the queue."""
     if state.status == AlertStatus.NEW:
@@ -90,11 +83,13 @@ def _require_own(state: TriageState, actor: str, action: str, take_over: bool) -
         raise TriageRefused(f"{_held(state)}; take it over to {action} it")
 
 
-def restore(state: TriageState, before: TriageState, after: TriageState, now_us: int) -> TriageState:
-    """Undo a change by restoring the state before it, unless the alert has changed since.
+def restore(state: TriageState, before: TriageState | None, after: TriageState | None, now_us: int) -> TriageState:
+    """Undo a change by restoring the state before it, unless the alert has changed since; a note has no states.
 
     Changes that were undone do not count, so that a verdict can be undone after the reason that was added to it.
     """
+    if before is None or after is None:
+        return state
     if state._replace(version=after.version, since_us=after.since_us) != after:
         raise TriageRefused(f"it has changed since: {_held(state)}")
     return before._replace(version=state.version + 1, since_us=now_us)
@@ -206,7 +201,10 @@ def apply_undo(
     if reason is not None:
         alerts = triaged_alerts(connection, list(items))
         return TriageResult(actor, refused=[Refusal(each, reason, alerts[each].state) for each in items])
-    rules = {alert_id: _undo_rule(item, microseconds(now)) for alert_id, item in items.items()}
+    rules = {
+        alert_id: partial(restore, before=item.before, after=item.after, now_us=microseconds(now))
+        for alert_id, item in items.items()
+    }
     request = TriageRequest(actor, Action.UNDO, rules, undoes=change_id, of_another=not _is_own(change, actor))
     return apply_request(connection, request, now)
 
@@ -265,12 +263,6 @@ def _undo_refusal(connection: Connection, change: Row[Any], actor: Actor, *, tak
     column = tables.changes.c
     undo = connection.execute(select(column.at_us).where(column.undoes == change.change_id)).first()
     return None if undo is None else f"this change was already undone at {str(iso_time(undo.at_us))[:19]} UTC"
-
-
-def _undo_rule(item: Item, now_us: int) -> Rule:
-    if item.before is None or item.after is None:
-        return lambda state: state
-    return partial(restore, before=item.before, after=item.after, now_us=now_us)
 
 
 def _next(state: TriageState, status: str, assignee: str | None, now_us: int) -> TriageState:

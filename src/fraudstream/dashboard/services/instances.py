@@ -12,6 +12,7 @@ from fraudstream.dashboard.services.background import BackgroundService
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.errors import StoreError
 from fraudstream.messages.base import Object
+from fraudstream.store.backends.postgresql import PostgresqlBackend
 from fraudstream.store.reading import StoredAlert
 from fraudstream.store.store import AlertStore
 
@@ -37,13 +38,14 @@ class Instances(BackgroundService):
         self._store = store
         self._hub = hub
         self._order = threading.Lock()
-        self._is_shared = store.database.backend.is_shared
-        self._leads = not self._is_shared
+        backend = store.database.backend
+        self._shared = backend if isinstance(backend, PostgresqlBackend) else None
+        self._leads = self._shared is None
         self.handlers: dict[str, Callable[[Any], None]] = {}
 
     def start(self) -> None:
         """Start to listen, in a thread."""
-        if self._is_shared:
+        if self._shared:
             super().start()
 
     def leads(self) -> bool:
@@ -53,7 +55,7 @@ class Instances(BackgroundService):
     def publish(self, alerts: list[StoredAlert]) -> None:
         """Send newly committed alerts to every viewer, after those that other dashboards have committed before."""
         with self._order:
-            if self._is_shared and alerts[0].seq != self._hub.latest + 1:
+            if self._shared and alerts[0].seq != self._hub.latest + 1:
                 self._catch_up(alerts[0].seq - 1)
                 # The listener may have read these already, between their commit and now.
                 alerts = [each for each in alerts if each.seq > self._hub.latest]
@@ -64,7 +66,7 @@ class Instances(BackgroundService):
 
         They are figures of the moment: a failure is logged and nothing waits for it.
         """
-        if not self._is_shared:
+        if not self._shared:
             return
         try:
             with self._store.database.read() as connection, connection.begin():
@@ -79,9 +81,9 @@ class Instances(BackgroundService):
             self._hub.publish(page)
 
     def _run(self) -> None:
-        while not self._ending.is_set():
+        while self._shared and not self._ending.is_set():
             try:
-                with self._store.database.backend.listen() as listener:
+                with self._shared.listen() as listener:
                     while not self._ending.is_set():
                         self._leads = listener.lead()
                         messages = listener.wait(WAIT_SECONDS)

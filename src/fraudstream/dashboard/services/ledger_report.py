@@ -1,5 +1,6 @@
 """Summarises the ledger in figures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
@@ -56,12 +57,13 @@ def ledger_summary(partitions: Sequence[LedgerPartition]) -> LedgerSummary:
 
 def ledger_partitions(ledger: LedgerReader, positions: Mapping[TopicPartition, Position]) -> list[LedgerPartition]:
     """Return the partitions in the ledger or with records, with their end offsets in Kafka."""
-    known, gaps, partitions = ledger.totals(), ledger.gap_counts(), []
+    known, partitions = ledger.totals(), []
+    gaps = Counter(TopicPartition(gap.topic, gap.partition) for gap in ledger.gaps())
     for key in sorted({key for key, position in positions.items() if position.end is not None} | set(known)):
         position = positions.get(key, Position(0, None, 0))
         entry = known.get(key) or LedgerTotals(key.topic, key.partition, "", position.begin)
         waiting = 0 if position.end is None else max(0, position.end - entry.covered_until)
-        partitions.append(LedgerPartition(**asdict(entry), end=position.end, open=waiting, gaps=gaps.get(key, 0)))
+        partitions.append(LedgerPartition(**asdict(entry), end=position.end, open=waiting, gaps=gaps[key]))
     return partitions
 
 

@@ -48,7 +48,7 @@ class ReasonStore(Repository):
             {"seq": seq, "worked_us": at_us, "body": orjson.dumps(each).decode()[1:-1]} for seq, each in reasons.items()
         ]
         if rows:
-            with self._database.write(relaxed=True) as connection:
+            with self._database.write() as connection:
                 connection.execute(_INSERT, rows)
 
     def unexplained(self, before: int, limit: int, after: int = 0) -> list[StoredAlert]:

@@ -208,7 +208,7 @@ class Statistics:
             self.minutes.latencies(now, to, durations)
 
     def _observe_end(self, event: EndsEvent) -> None:
-        partitions = reports(event)
+        partitions = [position for _, position in reports(event)]
         if not partitions:
             return  # the relay reports that Kafka does not respond
         end = sum(report.end for report in partitions if report.end is not None)

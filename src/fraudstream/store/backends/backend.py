@@ -2,14 +2,12 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar, Final
 
-from sqlalchemy import Connection, Dialect, Engine, Text
+from sqlalchemy import JSON, Connection, Engine, Text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.types import TypeDecorator, TypeEngine, UserDefinedType
 
 from fraudstream.errors import StoreError
 
@@ -17,12 +15,6 @@ WRITE: Final = "fraudstream_write"
 """The execution option that makes a transaction take the store's one write lock at its start.
 
 So transactions that write follow each other, and the `seq` of rows is the order of their commits.
-"""
-
-RELAXED: Final = "fraudstream_relaxed"
-"""The execution option of a write transaction whose content can be recomputed: its commit does not wait for the disk.
-
-A crash of the machine may lose it, but never a part of it, and no other transaction.
 """
 
 BUSY_TIMEOUT_MS: Final = 5_000
@@ -42,30 +34,8 @@ NUL_SIGN: Final = "\u2400"
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-class _PostgresqlJson(UserDefinedType[str]):
-    """PostgreSQL's `json`, which checks a text and keeps it as it was written (`jsonb` would sort its members)."""
-
-    cache_ok = True
-    render_bind_cast = True
-
-    def get_col_spec(self, **kw: Any) -> str:
-        """Return the type in SQL."""
-        return "JSON"
-
-
-class JsonText(TypeDecorator[str]):
-    """JSON that is read and written as text."""
-
-    impl = Text
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Return the type of the column."""
-        return dialect.type_descriptor(_PostgresqlJson() if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Replace an escaped NUL, which PostgreSQL cannot show as text."""
-        return value if value is None or dialect.name != "postgresql" else without_nul(value)
+JsonText: Final = Text().with_variant(JSON(none_as_null=True), "postgresql")
+"""JSON that is read and written as text: PostgreSQL checks it, and keeps it as it was written (`jsonb` would not)."""
 
 
 def without_nul(text: str) -> str:
@@ -73,16 +43,6 @@ def without_nul(text: str) -> str:
     if "\\u0000" in text:
         text = _ESCAPED_NUL.sub(rf"\1{NUL_SIGN}", text)
     return text.replace("\x00", NUL_SIGN)
-
-
-class Listener(Protocol):
-    """Hears what other processes notify."""
-
-    def wait(self, seconds: float) -> Sequence[str]:
-        """Return the next notifications, empty if there is none for so long; raises StoreError."""
-
-    def lead(self) -> bool:
-        """Whether this process is the one of all that listen that leads; raises StoreError."""
 
 
 class Backend(ABC):
@@ -93,7 +53,7 @@ class Backend(ABC):
         where: The database, without a password, for error messages.
         remedy: What to check when a write fails; `open_remedy` when it cannot be opened.
         ddl_file: The file with `ddl`.
-        is_shared: Whether other processes may write to it and notify; then `notify` and `listen` work.
+        is_shared: Whether other processes on other machines may write to it.
     """
 
     is_shared: ClassVar[bool] = False
@@ -112,7 +72,7 @@ class Backend(ABC):
 
     @abstractmethod
     def open(self) -> Engine:
-        """Return an engine whose transactions heed `WRITE` and `RELAXED`; raises StoreError."""
+        """Return an engine whose transactions heed `WRITE`; raises StoreError."""
 
     def opened(self, engine: Engine, *, upgraded: bool) -> None:
         """Finish opening, once the tables exist; `upgraded` if a migration has run."""
@@ -152,11 +112,3 @@ class Backend(ABC):
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Open a read-only transaction that sees one state of the store; raises StoreError or DBAPIError."""
-
-    def notify(self, connection: Connection, message: str) -> None:
-        """Notify the processes that listen, once the transaction is committed; at most 7,999 bytes."""
-        return
-
-    def listen(self) -> AbstractContextManager[Listener]:
-        """Listen to the notifications of all processes, this one included; raises StoreError."""
-        raise NotImplementedError

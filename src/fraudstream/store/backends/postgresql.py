@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from fraudstream.errors import StoreError
 from fraudstream.runtime.files import new_file
 from fraudstream.store.backends import backend
-from fraudstream.store.backends.backend import Backend, Listener
+from fraudstream.store.backends.backend import Backend
 
 OLDEST: Final = 15
 STATEMENT_TIMEOUT_MS: Final = 30_000
@@ -136,19 +136,19 @@ class PostgresqlBackend(Backend):
             raise self.error(f"{program} failed: {reason}", remedy)
 
     def notify(self, connection: Connection, message: str) -> None:
-        """Notify the processes that listen, once the transaction is committed."""
+        """Notify the processes that listen, once the transaction is committed; at most 7,999 bytes."""
         connection.execute(select(func.pg_notify(CHANNEL, message)))
 
     @contextmanager
-    def listen(self) -> Iterator[Listener]:
-        """Listen on a connection of its own."""
+    def listen(self) -> Iterator["Listener"]:
+        """Listen on a connection of its own; raises StoreError, as its listener may."""
         engine = self._engine(
             STATEMENT_TIMEOUT_MS, backend.BUSY_TIMEOUT_MS, poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
         try:
             with engine.connect() as connection:
                 connection.exec_driver_sql(f"LISTEN {CHANNEL}")
-                yield _Listener(connection)
+                yield Listener(connection)
         except (DBAPIError, psycopg.Error) as e:
             cause = e.orig if isinstance(e, DBAPIError) else e
             raise self.error(f"no notifications of the alert store: {_sentence(cause)}", backend.PROBE_REMEDY) from e
@@ -161,14 +161,16 @@ class PostgresqlBackend(Backend):
         arguments = {"connect_timeout": CONNECT_SECONDS, "application_name": "fraudstream"}
         arguments = {name: value for name, value in arguments.items() if name not in url.query}
         pooled = options.get("poolclass") is not NullPool
-        engine = create_engine(url, connect_args=arguments, pool_pre_ping=pooled, **options)
+        # JSON is text here, written as it is but for NUL.
+        options |= {"json_serializer": backend.without_nul, "pool_pre_ping": pooled}
+        engine = create_engine(url, connect_args=arguments, **options)
         event.listen(engine, "connect", _set_up_connection)
         event.listen(engine, "begin", _begin)
         return engine
 
 
-class _Listener:
-    """A connection that listens."""
+class Listener:
+    """A connection that hears what all processes notify, this one included."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -176,7 +178,7 @@ class _Listener:
         self._leads = False
 
     def wait(self, seconds: float) -> Sequence[str]:
-        """Return the next notifications."""
+        """Return the next notifications, empty if there is none for so long."""
         return [each.payload for each in self._driver.notifies(timeout=seconds, stop_after=1)]
 
     def lead(self) -> bool:
@@ -201,11 +203,8 @@ def _set_up_connection(connection: psycopg.Connection[Any], _record: Any) -> Non
 
 
 def _begin(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get(backend.WRITE):
+    if connection.get_execution_options().get(backend.WRITE):
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITE_LOCK})")
-        if options.get(backend.RELAXED):
-            connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 def _sentence(error: BaseException | None) -> str:

@@ -166,11 +166,8 @@ def _set_up_connection(connection: sqlite3.Connection, _record: Any) -> None:
 def _begin(connection: Connection) -> None:
     # A transaction that reads first and writes later fails at once if another has written in between; BEGIN IMMEDIATE
     # waits for the lock instead.
-    options = connection.get_execution_options()
-    if options.get(backend.WRITE):
-        # A setting of the connection, which is pooled.
-        connection.exec_driver_sql(f"PRAGMA synchronous = {'NORMAL' if options.get(backend.RELAXED) else 'FULL'}")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if options.get(backend.WRITE) else "BEGIN")
+    is_write = connection.get_execution_options().get(backend.WRITE)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_write else "BEGIN")
 
 
 def _truncate_wal(engine: Engine) -> None:

@@ -1,7 +1,7 @@
 """Masks what earlier releases stored as it came, and empties the index of words and columns made of it."""
 
 from collections.abc import Callable
-from itertools import chain
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,107 +19,71 @@ _ROWS = 1_000
 _CONFLICT_DIGITS = 12
 
 
-def _table(name: str, *columns: str) -> sa.TableClause:
-    """A table as it is at this revision, of which later ones may have more."""
-    return sa.table(name, *map(sa.column, columns))
-
-
-alerts = _table("alerts", "seq", "alert_id", "conflict_of", "digest", "body", "assignee", "column_set")
-column_sets = _table("column_sets", "id", "digest", "names")
-dead_letters = _table("dead_letters", "seq", "body")
-events = _table("events", "seq", "event_id", "body")
-reasons = _table("reasons", "seq")
-rejected = _table("rejected", "seq", "digest", "kind", "reason", "payload")
-replays = _table("replays", "seq", "state", "who", "why", "reason", "letter", "payload")
-schemas = _table("schemas", "schema_id", "columns")
-
-
 def upgrade() -> None:
-    """Mask every table row by row; what changes is never in memory all at once."""
+    """Mask every table row by row; what changes is never in memory all at once. A store of 0008 is on SQLite."""
     connection = op.get_bind()
-    mask: DataMask = context.config.attributes.get("mask") or DataMask()
+    mask: DataMask = context.config.attributes["mask"]
     # What is replaced is overwritten in the file, not only left out of it.
     connection.exec_driver_sql("PRAGMA secure_delete = ON")
-    renamed = _column_sets(connection, mask)
-    changed = sum(
-        (
-            _mask(connection, alerts, lambda row: _alert(mask, row, renamed)),
-            _mask(connection, events, lambda row: _record(mask, row, "event_id")),
-            _mask(connection, dead_letters, lambda row: _record(mask, row)),
-            _mask(connection, rejected, lambda row: _rejected(mask, row)),
-            _mask(connection, replays, _replay),
-        )
-    )
-    for row in connection.execute(sa.select(schemas.c.schema_id, schemas.c.columns)).all():
-        shown = _dumped(mask.record({"columns": orjson.loads(row.columns)})["columns"])
-        if shown != row.columns:
-            where = schemas.c.schema_id == row.schema_id
-            connection.execute(sa.update(schemas).where(where).values(columns=shown))
-    if changed:
-        # They hold words and values as they came; both are filled again in the background.
-        for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
-            connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of our own
-        connection.exec_driver_sql("INSERT INTO alert_words (alert_words) VALUES ('delete-all')")
+    alerts = _mask(connection, "alerts", partial(_alert, mask), unique="alert_id")
+    _mask(connection, "events", partial(_record, mask, "event_id"), unique="event_id")
+    _mask(connection, "dead_letters", partial(_record, mask, None))
+    _mask(connection, "rejected", partial(_rejected, mask), unique="digest")
+    _mask(connection, "replays", _replay)
+    _mask(connection, "column_sets", partial(_column_set, mask), unique="digest")
+    _mask(connection, "schemas", partial(_schema, mask))
+    if alerts:
+        connection.execute(sa.text("DELETE FROM reasons WHERE seq = :seq"), [{"seq": seq} for seq in alerts])
+    for table in ("indexed", "restated_alerts", "segment_columns", "segments"):
+        connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 - names of our own
+    connection.exec_driver_sql("INSERT INTO alert_words (alert_words) VALUES ('delete-all')")
 
 
-def _mask(connection: sa.Connection, table: sa.TableClause, masked: Callable[[Any], dict[str, Any]]) -> int:
-    """Give each row its masked values; returns how many had others before."""
-    changed = 0
-    pages = in_pages(connection, sa.select(table), table.c.seq, _ROWS, "masking what is stored", table=table.name)
-    for row in chain.from_iterable(pages):
-        values = {name: value for name, value in masked(row).items() if value != getattr(row, name)}
-        if values:
-            changed += 1
-            _write(connection, table, row.seq, values)
+def _mask(connection: sa.Connection, name: str, masked: Callable[[Any], dict[str, Any]], unique: str = "") -> list[int]:
+    """Write the masked values of each row of a table; returns the numbers of the rows that had others before.
+
+    Two rows may differ in nothing but what is masked: the second one's `unique` value is followed by its number.
+    """
+    table = sa.Table(name, sa.MetaData(), autoload_with=connection)
+    number: sa.ColumnElement[int] = sa.literal_column("rowid", sa.Integer)
+    changed = []
+    for rows in in_pages(connection, sa.select(table), number, _ROWS, "masking what is stored", table=name):
+        for row in rows:
+            values = {column: value for column, value in masked(row).items() if value != getattr(row, column)}
+            if not values:
+                continue
+            changed.append(row.key)
+            update = sa.update(table).where(number == row.key)
+            try:
+                with connection.begin_nested():
+                    connection.execute(update.values(values))
+            except sa.exc.IntegrityError:
+                connection.execute(update.values(values | {unique: f"{values[unique]}~{row.key}"}))
     return changed
 
 
-def _write(connection: sa.Connection, table: sa.TableClause, seq: int, values: dict[str, Any]) -> None:
-    update = sa.update(table).where(table.c.seq == seq)
-    try:
-        with connection.begin_nested():
-            connection.execute(update.values(values))
-    except sa.exc.IntegrityError:
-        # Two rows that differ in nothing but what is masked: an id stays unique, a rejected record is kept once.
-        if table is rejected:
-            connection.execute(sa.delete(table).where(table.c.seq == seq))
-            return
-        for name in ("alert_id", "event_id"):
-            if name in values:
-                values[name] = f"{values[name]}~{seq}"
-        connection.execute(update.values(values))
-    if table is alerts:
-        connection.execute(sa.delete(reasons).where(reasons.c.seq == seq))
+def _alert(mask: DataMask, row: Any) -> dict[str, Any]:
+    values = {"assignee": typed(row.assignee)} | _record(mask, "alert_id", row)
+    if "body" in values:
+        document = orjson.loads(values["body"])
+        values["digest"] = now = digest(document["transaction"])
+        if row.conflict_of is not None and row.alert_id == f"{row.conflict_of}~{row.digest[:_CONFLICT_DIGITS]}":
+            # Made of the digest, so that the same record posted again is known by it.
+            values["alert_id"] = document["alert_id"] = f"{row.conflict_of}~{now[:_CONFLICT_DIGITS]}"
+            values["body"] = _dumped(document)
+    return values
 
 
-def _alert(mask: DataMask, row: Any, renamed: dict[int, int]) -> dict[str, Any]:
-    document = orjson.loads(row.body)
-    shown = mask.record(document)
-    values = {"assignee": typed(row.assignee), "column_set": renamed.get(row.column_set, row.column_set)}
-    if shown == document:
-        return values
-    now = digest(shown["transaction"])
-    alert_id = shown["alert_id"]
-    if row.conflict_of is not None and row.alert_id == f"{row.conflict_of}~{row.digest[:_CONFLICT_DIGITS]}":
-        # Made of the digest, so that the same record posted again is known by it.
-        shown["alert_id"] = alert_id = f"{row.conflict_of}~{now[:_CONFLICT_DIGITS]}"
-    return values | {"body": _dumped(shown), "digest": now, "alert_id": alert_id}
-
-
-def _record(mask: DataMask, row: Any, own_id: str | None = None) -> dict[str, Any]:
-    if row.body is None:
+def _record(mask: DataMask, own_id: str | None, row: Any) -> dict[str, Any]:
+    document = None if row.body is None else orjson.loads(row.body)
+    masked = mask.record(document)
+    if masked == document:
         return {}
-    document = orjson.loads(row.body)
-    shown = mask.record(document)
-    if shown == document:
-        return {}
-    return {"body": _dumped(shown)} | ({} if own_id is None else {own_id: shown[own_id]})
+    return {"body": _dumped(masked)} | ({} if own_id is None else {own_id: masked[own_id]})
 
 
 def _rejected(mask: DataMask, row: Any) -> dict[str, Any]:
     reason, payload = mask.text(row.reason), mask.text(row.payload)
-    if (reason, payload) == (row.reason, row.payload):
-        return {}
     return {"reason": reason, "payload": payload, "digest": digest([row.kind, reason, payload])}
 
 
@@ -130,24 +94,13 @@ def _replay(row: Any) -> dict[str, Any]:
     return texts | ({"payload": ""} if is_over else {})
 
 
-def _column_sets(connection: sa.Connection, mask: DataMask) -> dict[int, int]:
-    """Mask the names of columns; the sets that are like another one then, with that one."""
-    renamed: dict[int, int] = {}
-    column = column_sets.c
-    for row in connection.execute(sa.select(column_sets)).all():
-        names = [mask.text(name) for name in orjson.loads(row.names)]
-        if names == orjson.loads(row.names):
-            continue
-        values = {"names": _dumped(names), "digest": digest(names)}
-        same = connection.execute(sa.select(column.id).where(column.digest == values["digest"])).scalar_one_or_none()
-        connection.execute(
-            sa.update(column_sets).where(column.id == row.id).values(values)
-            if same is None
-            else sa.update(column_sets).where(column.id == row.id).values(names="[]", digest=f"former {row.id}")
-        )
-        if same is not None:
-            renamed[row.id] = same
-    return renamed
+def _column_set(mask: DataMask, row: Any) -> dict[str, Any]:
+    names = [mask.text(name) for name in orjson.loads(row.names)]
+    return {"names": _dumped(names), "digest": digest(names)}
+
+
+def _schema(mask: DataMask, row: Any) -> dict[str, Any]:
+    return {"columns": _dumped(mask.record({"columns": orjson.loads(row.columns)})["columns"])}
 
 
 def _dumped(value: Any) -> str:
