@@ -51,7 +51,7 @@ def broker(
     port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], secure: Path | None, **flags: object
 ) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
-    from fraudstream.kafka.broker import BrokerPlan, Listener, broker_archive, run_broker
+    from fraudstream.kafka.broker import BrokerPlan, Listener, run_broker
     from fraudstream.kafka.secured import SecureFolder
 
     settings = Settings.load(**flags)
@@ -62,7 +62,6 @@ def broker(
         listeners=tuple(Listener(*listener) for listener in listeners),
         secure=None if secure is None else SecureFolder(secure.absolute()),
     )
-    plan = replace(plan, archive=broker_archive(settings.cache, plan.java, plan.jars))
     run_broker(plan, click.echo, settings.ready_file)
 
 

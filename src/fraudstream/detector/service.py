@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -93,13 +93,8 @@ def run_detector(
         events = EventWriter(producer, cluster.topic(Topic.EVENTS), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-        ready = threading.Event()
-        # We create no class archive for a JVM that `spark-submit` started.
-        archive = None if is_submitted() else plan.archive
-        archiving = nullcontext() if archive is None else archive.made_in_background(ready)
         with (
             _publishing_state(events),
-            archiving,
             spark_session(plan, jvm) as spark,
             # Only the session knows its master: `spark-submit` may have set it.
             cluster.spark_options(is_local=is_local(spark)) as kafka,
@@ -118,7 +113,7 @@ def run_detector(
             message_format = MessageFormat.of(settings)
             while True:
                 _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
-                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions, ready)
+                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
@@ -162,7 +157,6 @@ def _supervisor(
     events: EventWriter,
     past: deque[Problem],
     partitions: int,
-    ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     history = HistoryKeeper(
@@ -215,10 +209,6 @@ def _supervisor(
         )
         return start_query(spark, scorer, query_settings)
 
-    def report_ready() -> None:
-        write_ready(settings.ready_file)
-        ready.set()
-
     current = current_file(settings.model)
     return Supervisor(
         start=start,
@@ -228,7 +218,7 @@ def _supervisor(
         keeper=keeper,
         partitions=watch,
         events=events,
-        on_ready=report_ready,
+        on_ready=partial(write_ready, settings.ready_file),
         on_stop=lambda: _silence_logging(spark),
         logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
         fetch_schemas=lambda: message_format.fetch_schemas(spark),

@@ -9,7 +9,7 @@ import ssl
 import struct
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -35,15 +35,11 @@ STORE_PASSWORD: Final = "changeit"  # noqa: S105 - Java's default; the store hol
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that Spark and Kafka can run on; `home` works as JAVA_HOME (it may contain only `bin/java`).
-
-    `build` is its version string, which changes with each update; empty if unknown.
-    """
+    """A Java that Spark and Kafka can run on; `home` works as JAVA_HOME (it may contain only `bin/java`)."""
 
     home: Path
     version: int
     source: Source
-    build: str = field(default="", compare=False)
 
     @property
     def executable(self) -> Path:
@@ -131,7 +127,7 @@ def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJav
         return SkippedJava(executable, source, reason)
     if int(version) < OLDEST_JAVA:
         return SkippedJava(executable, source, f"it is Java {version}")
-    return Java(Path(properties["java.home"]), int(version), source, properties.get("java.vm.version", ""))
+    return Java(Path(properties["java.home"]), int(version), source)
 
 
 def _write_shim(java: Path, cache: Path) -> Path:

@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 
 from fraudstream.config import Settings
 from fraudstream.errors import SetupError
-from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
@@ -98,7 +97,6 @@ class SparkPlan:
         memory: Heap of the driver's JVM in Spark's notation ("2g").
         is_default_memory: Whether a heap in the user's `spark-defaults.conf` takes precedence.
         log: File for the JVM's output; None discards it.
-        defaults: Spark properties over which every setting of the user takes precedence.
         conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
         slots: Task slots that a standalone master is asked for, unless the user sets `spark.cores.max`; by default
             few, so that training and the detector run beside each other.
@@ -111,11 +109,9 @@ class SparkPlan:
     is_default_memory: bool = False
     jars: Sequence[Path] = ()
     log: Path | None = None
-    defaults: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     java_options: Sequence[str] = ()
     slots: int = 2
-    archive: ClassArchive | None = None
 
     @classmethod
     def of(cls, settings: Settings, app: str, java: Java, **options: Any) -> Self:
@@ -145,8 +141,6 @@ class Jvm:
         wait_until(lambda: info.exists() or self.process.poll() is not None, START_TIMEOUT_SECONDS, every=0.005)
         if not info.exists():
             self.stop(0.0)
-            if self.plan.archive is not None:
-                self.plan.archive.forget()
             raise SetupError(
                 "Spark's JVM did not start",
                 where=f"log: {self.plan.log}" if self.plan.log else str(self.plan.java_home),
@@ -201,16 +195,6 @@ def java_options(memory: str) -> tuple[str, ...]:
 def heap_mib(memory: str) -> float:
     """Parse a heap in Java's notation, such as "2g"; returns MiB."""
     return int(memory[:-1]) * _MIB[memory[-1].lower()]
-
-
-def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:
-    """Create the class archive of a Spark with these jars on its class path."""
-    return ClassArchive(cache.absolute() / "archives", name, java, class_path(jars), MODULES)
-
-
-def class_path(jars: Sequence[Path]) -> tuple[Path, ...]:
-    """List the extra jars and Spark's own in a stable order: an archive is valid for one order only."""
-    return (*jars, *sorted((spark_home() / "jars").glob("*.jar")))
 
 
 def start_jvm(plan: SparkPlan) -> Jvm:
@@ -274,10 +258,9 @@ def _own_command(plan: SparkPlan) -> list[str]:
         str(plan.java_home / "bin" / "java"),
         f"-Xmx{plan.memory}",
         *MODULES,
-        *(plan.archive.jvm_options() if plan.archive is not None else ()),
         *plan.java_options,
         "-cp",
-        os.pathsep.join(map(str, class_path(plan.jars))),
+        os.pathsep.join(map(str, (*plan.jars, spark_home() / "jars" / "*"))),
         "org.apache.spark.api.python.PythonGatewayServer",
     ]
 

@@ -149,7 +149,7 @@ def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     conf.set("spark.ui.showConsoleProgress", "false").setAll(list(plan.conf.items()))
     if not conf.contains(CORES):
         conf.set(CORES, cores_for(plan.slots, dict(conf.getAll()))).set(OWN_CORES, "true")
-    for key, value in {**DEFAULTS, **plan.defaults, **(LOOPBACK_DRIVER if is_local else {})}.items():
+    for key, value in {**DEFAULTS, **(LOOPBACK_DRIVER if is_local else {})}.items():
         conf.setIfMissing(key, value)
     if plan.jars and not is_local:
         # Executors fetch these from the driver, which has them on its class path.
