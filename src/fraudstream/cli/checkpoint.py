@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 from fraudstream.transactions.wire import Topic
@@ -22,8 +21,7 @@ def checkpoint() -> None:
 
 
 @checkpoint.command()
-@setting("checkpoint")
-@options.kafka
+@setting("checkpoint", "bootstrap_servers")
 def show(**flags: object) -> None:
     """Show whether the detector can resume from the checkpoint, and at which offsets.
 
@@ -51,8 +49,7 @@ def show(**flags: object) -> None:
 
 
 @checkpoint.command()
-@setting("checkpoint")
-@options.kafka
+@setting("checkpoint", "bootstrap_servers")
 def rebuild(**flags: object) -> None:
     """Move the checkpoint aside and create one that resumes where the ledger ends.
 

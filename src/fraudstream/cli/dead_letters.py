@@ -99,8 +99,7 @@ def download(output: Path, kind_of_file: str, api: str | None, **filters: object
 @click.option("--again", is_flag=True, help="Include records that were replayed before.")
 @click.option("--payload", type=options.PATH, help="A file to send instead of the value of the record --id.")
 @click.option("--dry-run", is_flag=True, help="Show how many would be sent, without sending.")
-@options.kafka
-@setting("api")
+@setting("bootstrap_servers", "api")
 def replay(
     places: tuple[str, ...],
     every: bool,

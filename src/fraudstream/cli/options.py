@@ -24,8 +24,18 @@ PATH: Final = click.Path(path_type=Path)
 TAKES_EFFECT: Final = "a running detector uses it within 15 seconds"
 
 
-def setting(name: str) -> Callable[[Function], Function]:
-    """Create an option for one setting; if unset it is None, and environment, file or default apply."""
+def setting(*names: str) -> Callable[[Function], Function]:
+    """Add an option for each of these settings; if unset it is None, and environment, file or default apply."""
+
+    def add(function: Function) -> Function:
+        for name in reversed(names):
+            function = _option(name)(function)
+        return function
+
+    return add
+
+
+def _option(name: str) -> Callable[[Function], Function]:
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
     suffix = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"

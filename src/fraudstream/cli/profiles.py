@@ -26,9 +26,7 @@ def profiles() -> None:
 @click.option("--labels", type=options.PATH, help="A file that lists the frauds by id, as `labels export` writes it.")
 @click.option("--label-key", default="event_id", show_default=True, help="The column with the id, in both.")
 @click.option("--replace", "replaces", is_flag=True, help="Write days that are there again, as after late labels.")
-@setting("profiles")
-@setting("model")
-@setting("entity_key")
+@setting("profiles", "model", "entity_key")
 def build(data: tuple[Path, ...], labels: Path | None, label_key: str, replaces: bool, **flags: object) -> None:
     """Write the profiles of each day that has ended and has none yet, as the model's history needs them.
 

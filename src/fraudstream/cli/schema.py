@@ -83,8 +83,7 @@ _why = partial(click.option, "--why", show_default=True, help="The reason, recor
 
 
 @click.group(invoke_without_command=True)
-@setting("model")
-@setting("api")
+@setting("model", "api")
 @options.as_json
 @click.pass_context
 def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:

@@ -21,12 +21,7 @@ def state() -> None:
 
 @state.command()
 @options.reading("--from")
-@setting("model")
-@setting("checkpoint")
-@setting("entity_key")
-@options.kafka
-@setting("driver_memory")
-@setting("java_home")
+@setting("model", "checkpoint", "entity_key", "bootstrap_servers", "driver_memory", "java_home")
 def build(data: tuple[Path, ...], reading: ReadingOptions, **flags: object) -> None:
     """Fill the history with the payments of files, or of the topic's archive, in their order.
 
