@@ -16,7 +16,7 @@ from fraudstream.cli import options
 from fraudstream.cli.options import Function, setting
 from fraudstream.cli.registry import table
 from fraudstream.config import Settings
-from fraudstream.errors import DataError, DataNotFound, ReplayFailed, SettingsError
+from fraudstream.errors import DataError, DataNotFound, KafkaFailure, SettingsError
 from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
@@ -142,7 +142,7 @@ def replay(
     click.echo(f"{counts['sent']:,} of {answer['letters']:,} sent again" + _left_out(answer))
     if counts["sent"] < answer["letters"]:
         failed = client.get(f"/api/replays?state=failed&batch={answer['batch']}&limit=5")["replays"]
-        raise ReplayFailed(
+        raise KafkaFailure(
             f"{counts['failed']:,} were not sent: "
             + "; ".join(f"{each['origin']}: {each['reason']}" for each in failed),
             where=f"request {answer['batch']}",
@@ -153,8 +153,6 @@ def replay(
 def _send(client: DashboardClient, sender: Any, batch: str) -> dict[str, int]:
     """Send all records of a request; wait for those that a relay has taken over."""
     from confluent_kafka import KafkaException
-
-    from fraudstream.errors import KafkaFailure
 
     while True:
         try:

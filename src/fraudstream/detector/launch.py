@@ -26,7 +26,7 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         java,
         master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
         jars=jars.connector,
-        java_options=java_options(settings.driver_memory),
+        java_options=java_options(),
         slots=partitions + 1,
     )
 

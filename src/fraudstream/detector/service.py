@@ -47,7 +47,6 @@ from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
-from fraudstream.runtime.spark_settings import CORES, cores_for
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
@@ -77,8 +76,7 @@ def run_detector(
         SetupError: Spark has no Kafka connector, or one for another Spark version.
         BrokerUnreachable: The bootstrap servers do not answer.
         ModelError: There is no usable model.
-        CheckpointInUse: Another detector is using the checkpoint.
-        DetectorError: The query failed repeatedly.
+        DetectorError: Another detector is using the checkpoint, or the query failed repeatedly.
     """
     mode = Trigger(trigger)
     check_interval(_interval(settings, mode), mode)
@@ -119,11 +117,9 @@ def run_detector(
                     return
                 partitions = supervisor.partitions.partitions
                 plan = detector_plan(settings, java, jars, partitions)
-                cores = cores_for(plan.slots, dict(spark.sparkContext.getConf().getAll()))
-                changes = {"spark.master": plan.master} if is_local(spark) else {CORES: cores}
-                log.info("starting another Spark session", partitions=partitions, **changes)
+                log.info("starting another Spark session", partitions=partitions, master=plan.master)
                 events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
-                spark = reopen(spark, changes)
+                spark = reopen(spark, plan)
 
 
 def _await_cores(spark: SparkSession, slots: int, events: EventWriter, stop: threading.Event) -> None:

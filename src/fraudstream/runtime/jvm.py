@@ -81,10 +81,8 @@ FOR_FEW_CORES: Final = (
 
 HEAP: Final = "-Xms320m"
 """Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
-is full. This is the same on every machine, and the garbage is collected after some ten batches."""
-
-LEAST_FOR_HEAP: Final = 512
-"""MiB of heap below which Java's default initial size applies."""
+is full. This is the same on every machine, and the garbage is collected after some ten batches. Spark itself refuses a
+heap below 450 MiB."""
 
 _MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
@@ -186,10 +184,9 @@ def is_local_master(master: str) -> bool:
     return local_slots(master, 1) is not None
 
 
-def java_options(memory: str) -> tuple[str, ...]:
-    """Choose the options of the detector's JVM by its heap and this machine's cores."""
-    few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
-    return (HEAP, *few) if heap_mib(memory) >= LEAST_FOR_HEAP else few
+def java_options() -> tuple[str, ...]:
+    """Choose the options of the detector's JVM by this machine's cores."""
+    return (HEAP, *(FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()))
 
 
 def heap_mib(memory: str) -> float:

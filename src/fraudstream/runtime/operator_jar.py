@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Final
@@ -15,8 +14,6 @@ from fraudstream.runtime.processes import spawn
 
 SOURCES: Final = Path(__file__).parents[1] / "scoring" / "jvm"
 """The source; a wheel has the jar beside it."""
-
-_REPORT_SECONDS: Final = 5.0
 
 
 def find_operator(cache: Path) -> Path | None:
@@ -46,17 +43,12 @@ def compile_operator(folder: Path, java: Java, report: Report) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     report("history operator: compiling, which takes some 20 s")
-    start, compiler = time.monotonic(), spawn(command, log=log)
-    while True:
-        try:
-            compiler.wait(_REPORT_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            report(f"history operator: compiling for {time.monotonic() - start:.0f} s")
-    if compiler.returncode or not draft.exists():
+    start = time.monotonic()
+    exit_code = spawn(command, log=log).wait()
+    if exit_code or not draft.exists():
         draft.unlink(missing_ok=True)
         raise JarsMissing(
-            f"the history operator could not be compiled (exit code {compiler.returncode})",
+            f"the history operator could not be compiled (exit code {exit_code})",
             where=f"log: {log}",
             remedy="run `fraudstream doctor`, which checks Java and memory, then `fraudstream setup`",
         )
