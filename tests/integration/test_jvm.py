@@ -11,7 +11,7 @@ from fraudstream.errors import SetupError
 from fraudstream.runtime import jvm as jvm_module
 from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import MODULES, SparkPlan, log_file, start_jvm
+from fraudstream.runtime.jvm import OPTIONS, SparkPlan, log_file, start_jvm
 
 pytestmark = pytest.mark.spark
 
@@ -30,7 +30,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
     )
     words = [word for word in launcher.stdout.strip().split("\0") if word.strip()]
     options = [word for word in words[:-1] if word.startswith("-") and word != "-cp" and not word.startswith("-Xmx")]
-    assert set(options[1:] if options[0].endswith("java") else options) == set(MODULES)
+    assert set(options[1:] if options[0].endswith("java") else options) == set(OPTIONS.read_text().split())
 
 
 def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tmp_path: Path) -> None:

@@ -97,7 +97,6 @@ def duration(text: str) -> float:
     return seconds
 
 
-kafka = setting("bootstrap_servers")
 _data_files = partial(
     click.option,
     type=PATH,

@@ -271,7 +271,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
 @click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
 @click.option("--archive", is_flag=True, help="Archive the payments too, into the folder `archive` of --workdir.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
-@options.kafka
+@setting("bootstrap_servers")
 def demo(data: Path | None, port: int | None, bootstrap_servers: str | None, **chosen: Any) -> None:
     """Run everything on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops everything."""
     from fraudstream.demo.run import run_demo

@@ -25,26 +25,8 @@ START_TIMEOUT_SECONDS: Final = 90.0
 
 MOST_LOG_BYTES: Final = 10 * 2**20
 
-MODULES: Final = (
-    "-XX:+IgnoreUnrecognizedVMOptions",
-    "--add-modules=jdk.incubator.vector",
-    *(
-        f"--add-opens=java.base/{package}=ALL-UNNAMED"
-        for package in (
-            *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
-            *("java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs"),
-            *("sun.security.action", "sun.util.calendar"),
-        )
-    ),
-    "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-    "-Dio.netty.tryReflectionSetAccessible=true",
-    "-Dio.netty.allocator.type=pooled",
-    "-Dio.netty.handler.ssl.defaultEndpointVerificationAlgorithm=NONE",
-    "--sun-misc-unsafe-memory-access=allow",
-    "--enable-native-access=ALL-UNNAMED",
-    "-Dderby.connection.requireAuthentication=false",
-)
-"""The options that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
+OPTIONS: Final = Path(__file__).with_name("spark_java.options")
+"""The options, one a line, that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
 
 _MORE_CLASSES: Final = "SPARK_DIST_CLASSPATH"
 """Spark's scripts append it to the class path, whatever class path the user's settings have."""
@@ -254,7 +236,7 @@ def _own_command(plan: SparkPlan) -> list[str]:
     return [
         str(plan.java_home / "bin" / "java"),
         f"-Xmx{plan.memory}",
-        *MODULES,
+        *OPTIONS.read_text().split(),
         *plan.java_options,
         "-cp",
         os.pathsep.join(map(str, (*plan.jars, spark_home() / "jars" / "*"))),

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -56,16 +56,13 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         return
     require_master(plan.master)
     jvm = jvm or start_jvm(plan)
-    try:
+    with ExitStack() as started:
+        started.callback(jvm.stop)
         with converted_errors(plan.log):
             session = _connect(plan, jvm)
-            try:
-                with converted_errors(plan.log):
-                    yield session
-            finally:
-                _disconnect(session)
-    finally:
-        jvm.stop()
+        started.callback(_disconnect, session)
+        with converted_errors(plan.log):
+            yield session
 
 
 def require_master(master: str) -> None:
