@@ -62,8 +62,7 @@ def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Seque
 @setting("cache", "java_home")
 def setup(**flags: object) -> None:
     """Fetch the Kafka and connector jars into the cache, and compile the history operator, unless they are there."""
-    from fraudstream.runtime.jars import fetch_jars
-    from fraudstream.runtime.operator_jar import operator_jar
+    from fraudstream.runtime.jars import fetch_jars, operator_jar
 
     settings = Settings.load(**flags)
     java = java_for(settings)

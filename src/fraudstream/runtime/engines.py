@@ -17,9 +17,8 @@ import structlog
 
 from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
-from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
+from fraudstream.runtime.jars import Jars, fetch_jars, find_jars, find_operator, operator_jar
 from fraudstream.runtime.java import Java, find_java
-from fraudstream.runtime.operator_jar import find_operator, operator_jar
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -1,10 +1,15 @@
-"""Fetches the jars of the broker and of Spark's Kafka connector with Spark's resolver, and verifies them."""
+"""Fetches and verifies the jars of the broker and of Spark's Kafka connector, and compiles the history operator.
+
+Spark's own resolver fetches them, and the Scala compiler that pyspark has compiles the operator.
+"""
 
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
+import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +21,7 @@ from typing import Final
 from fraudstream.errors import JarsChanged, JarsMissing
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
-from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.processes import die_with_parent, spawn
 
 SPARK_VERSION: Final = "4.2.0"
 KAFKA_VERSION: Final = "4.2.0"
@@ -26,6 +31,9 @@ Report = Callable[[str], None]
 
 PINS: Final = Path(__file__).with_name("jars.sha256")
 """The sha256 of every jar, in the format of `sha256sum`: a jar that differs is not run, whatever its origin."""
+
+SOURCES: Final = Path(__file__).parents[1] / "scoring" / "jvm"
+"""The source of the history operator; a wheel has the jar beside it."""
 
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
 _UNTRUSTED: Final = "PKIX path building failed"
@@ -189,6 +197,49 @@ def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: s
                 fetched += 1
                 report(f"{jar_set.name}: {fetched} of {resolved} fetched, last {match['module']} {match['version']}")
     return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
+
+
+def find_operator(cache: Path) -> Path | None:
+    """Find the jar of the history operator of this source and this Spark, in the package or in the cache."""
+    jar = _operator(cache)
+    return next((each for each in (SOURCES / jar.name, jar) if each.exists()), None)
+
+
+def operator_jar(cache: Path, java: Java, report: Report) -> Path:
+    """Find that jar, or compile it; safe to call from several processes. Raises JarsMissing if that fails."""
+    jar = _operator(cache)
+    with exclusive_lock(jar.with_name("compiler.lock")):
+        return find_operator(cache) or _compile(jar, java, report)
+
+
+def _operator(cache: Path) -> Path:
+    digest = hashlib.sha256(SPARK_VERSION.encode())
+    for source in sorted(SOURCES.glob("*.scala")):
+        digest.update(source.read_bytes())
+    return cache.absolute() / "jars" / "history" / f"history-{digest.hexdigest()[:12]}.jar"
+
+
+def _compile(jar: Path, java: Java, report: Report) -> Path:
+    draft, log = jar.with_suffix(f".{os.getpid()}.jar"), jar.with_name("compiler.log")
+    command = [
+        *(str(java.executable), "-Xmx600m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        *("-cp", str(spark_home() / "jars" / "*"), "scala.tools.nsc.Main", "-usejavacp", "-d", str(draft)),
+        *map(str, sorted(SOURCES.glob("*.scala"))),
+    ]
+    log.unlink(missing_ok=True)
+    report("history operator: compiling, which takes some 20 s")
+    start = time.monotonic()
+    exit_code = spawn(command, log=log).wait()
+    if exit_code or not draft.exists():
+        draft.unlink(missing_ok=True)
+        raise JarsMissing(
+            f"the history operator could not be compiled (exit code {exit_code})",
+            where=f"log: {log}",
+            remedy="run `fraudstream doctor`, which checks Java and memory, then `fraudstream setup`",
+        )
+    draft.replace(jar)
+    report(f"history operator: compiled in {time.monotonic() - start:.0f} s")
+    return jar
 
 
 def spark_home() -> Path:
