@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import click
 
 from fraudstream.cli import options
-from fraudstream.cli.options import Function, setting
+from fraudstream.cli.options import setting
 from fraudstream.cli.registry import table
 from fraudstream.config import Settings
 from fraudstream.errors import DataError, DataNotFound, KafkaFailure, SettingsError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
 
 FORMAT = click.Choice(("csv", "jsonl"))
-FILTERS = (
+_filters = options.several(
     click.option("--kind", type=click.Choice(("all", "dead_letter", "unscorable")), default="all", help="The kind."),
     click.option("--reason", help="Text in the reason."),
     click.option("--since", help="Produced at or after this time (ISO 8601)."),
@@ -34,12 +34,6 @@ FILTERS = (
     click.option("--offset", type=click.IntRange(0), help="Input offset of the record."),
     click.option("--replayed/--not-replayed", default=None, help="Whether it was replayed before."),
 )
-
-
-def _filters(function: Function) -> Function:
-    for option in reversed(FILTERS):
-        function = option(function)
-    return function
 
 
 @click.group("dead-letters")

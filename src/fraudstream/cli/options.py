@@ -24,15 +24,20 @@ PATH: Final = click.Path(path_type=Path)
 TAKES_EFFECT: Final = "a running detector uses it within 15 seconds"
 
 
-def setting(*names: str) -> Callable[[Function], Function]:
-    """Add an option for each of these settings; if unset it is None, and environment, file or default apply."""
+def several(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Combine options to one decorator."""
 
     def add(function: Function) -> Function:
-        for name in reversed(names):
-            function = _option(name)(function)
+        for option in reversed(options):
+            function = option(function)
         return function
 
     return add
+
+
+def setting(*names: str) -> Callable[[Function], Function]:
+    """Add an option for each of these settings; if unset it is None, and environment, file or default apply."""
+    return several(*map(_option, names))
 
 
 def _option(name: str) -> Callable[[Function], Function]:

@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from fraudstream.kafka.topics import ensure_topics, open_admin
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import sole_use, tighten
+from fraudstream.runtime.jars import Report
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -48,8 +49,6 @@ class Listener(NamedTuple):
     port: int
     advertised: int
 
-
-Report = Callable[[str], None]
 
 BROKER_CLASS: Final = "kafka.Kafka"
 LOCK: Final = "broker.lock"

