@@ -7,7 +7,9 @@ import shlex
 import shutil
 import ssl
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -143,11 +145,11 @@ def write_trust_store(path: Path) -> int:
     from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
     from cryptography.x509 import load_der_x509_certificate
 
-    trusted = ssl.create_default_context().get_ca_certs(binary_form=True)
-    certificates = [
-        PKCS12Certificate(load_der_x509_certificate(each), f"authority {number}".encode())
-        for number, each in enumerate(trusted)
-    ]
+    certificates = []
+    for number, authority in enumerate(ssl.create_default_context().get_ca_certs(binary_form=True)):
+        # Some authorities have serial numbers that do not conform; a later release of the library will refuse them.
+        with warnings.catch_warnings(action="ignore"), suppress(ValueError):
+            certificates.append(PKCS12Certificate(load_der_x509_certificate(authority), f"authority {number}".encode()))
     if certificates:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(serialize_java_truststore(certificates, BestAvailableEncryption(STORE_PASSWORD.encode())))
