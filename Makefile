@@ -38,7 +38,7 @@ setup-dev: setup $(VENV)/.installed-dev
 
 wheel: setup  ## Build dist/fraudstream-*.whl, which has the compiled history operator
 	@rm -f src/fraudstream/scoring/jvm/*.jar
-	@cp "$$($(BIN)/python -c 'from fraudstream.config import Settings; from fraudstream.runtime.operator_jar import find_operator; \
+	@cp "$$($(BIN)/python -c 'from fraudstream.config import Settings; from fraudstream.runtime.jars import find_operator; \
 		print(find_operator(Settings.load().cache))')" src/fraudstream/scoring/jvm/
 	@$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 	@rm -f src/fraudstream/scoring/jvm/*.jar

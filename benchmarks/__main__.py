@@ -15,7 +15,6 @@ import click
 from rich.console import Console
 
 from benchmarks.system import tables
-from benchmarks.system.archives import archives, see_archives_made
 from benchmarks.system.latency import LatencyRequest, measure_latency, measure_secured
 from benchmarks.system.machine import check_writable, circumstances, load, write_result
 from benchmarks.system.material import prepare, split_by_outcome
@@ -118,7 +117,8 @@ def main(
     check_writable(output)
     settings = Settings.load()
     logs.set_up(settings.log_level, card_columns=settings.card_columns)
-    java, jars = java_for(settings), jars_for(settings)
+    java = java_for(settings)
+    jars_for(settings)
     console = Console()
     # Of Kafka, the measured system has settings of its own.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FRAUDSTREAM_KAFKA_")}
@@ -136,7 +136,6 @@ def main(
     with _ended_by_signals(), _folder(workdir) as folder:
         materials = [prepare(folder, data, algorithm, environment, say) for algorithm in dict.fromkeys(selection)]
         result |= materials[0].summary
-        see_archives_made(archives(settings, java, jars), materials[0].model, environment, say)
         if on_backlog:
             backlog = ThroughputRequest(rows, repeats or (3 if kind == "throughput" else 1), partitions or 4, baselines)
             result |= (

@@ -4,10 +4,8 @@
     python -m benchmarks.startup --sources before=../old/src after=src --repeats 5
 
 Real broker, real command, a topic that holds rows already. Sources, folders with a package `fraudstream`, take turns.
-Starts are those that a user meets from the second one on: before them each source runs until the archive of its classes
-is made, if it makes one. Then the detector is killed -9 under a steady rate of rows, when so many seconds of a batch
-are to be scored again, with the demo's own supervision; the time is taken until rows are scored within a second of
-their production, and stay so.
+Then the detector is killed -9 under a steady rate of rows, when so many seconds of a batch are to be scored again, with
+the demo's own supervision; the time is taken until rows are scored within a second of their production, and stay so.
 """
 
 from __future__ import annotations
@@ -46,11 +44,9 @@ PARTITIONS: Final = 2
 ROWS: Final = 2_000
 STEPS: Final = ("starting Spark", "Spark is there", "the model is loaded", "the query is running")
 """What the detector logs on its way, in order; the first scored row comes last."""
-MADE: Final = "created the class archive"
 CAUGHT_UP_SECONDS: Final = 1.0
 STAYS_SECONDS: Final = 8.0
 """For so long rows must be scored in time until the detector has caught up."""
-ARCHIVE_SECONDS: Final = 150.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ def events_end(bootstrap: str) -> int:
         consumer.close()
 
 
-def start_once(system: System, bootstrap: str, model: Path, stay: float = 0.5) -> dict[str, float]:
+def start_once(system: System, bootstrap: str, model: Path) -> dict[str, float]:
     """Seconds from the command to each of its steps and to the first scored row, on a new checkpoint."""
     since = events_end(bootstrap)
     with tempfile.TemporaryDirectory() as name:
@@ -134,9 +130,7 @@ def start_once(system: System, bootstrap: str, model: Path, stay: float = 0.5) -
             scored = next((when for when, _ in samples(bootstrap, since, 90)), None)
             if scored is None:
                 raise SystemExit(f"no row was scored: {log.read_text()[-2000:]}")
-            waited = time.monotonic() + stay
-            while time.monotonic() < waited and MADE not in log.read_text():
-                time.sleep(0.5)
+            time.sleep(0.5)
             steps = {step: when - began for step, when in logged(log).items()}
     return {name: round(seconds, 2) for name, seconds in {**steps, "first scored row": scored - began}.items()}
 
@@ -252,10 +246,6 @@ def main() -> None:
         rows = list(material.source.json_rows())
         with study.broker(folder, PARTITIONS) as bootstrap:
             fill(bootstrap, PARTITIONS, rows[:ROWS], lambda done: None)
-            for system in systems if arguments.repeats else ():
-                has_archives = (system.source / "fraudstream" / "runtime" / "archive.py").exists()
-                has_archives = has_archives and not list((settings.cache / "archives").glob("detector-*.jsa"))
-                start_once(system, bootstrap, material.model, ARCHIVE_SECONDS * has_archives)
             for _, system in itertools.product(range(arguments.repeats), systems):
                 steps = start_once(system, bootstrap, material.model)
                 result["starts"].append({"system": system.name, "steps": steps, "load": round(os.getloadavg()[0], 1)})

@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 
 import click
-from benchmarks.system.archives import cache_without_archives
 from benchmarks.system.schema_registry import VARIABLE, running_registry
 
 from chaos import disks
@@ -75,8 +74,6 @@ def main(
     _set_environment(short)
     os.environ[f"{ENVIRONMENT_PREFIX}ENVELOPE"] = envelope
     with tempfile.TemporaryDirectory(prefix="chaos-") as temporary, ExitStack() as services:
-        if short:
-            os.environ[f"{ENVIRONMENT_PREFIX}CACHE"] = str(cache_without_archives(Path(temporary) / "cache"))
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"{rows:,} payments, a model, and its verdict on each ...")

@@ -32,7 +32,8 @@ STARTUP = """\
 ## Startup and recovery
 
 `benchmarks/startup.py`, {algorithm}, {partitions} partitions, Java {java}: median of {repeats} alternating starts of
-each version, seconds from the command until a line appears in the log, and until the first waiting row was scored."""
+each version, seconds from the command until a line appears in the log, and until the first waiting row was scored.
+They were measured with the class archive that has been given up ([decision 21](decisions/0021-start-up.md))."""
 
 RECOVERY = """\
 After a kill -9 of the detector at {rate:,.0f} rows/s, with {behind:.0f} s of rows to score again, seconds from the kill

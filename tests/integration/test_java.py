@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraudstream.errors import JavaNotFound
+from fraudstream.errors import SetupError
 from fraudstream.runtime.java import Java, find_java, search_java
 from fraudstream.runtime.processes import wait_until
 
@@ -70,7 +70,7 @@ def test_a_java_home_without_java_is_passed_over(tmp_path: Path) -> None:
 def test_a_wished_java_that_cannot_be_used_is_an_error_not_a_surprise(tmp_path: Path) -> None:
     old = fake_java(tmp_path / "old", "11")
     on_path = fake_java(tmp_path / "path", "17")
-    with pytest.raises(JavaNotFound, match="it is Java 11") as error:
+    with pytest.raises(SetupError, match="it is Java 11") as error:
         find_java(old, tmp_path, {"PATH": str(on_path / "bin")})
     assert "java_home" in error.value.remedy
 

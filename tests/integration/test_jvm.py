@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pytest
 
 from fraudstream.errors import SetupError
 from fraudstream.runtime import jvm as jvm_module
-from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.jars import SCALA, spark_home
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import MODULES, SparkPlan, class_path, log_file, spark_archive, start_jvm
+from fraudstream.runtime.jvm import OPTIONS, SparkPlan, log_file, start_jvm
 
 pytestmark = pytest.mark.spark
 
@@ -21,7 +19,7 @@ pytestmark = pytest.mark.spark
 def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> None:
     launcher = subprocess.run(
         [
-            *(str(java.executable), "-cp", os.pathsep.join(map(str, class_path(())))),
+            *(str(java.executable), "-cp", str(spark_home() / "jars" / "*")),
             *("org.apache.spark.launcher.Main", "org.apache.spark.deploy.SparkSubmit", "pyspark-shell"),
         ],
         env={"SPARK_HOME": str(spark_home()), "JAVA_HOME": str(java.home), "SPARK_SCALA_VERSION": SCALA},
@@ -32,7 +30,7 @@ def test_the_options_are_those_that_sparks_own_launcher_gives(java: Java) -> Non
     )
     words = [word for word in launcher.stdout.strip().split("\0") if word.strip()]
     options = [word for word in words[:-1] if word.startswith("-") and word != "-cp" and not word.startswith("-Xmx")]
-    assert set(options[1:] if options[0].endswith("java") else options) == set(MODULES)
+    assert set(options[1:] if options[0].endswith("java") else options) == set(OPTIONS.read_text().split())
 
 
 def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tmp_path: Path) -> None:
@@ -47,22 +45,16 @@ def test_it_answers_with_where_its_gateway_is_and_ends_on_request(java: Java, tm
     assert not jvm.folder.exists()
 
 
-def test_a_jvm_that_does_not_start_is_reported_and_its_archive_is_not_tried_again(tmp_path: Path) -> None:
+def test_a_jvm_that_does_not_start_is_reported_with_its_log(tmp_path: Path) -> None:
     java = tmp_path / "bin" / "java"
     java.parent.mkdir()
     java.write_text("#!/bin/sh\nexit 1\n")
     java.chmod(0o755)
-    archive: ClassArchive = spark_archive(tmp_path, "test", Java(tmp_path, 17, "setting"), ())
-    archive.folder.mkdir(parents=True)
-    archive.path.write_bytes(b"1234")
-    archive.path.with_suffix(".json").write_text('{"bytes": 4}')
-    assert archive.is_made
     log = tmp_path / "jvm.log"
-    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log, archive=archive))
+    jvm = start_jvm(SparkPlan(app="test", java_home=tmp_path, log=log))
     with pytest.raises(SetupError, match="did not start") as raised:
         jvm.connection()
     assert str(log) in str(raised.value)
-    assert not archive.is_made
 
 
 def test_a_log_is_emptied_only_once_it_is_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

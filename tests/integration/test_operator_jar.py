@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from fraudstream.errors import JarsMissing
-from fraudstream.runtime import operator_jar as module
+from fraudstream.runtime import jars
+from fraudstream.runtime.jars import find_operator, operator_jar
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.operator_jar import find_operator, operator_jar
 
 COMPILES = 'while [ "$1" != "-d" ]; do shift; done; echo classes > "$2"'
 
@@ -19,7 +19,7 @@ def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "sources"
     folder.mkdir()
     (folder / "History.scala").write_text("object History")
-    monkeypatch.setattr(module, "SOURCES", folder)
+    monkeypatch.setattr(jars, "SOURCES", folder)
     return folder
 
 

@@ -29,7 +29,7 @@ from fraudstream.errors import (
     BrokerUnreachable,
     FraudstreamError,
     KafkaAccessDenied,
-    KafkaLoginFailed,
+    KafkaFailure,
     TopicMissing,
 )
 from fraudstream.kafka.broker import BrokerPlan, RunningBroker
@@ -210,9 +210,9 @@ SECURITY = "the broker expects TLS on this port"
         ({"security_protocol": "SASL_PLAINTEXT"}, BrokerUnreachable, SECURITY),
         ({"security_protocol": "SSL"}, BrokerUnreachable, "may expect a login"),
         ({"ssl_ca_location": None}, BrokerUnreachable, "certificate is not trusted"),
-        ({"sasl_mechanism": "PLAIN"}, KafkaLoginFailed, "Unsupported SASL mechanism"),
-        ({"sasl_password_file": None, "sasl_password": "wrong"}, KafkaLoginFailed, "invalid credentials"),
-        ({"sasl_username": "nobody"}, KafkaLoginFailed, "invalid credentials"),
+        ({"sasl_mechanism": "PLAIN"}, KafkaFailure, "Unsupported SASL mechanism"),
+        ({"sasl_password_file": None, "sasl_password": "wrong"}, KafkaFailure, "invalid credentials"),
+        ({"sasl_username": "nobody"}, KafkaFailure, "invalid credentials"),
     ],
 )
 def test_the_error_names_why_a_client_cannot_connect(

@@ -14,7 +14,6 @@ from typing import Any
 from urllib.error import URLError
 
 import psutil
-from benchmarks.system.archives import cache_without_archives
 
 from commands import ROWS, command_line
 from fraudstream.runtime.processes import free_port, wait_until
@@ -94,7 +93,6 @@ def running_demo(payments: Path, workdir: Path) -> Iterator[Demo]:
     """A demo that has trained on the payments and scored each of them."""
     port = free_port()
     output = workdir / "screen.log"
-    cache = cache_without_archives(workdir.with_name("cache"))
     with output.open("wb") as screen:
         process = subprocess.Popen(
             command_line(
@@ -103,7 +101,7 @@ def running_demo(payments: Path, workdir: Path) -> Iterator[Demo]:
             ),
             stdout=screen,
             stderr=subprocess.STDOUT,
-            env={**os.environ, **FREQUENT, "FRAUDSTREAM_CACHE": str(cache)},
+            env={**os.environ, **FREQUENT},
         )  # fmt: skip
     demo = Demo(process, f"http://127.0.0.1:{port}", workdir, output)
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fraudstream.errors import DataError, LabelError, NotANumber, SettingsError
+from fraudstream.errors import DataError, LabelError, SettingsError
 from fraudstream.model.features.selection import choose_features
 from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.formats import ColumnKind
@@ -83,7 +83,7 @@ def test_without_a_label_the_columns_are_listed(tmp_path: Path, label: str | Non
 @pytest.mark.parametrize("rows_before", [3, 9000])
 def test_a_text_in_a_column_of_numbers_names_column_line_and_cell(tmp_path: Path, rows_before: int) -> None:
     path = tmp_path / "a.csv"
-    with pytest.raises(NotANumber, match="'12,50' is in the numeric column 'Amount'") as error:
+    with pytest.raises(DataError, match="'12,50' is in the numeric column 'Amount'") as error:
         profile_of(path, "Amount,Class\n" + "1.5,0\n" * rows_before + '"12,50",1\n')
     assert error.value.where == f"{path}:{rows_before + 2}"
 

@@ -20,27 +20,12 @@ CLUSTER = "spark://one:7077"
 MEMORY = {"spark.executor.memory": "3g"}
 
 
-def options(tmp_path: Path, memory: str) -> tuple[str, ...]:
-    settings = Settings(driver_memory=memory, cache=tmp_path)
-    return tuple(detector_plan(settings, Java(tmp_path, 17, "setting"), Jars((), ())).java_options)
-
-
-@pytest.mark.parametrize("memory", ["512m", "2g", "1T", "2097152k"])
-def test_a_heap_that_is_large_enough_begins_with_a_known_size(tmp_path: Path, memory: str) -> None:
-    assert HEAP in options(tmp_path, memory)
-
-
-@pytest.mark.parametrize("memory", ["511m", "1k"])
-def test_a_small_heap_begins_as_java_likes(tmp_path: Path, memory: str) -> None:
-    assert HEAP not in options(tmp_path, memory)
-
-
 @pytest.mark.parametrize(("cores", "few"), [(1, True), (2, True), (3, False), (None, True)])
 def test_only_few_cores_get_what_helps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cores: int | None, few: bool
 ) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: cores)
-    assert set(options(tmp_path, "2g")) == {HEAP, *(FOR_FEW_CORES if few else ())}
+    assert set(plan(tmp_path).java_options) == {HEAP, *(FOR_FEW_CORES if few else ())}
 
 
 @pytest.mark.parametrize("memory", ["2048", "2 g", "1.5g", "2gb", "0m", "", "٢g"])

@@ -11,7 +11,6 @@ from fraudstream.errors import (
     DataNotFound,
     FraudstreamError,
     JarsMissing,
-    JavaNotFound,
     PortInUse,
     ProcessFailed,
     SetupError,
@@ -23,9 +22,7 @@ def test_a_message_has_the_thing_the_place_and_the_remedy() -> None:
     assert error.message.splitlines() == ["the CSV is not there", "  where:  a.csv", "  remedy: check the path"]
 
 
-@pytest.mark.parametrize(
-    "kind", [SetupError, JavaNotFound, JarsMissing, PortInUse, BrokerFailed, BrokerUnreachable, ProcessFailed]
-)
+@pytest.mark.parametrize("kind", [SetupError, JarsMissing, PortInUse, BrokerFailed, BrokerUnreachable, ProcessFailed])
 def test_a_failure_at_the_start_points_to_the_doctor_once(kind: type[FraudstreamError]) -> None:
     assert kind("it failed", remedy="mend it").message.count("fraudstream doctor") == 1
     assert kind("it failed", remedy="run `fraudstream doctor`").message.count("fraudstream doctor") == 1

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 
 import fraudstream
 from fraudstream.config import Settings
-from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaLoginFailed, SettingsError
+from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailure, SettingsError
 from fraudstream.kafka.client import Cluster, denied, is_final, unreachable
 from fraudstream.kafka.topics import require_broker
 from fraudstream.kafka_settings import KafkaSettings
@@ -342,7 +342,7 @@ def test_refused_credentials_are_reported_with_principal_and_without_password() 
     text = f"sasl_{HOST}: SASL authentication error: Authentication failed due to invalid credentials (after 9ms)"
     errors = [KafkaError(KafkaError._AUTHENTICATION, text), KafkaError(*DOWN)]  # noqa: SLF001 - the client's name for it
     error = unreachable(secured, errors)
-    assert isinstance(error, KafkaLoginFailed)
+    assert isinstance(error, KafkaFailure)
     assert error.what == (
         "Kafka refuses the credentials of User:detect: "
         "SASL authentication error: Authentication failed due to invalid credentials"

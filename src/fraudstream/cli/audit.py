@@ -15,14 +15,10 @@ from fraudstream.cli.options import setting
     type=options.PATH,
     help="A demo's workdir, running or stopped; its Kafka is started for the audit if it is not running.",
 )
-@options.kafka
-@setting("database")
-@setting("model")
+@setting("bootstrap_servers", "database", "model")
 @click.option("--deep", is_flag=True, help="Score the topic again and compare every offset (starts Spark).")
 @options.as_json
-@setting("max_record_bytes")
-@setting("driver_memory")
-@setting("java_home")
+@setting("max_record_bytes", "driver_memory", "java_home")
 def audit(workdir: Path | None, deep: bool, as_json: bool, **flags: object) -> None:
     """Check that every acknowledged record has exactly one recorded outcome, by comparing ledger, topics and store.
 

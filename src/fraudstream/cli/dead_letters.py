@@ -13,10 +13,10 @@ from urllib.parse import urlencode
 import click
 
 from fraudstream.cli import options
-from fraudstream.cli.options import Function, setting
+from fraudstream.cli.options import setting
 from fraudstream.cli.registry import table
 from fraudstream.config import Settings
-from fraudstream.errors import DataError, DataNotFound, ReplayFailed, SettingsError
+from fraudstream.errors import DataError, DataNotFound, KafkaFailure, SettingsError
 from fraudstream.messages.base import Object
 from fraudstream.times import parse_time
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fraudstream.relay.api_client import DashboardClient
 
 FORMAT = click.Choice(("csv", "jsonl"))
-FILTERS = (
+_filters = options.several(
     click.option("--kind", type=click.Choice(("all", "dead_letter", "unscorable")), default="all", help="The kind."),
     click.option("--reason", help="Text in the reason."),
     click.option("--since", help="Produced at or after this time (ISO 8601)."),
@@ -34,12 +34,6 @@ FILTERS = (
     click.option("--offset", type=click.IntRange(0), help="Input offset of the record."),
     click.option("--replayed/--not-replayed", default=None, help="Whether it was replayed before."),
 )
-
-
-def _filters(function: Function) -> Function:
-    for option in reversed(FILTERS):
-        function = option(function)
-    return function
 
 
 @click.group("dead-letters")
@@ -99,8 +93,7 @@ def download(output: Path, kind_of_file: str, api: str | None, **filters: object
 @click.option("--again", is_flag=True, help="Include records that were replayed before.")
 @click.option("--payload", type=options.PATH, help="A file to send instead of the value of the record --id.")
 @click.option("--dry-run", is_flag=True, help="Show how many would be sent, without sending.")
-@options.kafka
-@setting("api")
+@setting("bootstrap_servers", "api")
 def replay(
     places: tuple[str, ...],
     every: bool,
@@ -143,7 +136,7 @@ def replay(
     click.echo(f"{counts['sent']:,} of {answer['letters']:,} sent again" + _left_out(answer))
     if counts["sent"] < answer["letters"]:
         failed = client.get(f"/api/replays?state=failed&batch={answer['batch']}&limit=5")["replays"]
-        raise ReplayFailed(
+        raise KafkaFailure(
             f"{counts['failed']:,} were not sent: "
             + "; ".join(f"{each['origin']}: {each['reason']}" for each in failed),
             where=f"request {answer['batch']}",
@@ -154,8 +147,6 @@ def replay(
 def _send(client: DashboardClient, sender: Any, batch: str) -> dict[str, int]:
     """Send all records of a request; wait for those that a relay has taken over."""
     from confluent_kafka import KafkaException
-
-    from fraudstream.errors import KafkaFailure
 
     while True:
         try:

@@ -12,18 +12,16 @@ import click
 
 from fraudstream import logs
 from fraudstream.cli.audit import audit
-from fraudstream.cli.checkpoint import checkpoint
 from fraudstream.cli.dead_letters import dead_letters
 from fraudstream.cli.evaluation import compare, evaluate
 from fraudstream.cli.explain import explain
 from fraudstream.cli.labels import labels
 from fraudstream.cli.machine import doctor, kafka, setup
 from fraudstream.cli.models import inspect, score, simulate, train
-from fraudstream.cli.profiles import profiles
 from fraudstream.cli.registry import models
 from fraudstream.cli.rekey import rekey
 from fraudstream.cli.schema import schema
-from fraudstream.cli.state import state
+from fraudstream.cli.state import checkpoint, profiles, state
 from fraudstream.cli.store import store
 from fraudstream.cli.stream import archive, broker, dashboard, demo, detect, produce, relay
 from fraudstream.cli.threshold import threshold

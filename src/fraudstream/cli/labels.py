@@ -98,13 +98,6 @@ def export_labels(file: Path, as_of: str | None, key: str, **flags: object) -> N
     click.echo(f"{file}: {_counts(counts) or 'no label'}", err=True)
 
 
-def _column(data: DataSource, key: str) -> int:
-    if key not in data.columns:
-        what = f"there is no column {key!r}; the columns are {', '.join(data.columns)}"[:2000]
-        raise SettingsError(what, where=str(data.path), remedy="name the column with the ids with --key")
-    return data.columns.index(key)
-
-
 def _counts(labels: dict[str, int]) -> str:
     return ", ".join(f"{number:,} {label}" for label, number in sorted(labels.items()))
 
@@ -117,7 +110,9 @@ def _read(data: DataSource, key: str, source: str) -> list[NewLabel]:
     from fraudstream.messages.labels import NewLabel
     from fraudstream.transactions.label_reader import find_label, meaning, payment_id
 
-    _column(data, key)
+    if key not in data.columns:
+        what = f"there is no column {key!r}; the columns are {', '.join(data.columns)}"[:2000]
+        raise SettingsError(what, where=str(data.path), remedy="name the column with the ids with --key")
     columns = {name.casefold(): name for name in data.columns}
     with suppress(LabelError):
         columns["label"] = data.columns[find_label(data.columns, None, data.name)]

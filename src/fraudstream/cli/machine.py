@@ -12,7 +12,6 @@ from typing import Final
 import click
 
 from fraudstream.cli.options import as_json, print_json, setting
-from fraudstream.cli.options import kafka as kafka_servers
 from fraudstream.config import Settings
 from fraudstream.errors import SettingsError
 from fraudstream.runtime.engines import jars_for, java_for
@@ -60,12 +59,10 @@ def tool_command(program: str, arguments: Sequence[str], java: Java, jars: Seque
 
 
 @click.command()
-@setting("cache")
-@setting("java_home")
+@setting("cache", "java_home")
 def setup(**flags: object) -> None:
     """Fetch the Kafka and connector jars into the cache, and compile the history operator, unless they are there."""
-    from fraudstream.runtime.jars import fetch_jars
-    from fraudstream.runtime.operator_jar import operator_jar
+    from fraudstream.runtime.jars import fetch_jars, operator_jar
 
     settings = Settings.load(**flags)
     java = java_for(settings)
@@ -74,18 +71,8 @@ def setup(**flags: object) -> None:
 
 
 @click.command()
-@kafka_servers
-@setting("spark_master")
-@setting("driver_memory")
-@setting("checkpoint")
-@setting("archive")
-@setting("model")
-@setting("database")
-@setting("api")
-@setting("host")
-@setting("port")
-@setting("cache")
-@setting("java_home")
+@setting("bootstrap_servers", "spark_master", "driver_memory", "checkpoint", "archive", "model", "database")
+@setting("api", "host", "port", "cache", "java_home")
 @as_json
 def doctor(as_json: bool, **flags: object) -> None:
     """Check this machine and what is configured, and show what to do about each thing that is missing.

@@ -24,8 +24,23 @@ PATH: Final = click.Path(path_type=Path)
 TAKES_EFFECT: Final = "a running detector uses it within 15 seconds"
 
 
-def setting(name: str) -> Callable[[Function], Function]:
-    """Create an option for one setting; if unset it is None, and environment, file or default apply."""
+def several(*options: Callable[[Function], Function]) -> Callable[[Function], Function]:
+    """Combine options to one decorator."""
+
+    def add(function: Function) -> Function:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+def setting(*names: str) -> Callable[[Function], Function]:
+    """Add an option for each of these settings; if unset it is None, and environment, file or default apply."""
+    return several(*map(_option, names))
+
+
+def _option(name: str) -> Callable[[Function], Function]:
     field = Settings.model_fields[name]
     default = field.get_default(call_default_factory=True, validated_data={})
     suffix = "" if default in (None, ()) or (isinstance(default, Path) and default.is_absolute()) else f"  [{default}]"
@@ -87,7 +102,6 @@ def duration(text: str) -> float:
     return seconds
 
 
-kafka = setting("bootstrap_servers")
 _data_files = partial(
     click.option,
     type=PATH,

@@ -2,7 +2,6 @@
 
 import click
 
-from fraudstream.cli import options
 from fraudstream.cli.options import setting
 from fraudstream.config import Settings
 
@@ -10,7 +9,7 @@ REPORT_SECONDS = 5.0
 
 
 @click.command()
-@options.kafka
+@setting("bootstrap_servers")
 @click.option("--from", "source", required=True, metavar="TOPIC", help="The topic to copy.")
 @click.option("--to", "target", metavar="TOPIC", help="The keyed topic, created if it is missing.  [FROM_keyed]")
 @click.option("--key", required=True, metavar="COLUMN", help="Column whose value is the record's key, as for produce.")

@@ -9,12 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from fraudstream.cli import options
 from fraudstream.cli.options import TAKES_EFFECT, setting
+from fraudstream.cli.registry import table
 from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, SettingsError
 from fraudstream.messages.base import Object
@@ -25,57 +23,40 @@ if TYPE_CHECKING:
 MAX_SCHEMAS = 10
 
 
-def render(report: Mapping[str, Any]) -> RenderableType:
-    """Render the dashboard's report as tables."""
-    contract, current = report["contract"], report["current"]
-    pieces: list[RenderableType] = []
-    if contract is None:
-        pieces.append("no model is active")
+def _print(report: Mapping[str, Any]) -> None:
+    """Print the dashboard's report as tables."""
+    if (contract := report["contract"]) is None:
+        click.echo("no model is active")
     else:
         features = {feature["name"]: feature["type"] for feature in contract["features"]}
-        shares = {column["name"]: column for column in current["columns"]}
-        pieces.append(render_contract(contract["model_id"], features, contract["aliases"], shares))
-    pieces.append(_schemas(report))
-    for each in report["suggestions"]:
-        pieces.append(escape(f"suggested: {each['new']}={each['old']}  ({each['evidence']})"))
-    if report["suggestions"]:
-        pieces.append("accept or reject: fraudstream schema accept NEW=OLD, fraudstream schema refuse NEW=OLD")
-    return Group(*pieces)
-
-
-def render_contract(
-    model_id: str,
-    features: Mapping[str, str],
-    aliases: Mapping[str, str],
-    columns: Mapping[str, Mapping[str, Any]] | None = None,
-) -> Table:
-    """Render the features with their types and aliases and, if known, the content of recent transactions."""
-    headings = ("column", "type", "read from", *(("in the stream", "imputed (≈)") if columns else ()))
-    table = Table(*headings, title=escape(f"The contract of {model_id}"), title_justify="left")
-    read_from = {old: new for new, old in aliases.items()}
-    for name, kind in features.items():
-        cells = [name, kind, read_from.get(name, name)]
-        if columns:
-            column = columns.get(name, {})
-            cells += [column.get("came") or "–", column.get("imputed") or "none"]
-        table.add_row(*map(escape, cells))
-    return table
-
-
-def _schemas(report: Mapping[str, Any]) -> Table:
-    title = f"Schemas: {report['kept']:,}, newest first (transactions ≈, from samples)"
-    headings = ("first seen about", "schema", "transactions", "compared with the model")
-    table = Table(*headings, title=title, title_justify="left")
+        columns = {column["name"]: column for column in report["current"]["columns"]}
+        _print_contract(contract["model_id"], features, contract["aliases"], columns)
+    click.echo(f"\nSchemas: {report['kept']:,}, newest first (transactions ≈, from samples)")
+    rows = []
     for each in report["schemas"][:MAX_SCHEMAS]:
-        first = each["first"]
+        first, changes = each["first"], "\n".join(each["changes"]) or "as the model expects"
         where = f"\n{first['topic']}[{first['partition']}] {first['offset']}" if first["topic"] else ""
-        table.add_row(
-            escape(first["at"] + where),
-            escape(each["schema_id"]),
-            f"{each['estimated_rows']:,}",
-            escape("\n".join(each["changes"]) or "as the model expects"),
-        )
-    return table
+        rows.append((first["at"] + where, each["schema_id"], f"{each['estimated_rows']:,}", changes))
+    table(("first seen about", "schema", "transactions", "compared with the model"), rows)
+    for each in report["suggestions"]:
+        click.echo(f"suggested: {each['new']}={each['old']}  ({each['evidence']})")
+    if report["suggestions"]:
+        click.echo("accept or reject: fraudstream schema accept NEW=OLD, fraudstream schema refuse NEW=OLD")
+
+
+def _print_contract(
+    model_id: str, features: Mapping[str, str], aliases: Mapping[str, str], columns: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Print the features with their types and aliases and, if known, the content of recent transactions."""
+    headings = ("column", "type", "read from", *(("in the stream", "imputed (≈)") if columns else ()))
+    read_from = {old: new for new, old in aliases.items()}
+    rows = []
+    for name, kind in features.items():
+        column = columns.get(name, {})
+        cells = (name, kind, read_from.get(name, name), column.get("came") or "–", column.get("imputed") or "none")
+        rows.append(cells[: len(headings)])
+    click.echo(f"The contract of {model_id}")
+    table(headings, rows)
 
 
 _pair = click.argument("alias", metavar="NEW=OLD")
@@ -83,8 +64,7 @@ _why = partial(click.option, "--why", show_default=True, help="The reason, recor
 
 
 @click.group(invoke_without_command=True)
-@setting("model")
-@setting("api")
+@setting("model", "api")
 @options.as_json
 @click.pass_context
 def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
@@ -94,8 +74,6 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from rich.console import Console
-
     from fraudstream.model.deployment.aliases import active_contract
 
     settings = options.load_settings(**flags)
@@ -107,13 +85,13 @@ def schema(context: click.Context, /, as_json: bool, **flags: object) -> None:
             content = {"model_id": contract.model_id, "features": dict(contract.features), "aliases": contract.aliases}
             options.print_json({"contract": content, "schemas": None})
         else:
-            Console().print(render_contract(contract.model_id, dict(contract.features), contract.aliases))
+            _print_contract(contract.model_id, contract.features, contract.aliases, {})
         click.echo(f"the stream's schemas are unknown: {e.what}", err=True)
         return
     if as_json:
         options.print_json(report)
     else:
-        Console().print(render(report))
+        _print(report)
 
 
 @schema.command()

@@ -46,8 +46,7 @@ def restore(file: Path, **flags: object) -> None:
 
 
 @store.command()
-@setting("database")
-@setting("card_columns")
+@setting("database", "card_columns")
 @click.option("--backup", type=options.PATH, help="A new file for the backup; needed for PostgreSQL.")
 def migrate(backup: Path | None, **flags: object) -> None:
     """Back up a store of an earlier release, and bring its tables up to date."""

@@ -44,14 +44,12 @@ _changing_column = partial(click.option, type=options.named_row, metavar="NAME=R
     help="Require TLS and a login, with a user and rights for each command; DIR gets certificates, passwords and"
     " a file of settings for each user.",
 )
-@setting("partitions")
-@setting("max_record_bytes")
-@setting("java_home")
+@setting("partitions", "max_record_bytes", "java_home")
 def broker(
     port: int, data_dir: Path, listeners: tuple[tuple[int, int], ...], secure: Path | None, **flags: object
 ) -> None:
     """Run a real Kafka (KRaft) on loopback, with the topics, until Ctrl-C."""
-    from fraudstream.kafka.broker import BrokerPlan, Listener, broker_archive, run_broker
+    from fraudstream.kafka.broker import BrokerPlan, Listener, run_broker
     from fraudstream.kafka.secured import SecureFolder
 
     settings = Settings.load(**flags)
@@ -62,14 +60,12 @@ def broker(
         listeners=tuple(Listener(*listener) for listener in listeners),
         secure=None if secure is None else SecureFolder(secure.absolute()),
     )
-    plan = replace(plan, archive=broker_archive(settings.cache, plan.java, plan.jars))
     run_broker(plan, click.echo, settings.ready_file)
 
 
 @click.command()
 @options.reading()
-@options.kafka
-@setting("envelope")
+@setting("bootstrap_servers", "envelope")
 @click.option("--rate", type=click.FloatRange(0, min_open=True), help="Rows a second.")
 @click.option("--delay", type=click.FloatRange(0), help="Seconds between two rows.")
 @click.option("--limit", type=click.IntRange(1), help="Stop after this many rows.")
@@ -178,19 +174,11 @@ def key_of_history(model: Path, columns: Sequence[str]) -> str | None:
 
 
 @click.command()
-@options.kafka
-@setting("model")
+@setting("bootstrap_servers", "model")
 @_trigger(help="Spark's Real-time Mode, or micro-batches.")
 @click.option("--await-model", is_flag=True, help="Start without a model, and wait until there is one.")
-@setting("checkpoint")
-@setting("profiles")
-@setting("entity_key")
-@setting("batch_interval")
-@setting("envelope")
-@setting("sample_every")
-@setting("driver_memory")
-@setting("spark_master")
-@setting("java_home")
+@setting("checkpoint", "profiles", "entity_key", "batch_interval", "envelope")
+@setting("sample_every", "driver_memory", "spark_master", "java_home")
 def detect(trigger: str, await_model: bool, **flags: object) -> None:
     """Score the stream and send alerts, unscorable transactions and dead letters to their topics, until Ctrl-C.
 
@@ -209,9 +197,7 @@ def detect(trigger: str, await_model: bool, **flags: object) -> None:
 
 
 @click.command()
-@options.kafka
-@setting("api")
-@setting("relay_id")
+@setting("bootstrap_servers", "api", "relay_id")
 @click.option("--from-beginning", is_flag=True, help="Post everything in Kafka again, to restore a lost store.")
 def relay(from_beginning: bool, **flags: object) -> None:
     """Post alerts, dead letters and events from Kafka to the dashboard, at least once, until Ctrl-C.
@@ -227,10 +213,7 @@ def relay(from_beginning: bool, **flags: object) -> None:
 
 
 @click.command()
-@options.kafka
-@setting("archive")
-@setting("model")
-@setting("envelope")
+@setting("bootstrap_servers", "archive", "model", "envelope")
 @click.option("--interval", type=options.duration, default="60s", show_default=True, help="Longest time until a file.")
 @click.option("--days", type=click.IntRange(1, 36_500), help="Remove the files of older days; by default none.")
 @click.option("--metrics-port", type=click.IntRange(1, 65535), help="Serve metrics to Prometheus on this port.")
@@ -248,12 +231,7 @@ def archive(interval: float, days: int | None, metrics_port: int | None, **flags
 
 
 @click.command()
-@setting("host")
-@setting("port")
-@setting("database")
-@setting("model")
-@setting("archive")
-@setting("profiles")
+@setting("host", "port", "database", "model", "archive", "profiles")
 @click.option("--notice", help="A line at the top of every page.")
 @click.option(
     "--templates", type=options.PATH, help="A folder with your own dashboard.html; it may extend alerts.html."
@@ -293,7 +271,7 @@ def dashboard(notice: str | None, templates: Path | None, revoke_sessions: bool,
 @click.option("--fresh", is_flag=True, help="Delete what an earlier demo in this folder streamed, but not its models.")
 @click.option("--archive", is_flag=True, help="Archive the payments too, into the folder `archive` of --workdir.")
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser, if there is one.")
-@options.kafka
+@setting("bootstrap_servers")
 def demo(data: Path | None, port: int | None, bootstrap_servers: str | None, **chosen: Any) -> None:
     """Run everything on a CSV: broker, model, dashboard, relay, detector, producer; Ctrl-C stops everything."""
     from fraudstream.demo.run import run_demo

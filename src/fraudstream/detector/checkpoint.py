@@ -18,7 +18,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from fraudstream.detector.spark_log import LogReader, Offsets
-from fraudstream.errors import CheckpointDamaged, CheckpointInUse, DetectorError, SettingsError
+from fraudstream.errors import CheckpointDamaged, DetectorError, SettingsError
 from fraudstream.messages.ledger import LedgerEntry
 from fraudstream.runtime.files import replace_json, sole_use, tighten
 
@@ -194,7 +194,7 @@ def ends_after(path: Path, topic: str, batch: int) -> dict[int, Offsets]:
 
 @contextmanager
 def lock_checkpoint(checkpoint: Path) -> Iterator[None]:
-    """Lock a checkpoint for this process; raises CheckpointInUse, or DetectorError if it cannot be written."""
+    """Lock a checkpoint for this process; raises DetectorError if another has, or if it cannot be written."""
     try:
         checkpoint.mkdir(parents=True, exist_ok=True)
         (checkpoint / LOCK).touch()
@@ -208,7 +208,7 @@ def lock_checkpoint(checkpoint: Path) -> Iterator[None]:
             remedy="give this user write permission there, or choose another folder with --checkpoint",
         ) from e
     what, remedy = "another detector is using this checkpoint", "stop it first, or give this one another --checkpoint"
-    with sole_use(checkpoint / LOCK, CheckpointInUse(what, where=str(checkpoint), remedy=remedy)):
+    with sole_use(checkpoint / LOCK, DetectorError(what, where=str(checkpoint), remedy=remedy)):
         tighten(checkpoint)
         yield
 

@@ -8,17 +8,9 @@ from typing import Final
 from fraudstream.config import Settings
 from fraudstream.runtime.jars import Jars
 from fraudstream.runtime.java import Java
-from fraudstream.runtime.jvm import Jvm, SparkPlan, java_options, spark_archive, start_jvm, with_enough_slots
+from fraudstream.runtime.jvm import Jvm, SparkPlan, java_options, start_jvm, with_enough_slots
 
 LEAST_TASK_SLOTS: Final = 4
-
-_NO_HISTORY: Final = {
-    # Spark keeps this for its own UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
-    "spark.sql.ui.retainedExecutions": "10",
-    "spark.ui.retainedJobs": "10",
-    "spark.ui.retainedStages": "10",
-    "spark.ui.retainedTasks": "100",
-}
 
 
 def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 1) -> SparkPlan:
@@ -34,10 +26,8 @@ def detector_plan(settings: Settings, java: Java, jars: Jars, partitions: int = 
         java,
         master=with_enough_slots(settings.spark_master or needed, needed, os.cpu_count() or 1),
         jars=jars.connector,
-        java_options=java_options(settings.driver_memory),
+        java_options=java_options(),
         slots=partitions + 1,
-        defaults=_NO_HISTORY,
-        archive=None if settings.spark_master else spark_archive(settings.cache, "detector", java, jars.connector),
     )
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -47,7 +47,6 @@ from fraudstream.runtime.java import Java
 from fraudstream.runtime.jvm import Jvm, empty_if_large, log_file
 from fraudstream.runtime.processes import write_ready
 from fraudstream.runtime.spark import OWN_CORES, is_submitted, reopen, spark_session
-from fraudstream.runtime.spark_settings import CORES, cores_for
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import load_scorer
 from fraudstream.scoring.topic import count_outcomes
@@ -77,8 +76,7 @@ def run_detector(
         SetupError: Spark has no Kafka connector, or one for another Spark version.
         BrokerUnreachable: The bootstrap servers do not answer.
         ModelError: There is no usable model.
-        CheckpointInUse: Another detector is using the checkpoint.
-        DetectorError: The query failed repeatedly.
+        DetectorError: Another detector is using the checkpoint, or the query failed repeatedly.
     """
     mode = Trigger(trigger)
     check_interval(_interval(settings, mode), mode)
@@ -93,13 +91,8 @@ def run_detector(
         events = EventWriter(producer, cluster.topic(Topic.EVENTS), lambda: datetime.now(UTC))
         plan = detector_plan(settings, java, jars, partitions)
         log.info("starting Spark", bootstrap_servers=settings.bootstrap_servers, partitions=partitions)
-        ready = threading.Event()
-        # We create no class archive for a JVM that `spark-submit` started.
-        archive = None if is_submitted() else plan.archive
-        archiving = nullcontext() if archive is None else archive.made_in_background(ready)
         with (
             _publishing_state(events),
-            archiving,
             spark_session(plan, jvm) as spark,
             # Only the session knows its master: `spark-submit` may have set it.
             cluster.spark_options(is_local=is_local(spark)) as kafka,
@@ -118,17 +111,15 @@ def run_detector(
             message_format = MessageFormat.of(settings)
             while True:
                 _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
-                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions, ready)
+                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
                 partitions = supervisor.partitions.partitions
                 plan = detector_plan(settings, java, jars, partitions)
-                cores = cores_for(plan.slots, dict(spark.sparkContext.getConf().getAll()))
-                changes = {"spark.master": plan.master} if is_local(spark) else {CORES: cores}
-                log.info("starting another Spark session", partitions=partitions, **changes)
+                log.info("starting another Spark session", partitions=partitions, master=plan.master)
                 events.set_state(DetectorState.STARTING, "Spark is starting with more task slots", None)
-                spark = reopen(spark, changes)
+                spark = reopen(spark, plan)
 
 
 def _await_cores(spark: SparkSession, slots: int, events: EventWriter, stop: threading.Event) -> None:
@@ -162,7 +153,6 @@ def _supervisor(
     events: EventWriter,
     past: deque[Problem],
     partitions: int,
-    ready: threading.Event,
 ) -> Supervisor:
     realtime = trigger is Trigger.REALTIME
     history = HistoryKeeper(
@@ -215,10 +205,6 @@ def _supervisor(
         )
         return start_query(spark, scorer, query_settings)
 
-    def report_ready() -> None:
-        write_ready(settings.ready_file)
-        ready.set()
-
     current = current_file(settings.model)
     return Supervisor(
         start=start,
@@ -228,7 +214,7 @@ def _supervisor(
         keeper=keeper,
         partitions=watch,
         events=events,
-        on_ready=report_ready,
+        on_ready=partial(write_ready, settings.ready_file),
         on_stop=lambda: _silence_logging(spark),
         logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
         fetch_schemas=lambda: message_format.fetch_schemas(spark),

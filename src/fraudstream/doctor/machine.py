@@ -22,10 +22,9 @@ from rich.table import Table
 from fraudstream.config import ENVIRONMENT_PREFIX, SETTINGS_FILE, Settings
 from fraudstream.errors import FraudstreamError, JarsChanged, JarsMissing
 from fraudstream.kafka_settings import read_setting
-from fraudstream.runtime.jars import find_jars
+from fraudstream.runtime.jars import find_jars, find_operator
 from fraudstream.runtime.java import search_java
 from fraudstream.runtime.jvm import heap_mib
-from fraudstream.runtime.operator_jar import find_operator
 from fraudstream.runtime.processes import LOOPBACK, check_port_free
 
 DISK_BYTES: Final = 2_000_000_000
@@ -124,7 +123,7 @@ def _shell(environ: Mapping[str, str]) -> Check:
 def _jars(cache: Path) -> Check:
     name = "Kafka and its Spark connector"
     try:
-        jars = find_jars(cache, reread=True)
+        jars = find_jars(cache)
     except JarsMissing as e:
         return Check(name, False, f"{e.what}, {cache}", e.remedy)
     except JarsChanged as e:

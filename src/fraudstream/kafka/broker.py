@@ -6,7 +6,7 @@ import re
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,9 @@ from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.secured import OPEN, SecureFolder, admit_users
 from fraudstream.kafka.topics import ensure_topics, open_admin
 from fraudstream.kafka_settings import KafkaSettings
-from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.engines import jars_for, java_for
 from fraudstream.runtime.files import sole_use, tighten
+from fraudstream.runtime.jars import Report
 from fraudstream.runtime.java import Java
 from fraudstream.runtime.processes import (
     LOOPBACK,
@@ -49,8 +49,6 @@ class Listener(NamedTuple):
     port: int
     advertised: int
 
-
-Report = Callable[[str], None]
 
 BROKER_CLASS: Final = "kafka.Kafka"
 LOCK: Final = "broker.lock"
@@ -84,7 +82,6 @@ class BrokerPlan:
     max_record_bytes: int
     heap: str = "512m"
     listeners: tuple[Listener, ...] = ()
-    archive: ClassArchive | None = None
     secure: SecureFolder | None = None
     secure_port: int = field(default_factory=free_port)
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
@@ -166,19 +163,11 @@ def run_broker(plan: BrokerPlan, report: Report, ready_file: Path | None = None)
             return
         write_ready(ready_file, port=plan.port)
         report(f"ready on {plan.bootstrap_servers}; log in {plan.log}")
-        ready = threading.Event()
-        ready.set()
-        with contextlib.nullcontext() if plan.archive is None else plan.archive.made_in_background(ready):
-            while not stopped.wait(0.2):
-                if broker.process.poll() is not None:
-                    raise _failed("the broker exited", plan, broker.process)
+        while not stopped.wait(0.2):
+            if broker.process.poll() is not None:
+                raise _failed("the broker exited", plan, broker.process)
         report("stopping")
     report("stopped")
-
-
-def broker_archive(cache: Path, java: Java, jars: tuple[Path, ...]) -> ClassArchive:
-    """Return the class data archive of the broker, in the cache."""
-    return ClassArchive(cache.absolute() / "archives", "broker", java, jars)
 
 
 @contextmanager
@@ -236,20 +225,17 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
 
 
 def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
-    is_broker = program == BROKER_CLASS
-    archive = plan.archive if plan.archive is not None and (is_broker or plan.archive.is_made) else None
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
         # Instead of a share of the machine's memory: 40 MB are live, and the young generation is collected in time.
-        *(("-Xms128m", "-Xmn48m") if is_broker else ()),
+        *(("-Xms128m", "-Xmn48m") if program == BROKER_CLASS else ()),
         "-XX:+UseSerialGC",
         # C1 only: 4.6 s of processor time until ready instead of 8.8 (with two cores, 5 s instead of 12).
         "-XX:TieredStopAtLevel=1",
         "-XX:+ExitOnOutOfMemoryError",
         f"-Dlog4j2.configurationFile={Path(__file__).with_name('broker_log4j2.properties')}",
         f"-Dfraudstream.log={plan.log}",
-        *(archive.jvm_options() if archive is not None else ()),
         "-cp",
         ":".join(map(str, plan.jars)),
         program,

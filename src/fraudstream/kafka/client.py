@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from confluent_kafka import KafkaError, KafkaException
 
 from fraudstream.config import Settings
-from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailure, KafkaLoginFailed, SettingsError
+from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailure, SettingsError
 from fraudstream.kafka_settings import KafkaSettings, read_setting, require_pem
 from fraudstream.transactions.wire import Topic
 
@@ -245,7 +245,7 @@ def unreachable(cluster: Cluster, errors: Collection[KafkaError]) -> KafkaFailur
     """Tell why no broker answered, from the errors that the client reported meanwhile."""
     for error in errors:
         if error.code() == KafkaError._AUTHENTICATION:  # noqa: SLF001 - the client's name for it
-            return KafkaLoginFailed(
+            return KafkaFailure(
                 f"Kafka refuses the credentials of {cluster.principal}: {_short(error.str())}",
                 where=cluster.bootstrap_servers,
                 remedy="check FRAUDSTREAM_KAFKA_SASL_MECHANISM, …_SASL_USERNAME and …_SASL_PASSWORD or its file",

@@ -29,7 +29,7 @@ def open_admin(cluster: Cluster) -> AdminClient:
 def require_broker(cluster: Cluster, timeout: float = 5.0) -> AdminClient:
     """Return an admin client whose cluster has answered within `timeout` seconds.
 
-    Raises BrokerUnreachable or KafkaLoginFailed, with the cause, if it is known, or SettingsError.
+    Raises KafkaFailure, such as BrokerUnreachable, with the cause, if it is known, or SettingsError.
     """
     errors: list[KafkaError] = []
     try:

@@ -3,7 +3,7 @@
 import base64
 import contextlib
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, Protocol, Self, get_origin
+from typing import Annotated, Any, Final, Literal, Self, get_origin
 from urllib.parse import parse_qsl, urlencode
 
 from pydantic import (
@@ -16,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from werkzeug.datastructures import MultiDict
 
 from fraudstream.errors import RequestError
 from fraudstream.messages.base import Instant, Message, Written, instant, reason
@@ -24,13 +25,6 @@ from fraudstream.transactions.masking import typed
 from fraudstream.transactions.wire import RecordId
 
 TIME, LATER = "2026-01-02T03:04:05Z", "2036-01-02T03:04:05Z"
-
-
-class Arguments(Protocol):
-    """The arguments of a query, such as werkzeug's MultiDict."""
-
-    def getlist(self, key: str, /) -> list[str]:
-        """Return the values of a name."""
 
 
 def time_of(value: object) -> int:
@@ -70,7 +64,7 @@ class Query(BaseModel):
         )
 
     @classmethod
-    def read(cls, args: Arguments) -> Self:
+    def read(cls, args: MultiDict[str, str]) -> Self:
         """Parse the arguments of a request or URL; raises RequestError for an invalid value."""
         values: dict[str, str | list[str]] = {}
         for name, field in cls.model_fields.items():

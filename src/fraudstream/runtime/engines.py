@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,14 +17,14 @@ import structlog
 
 from fraudstream.config import Settings
 from fraudstream.errors import JarsMissing
-from fraudstream.runtime.jars import Jars, fetch_jars, find_jars
+from fraudstream.runtime.jars import Jars, fetch_jars, find_jars, find_operator, operator_jar
 from fraudstream.runtime.java import Java, find_java
-from fraudstream.runtime.operator_jar import find_operator, operator_jar
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 log = structlog.get_logger(__name__)
+_report = partial(click.echo, err=True)
 
 
 def java_for(settings: Settings) -> Java:
@@ -43,10 +44,6 @@ def jars_for(settings: Settings) -> Jars:
 def history_jar(settings: Settings) -> Path:
     """Find the jar of the history operator; compile it first if it is missing."""
     return find_operator(settings.cache) or operator_jar(settings.cache, java_for(settings), _report)
-
-
-def _report(line: str) -> None:
-    click.echo(line, err=True)
 
 
 @contextmanager

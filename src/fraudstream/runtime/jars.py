@@ -1,23 +1,27 @@
-"""Fetches the jars of the broker and of Spark's Kafka connector with Spark's resolver, and verifies them."""
+"""Fetches and verifies the jars of the broker and of Spark's Kafka connector, and compiles the history operator.
 
-import contextlib
+Spark's own resolver fetches them, and the Scala compiler that pyspark has compiles the operator.
+"""
+
 import hashlib
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable, Mapping
+import time
+import zipfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from fraudstream.errors import JarsChanged, JarsMissing
-from fraudstream.runtime.files import exclusive_lock, replace_json
+from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.java import STORE_PASSWORD, Java, write_trust_store
-from fraudstream.runtime.processes import die_with_parent
+from fraudstream.runtime.processes import die_with_parent, spawn
 
 SPARK_VERSION: Final = "4.2.0"
 KAFKA_VERSION: Final = "4.2.0"
@@ -28,11 +32,12 @@ Report = Callable[[str], None]
 PINS: Final = Path(__file__).with_name("jars.sha256")
 """The sha256 of every jar, in the format of `sha256sum`: a jar that differs is not run, whatever its origin."""
 
-_LIST: Final = "jars.json"
+SOURCES: Final = Path(__file__).parents[1] / "scoring" / "jvm"
+"""The source of the history operator; a wheel has the jar beside it."""
+
 _FETCH: Final = "run `fraudstream setup` (in a clone: `make setup`)"
 _UNTRUSTED: Final = "PKIX path building failed"
-_FOUND = re.compile(r"^\s*found (?P<module>\S+) in ")
-_FETCHED = re.compile(r"^\s*\[SUCCESSFUL \] (?P<module>\S+?)!")
+_FETCHED = re.compile(r"^\s*\[SUCCESSFUL \] \S+#(?P<module>\S+);(?P<version>\S+?)!")
 _REASON = re.compile(
     r"^\s*(?P<why>Host \S+ not found|Server access [Ee]rror.*|unresolved dependency: .*|.*FAILED DOWNLOADS.*"
     r"|(?:Exception in thread \"main\" )?[\w.]+(?:Exception|Error): .*)$"
@@ -92,19 +97,16 @@ class Jars:
     broker: tuple[Path, ...]
 
 
-def find_jars(cache: Path, pins: Path = PINS, *, reread: bool = False) -> Jars:
-    """Find the jars in the cache; a file that has changed since it was last read is verified against its pinned sha256.
-
-    `reread` verifies every file (50 MB; for `fraudstream doctor`).
+def find_jars(cache: Path, pins: Path = PINS) -> Jars:
+    """Find the jars in the cache; each file is verified against its pinned sha256 (50 MB in some 0.1 s).
 
     Raises:
-        JarsMissing: A set was never fetched completely, or one of its files is missing or has another size.
+        JarsMissing: A file of a set is missing or was cut short.
         JarsChanged: The sha256 of a file is not the pinned one.
     """
-    by_set = {jar_set.name: _present(jar_set, cache, pins, reread=reread) for jar_set in (CONNECTOR, BROKER)}
-    connector, broker = by_set[CONNECTOR.name], by_set[BROKER.name]
-    if connector is None or broker is None:
-        missing = ", ".join(name for name, jars in by_set.items() if jars is None)
+    connector, broker = (_present(jar_set, cache, pins) for jar_set in (CONNECTOR, BROKER))
+    if not (connector and broker):
+        missing = ", ".join(each.name for each, jars in ((CONNECTOR, connector), (BROKER, broker)) if not jars)
         raise JarsMissing(f"the jars are not in the cache: {missing}", where=str(cache), remedy=_FETCH)
     # The resolver omits Scala's library because Spark ships it; Kafka 4 needs it too.
     return Jars(connector, (*broker, *sorted((spark_home() / "jars").glob(f"scala-library-{SCALA}.*.jar"))))
@@ -118,25 +120,11 @@ def fetch_jars(cache: Path, java: Java, report: Report, pins: Path = PINS) -> Ja
         JarsChanged: The sha256 of a fetched file is not the pinned one.
     """
     cache = cache.absolute()
-    missing = [jar_set for jar_set in (CONNECTOR, BROKER) if _present(jar_set, cache, pins) is None]
-    if missing:
-        lock = cache / "jars.lock"
-        with exclusive_lock(lock, wait=False) as is_locked:
-            if is_locked:
-                _fetch_all(missing, cache, java, report, pins)
-        if not is_locked:
-            report("another process is fetching the jars; waiting for it")
-            with exclusive_lock(lock):
-                still = [jar_set for jar_set in missing if _present(jar_set, cache, pins) is None]
-                _fetch_all(still, cache, java, report, pins)
-    return find_jars(cache, pins)
-
-
-def _fetch_all(missing: Iterable[JarSet], cache: Path, java: Java, report: Report, pins: Path) -> None:
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with exclusive_lock(cache / "jars.lock"), ThreadPoolExecutor(max_workers=2) as pool:
         # One JVM each: what a resolver knows of one set must not affect the versions of the other.
-        for done in [pool.submit(_fetch, jar_set, cache, java, report, pins) for jar_set in missing]:
-            done.result()
+        missing = [jar_set for jar_set in (CONNECTOR, BROKER) if not _present(jar_set, cache, pins)]
+        list(pool.map(partial(_fetch, cache=cache, java=java, report=report, pins=pins), missing))
+    return find_jars(cache, pins)
 
 
 def _fetch(jar_set: JarSet, cache: Path, java: Java, report: Report, pins: Path) -> None:
@@ -160,23 +148,18 @@ def _fetch(jar_set: JarSet, cache: Path, java: Java, report: Report, pins: Path)
             "for a mirror of Maven Central: DEFAULT_ARTIFACT_REPOSITORY=URL), then " + _FETCH,
         )
     sums = {jar.name: _sha256(jar) for jar in (ivy / "jars").glob("*.jar")}
-    pinned = _pinned(jar_set, pins)
-    for name in sorted(sums.keys() | pinned.keys()):
-        if sums.get(name) != pinned.get(name):
-            raise JarsChanged(
-                f"the sha256 of a fetched jar is not the pinned one: {name}",
-                where=str(ivy / "jars"),
-                remedy=f"see which repository serves it (log: {log}), delete that folder, then {_FETCH}",
-            )
+    if other := sums.items() ^ _pinned(jar_set, pins).items():
+        raise JarsChanged(
+            f"the sha256 of a fetched jar is not the pinned one: {min(other)[0]}",
+            where=str(ivy / "jars"),
+            remedy=f"see which repository serves it (log: {log}), delete that folder, then {_FETCH}",
+        )
     target = jar_set.directory(cache)
     shutil.rmtree(target, ignore_errors=True)
     target.parent.mkdir(parents=True, exist_ok=True)
     (ivy / "jars").replace(target)
-    jars = sorted(target.glob("*.jar"))
-    # Written last: without the list the folder counts as not fetched.
-    replace_json(target / _LIST, {"coordinates": jar_set.coordinates, "jars": _entries(target, sums)})
     shutil.rmtree(ivy, ignore_errors=True)
-    report(f"{jar_set.name}: {len(jars)} jars, {sum(jar.stat().st_size for jar in jars) / 1e6:.0f} MB")
+    report(f"{jar_set.name}: {len(sums)} jars, {sum((target / jar).stat().st_size for jar in sums) / 1e6:.0f} MB")
 
 
 def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: str) -> tuple[Path, bool]:
@@ -209,13 +192,54 @@ def _resolve(jar_set: JarSet, ivy: Path, java: Java, report: Report, *options: s
     ):
         for line in resolver.stdout or ():
             copy.write(line)
-            if match := _FOUND.match(line):
-                resolved += 1
-                report(f"{jar_set.name}: {resolved} found, last {_short(match['module'])}")
-            elif match := _FETCHED.match(line):
+            resolved += line.lstrip().startswith("found ")
+            if match := _FETCHED.match(line):
                 fetched += 1
-                report(f"{jar_set.name}: {fetched} of {resolved} fetched, last {_short(match['module'])}")
+                report(f"{jar_set.name}: {fetched} of {resolved} fetched, last {match['module']} {match['version']}")
     return log, resolver.returncode != 0 or not any((ivy / "jars").glob("*.jar"))
+
+
+def find_operator(cache: Path) -> Path | None:
+    """Find the jar of the history operator of this source and this Spark, in the package or in the cache."""
+    jar = _operator(cache)
+    return next((each for each in (SOURCES / jar.name, jar) if each.exists()), None)
+
+
+def operator_jar(cache: Path, java: Java, report: Report) -> Path:
+    """Find that jar, or compile it; safe to call from several processes. Raises JarsMissing if that fails."""
+    jar = _operator(cache)
+    with exclusive_lock(jar.with_name("compiler.lock")):
+        return find_operator(cache) or _compile(jar, java, report)
+
+
+def _operator(cache: Path) -> Path:
+    digest = hashlib.sha256(SPARK_VERSION.encode())
+    for source in sorted(SOURCES.glob("*.scala")):
+        digest.update(source.read_bytes())
+    return cache.absolute() / "jars" / "history" / f"history-{digest.hexdigest()[:12]}.jar"
+
+
+def _compile(jar: Path, java: Java, report: Report) -> Path:
+    draft, log = jar.with_suffix(f".{os.getpid()}.jar"), jar.with_name("compiler.log")
+    command = [
+        *(str(java.executable), "-Xmx600m", "-Xss4m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+        *("-cp", str(spark_home() / "jars" / "*"), "scala.tools.nsc.Main", "-usejavacp", "-d", str(draft)),
+        *map(str, sorted(SOURCES.glob("*.scala"))),
+    ]
+    log.unlink(missing_ok=True)
+    report("history operator: compiling, which takes some 20 s")
+    start = time.monotonic()
+    exit_code = spawn(command, log=log).wait()
+    if exit_code or not draft.exists():
+        draft.unlink(missing_ok=True)
+        raise JarsMissing(
+            f"the history operator could not be compiled (exit code {exit_code})",
+            where=f"log: {log}",
+            remedy="run `fraudstream doctor`, which checks Java and memory, then `fraudstream setup`",
+        )
+    draft.replace(jar)
+    report(f"history operator: compiled in {time.monotonic() - start:.0f} s")
+    return jar
 
 
 def spark_home() -> Path:
@@ -226,47 +250,21 @@ def spark_home() -> Path:
     return Path(spark.origin).parent
 
 
-def _short(module: str) -> str:
-    # org.apache.kafka#kafka-clients;4.2.0
-    return module.partition("#")[2].replace(";", " ")
-
-
 def _reason(log: Path) -> str:
     reasons = [match["why"].strip() for line in log.read_text().splitlines() if (match := _REASON.match(line))]
     return reasons[0] if reasons else "the resolver gave no reason"
 
 
-def _entries(directory: Path, sums: Mapping[str, str]) -> list[dict[str, Any]]:
-    """List the jars with size and modification time: while these are unchanged, no jar needs to be read again."""
-    files = {name: (directory / name).stat() for name in sorted(sums)}
-    return [
-        {"name": name, "bytes": each.st_size, "mtime_ns": each.st_mtime_ns, "sha256": sums[name]}
-        for name, each in files.items()
-    ]
-
-
-def _present(jar_set: JarSet, cache: Path, pins: Path, *, reread: bool = False) -> tuple[Path, ...] | None:
+def _present(jar_set: JarSet, cache: Path, pins: Path) -> tuple[Path, ...]:
+    """List the verified jars of a set; empty if one is missing or was cut short."""
     directory, pinned = jar_set.directory(cache.absolute()), _pinned(jar_set, pins)
-    try:
-        recorded = orjson.loads((directory / _LIST).read_bytes())["jars"]
-        entries = _entries(directory, pinned)
-    except (OSError, orjson.JSONDecodeError, KeyError):
-        return None
-    sizes = {each["name"]: each["bytes"] for each in recorded}
-    if not entries or any(sizes.get(each["name"], each["bytes"]) != each["bytes"] for each in entries):
-        return None
-    jars = tuple(directory / each["name"] for each in entries)
-    if recorded == entries and not reread:
-        return jars
+    jars = tuple(directory / name for name in sorted(pinned))
+    if not all(map(zipfile.is_zipfile, jars)):
+        return ()
     for jar in jars:
         if _sha256(jar) != pinned[jar.name]:
-            raise JarsChanged(
-                "the sha256 of a jar is not the pinned one",
-                where=str(jar),
-                remedy=f"delete {directory}, then {_FETCH}",
-            )
-    with contextlib.suppress(OSError):  # a read-only cache
-        replace_json(directory / _LIST, {"coordinates": jar_set.coordinates, "jars": entries})
+            remedy = f"delete {directory}, then {_FETCH}"
+            raise JarsChanged("the sha256 of a jar is not the pinned one", where=str(jar), remedy=remedy)
     return jars
 
 
@@ -277,8 +275,5 @@ def _pinned(jar_set: JarSet, pins: Path) -> dict[str, str]:
 
 
 def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

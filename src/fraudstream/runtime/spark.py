@@ -7,8 +7,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, cast
 
@@ -27,14 +27,6 @@ MASTER_SECONDS: Final = 5.0
 
 OWN_CORES: Final = "spark.fraudstream.ownCores"
 """Set where `spark.cores.max` is our default, and may change."""
-
-_OF_ONE_CONTEXT = frozenset(
-    {
-        *("spark.app.id", "spark.app.startTime", "spark.app.submitTime", "spark.app.initial.jar.urls"),
-        "spark.driver.port",
-    }
-)
-"""Settings that a context writes into its own configuration."""
 
 # Through these, `spark-submit` passes its JVM to pyspark.
 _GATEWAY_PORT: Final = "PYSPARK_GATEWAY_PORT"
@@ -64,16 +56,13 @@ def spark_session(plan: SparkPlan, jvm: Jvm | None = None) -> Iterator[SparkSess
         return
     require_master(plan.master)
     jvm = jvm or start_jvm(plan)
-    try:
+    with ExitStack() as started:
+        started.callback(jvm.stop)
         with converted_errors(plan.log):
             session = _connect(plan, jvm)
-            try:
-                with converted_errors(plan.log):
-                    yield session
-            finally:
-                _disconnect(session)
-    finally:
-        jvm.stop()
+        started.callback(_disconnect, session)
+        with converted_errors(plan.log):
+            yield session
 
 
 def require_master(master: str) -> None:
@@ -137,9 +126,7 @@ def _connect(plan: SparkPlan, jvm: Jvm) -> SparkSession:
     finally:
         # A child that inherited them would take itself for one of `spark-submit`.
         del os.environ[_GATEWAY_PORT], os.environ[_GATEWAY_SECRET]
-    # Spark's scripts have given the JVM what the user's files say, and `SparkConf` begins with that.
-    conf = configure(SparkConf(_jvm=gateway.jvm).set("spark.master", plan.master), plan)
-    return _session(conf.setIfMissing("spark.driver.memory", plan.memory), gateway)
+    return _session(plan, gateway)
 
 
 def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
@@ -149,7 +136,7 @@ def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     conf.set("spark.ui.showConsoleProgress", "false").setAll(list(plan.conf.items()))
     if not conf.contains(CORES):
         conf.set(CORES, cores_for(plan.slots, dict(conf.getAll()))).set(OWN_CORES, "true")
-    for key, value in {**DEFAULTS, **plan.defaults, **(LOOPBACK_DRIVER if is_local else {})}.items():
+    for key, value in {**DEFAULTS, **(LOOPBACK_DRIVER if is_local else {})}.items():
         conf.setIfMissing(key, value)
     if plan.jars and not is_local:
         # Executors fetch these from the driver, which has them on its class path.
@@ -157,15 +144,12 @@ def configure(conf: SparkConf, plan: SparkPlan) -> SparkConf:
     return conf.setAppName(plan.app).setAll(list(AFFECTS_RESULTS.items()))
 
 
-def reopen(session: SparkSession, changes: Mapping[str, str]) -> SparkSession:
-    """Stop a session and open another with its settings and some others, on the same warm JVM."""
-    old = session.sparkContext
-    settings = [(key, value) for key, value in old.getConf().getAll() if key not in _OF_ONE_CONTEXT]
+def reopen(session: SparkSession, plan: SparkPlan) -> SparkSession:
+    """Stop a session and open another by another plan, on the same warm JVM."""
     # pyspark has no other way to create a context on an existing JVM.
-    gateway = cast(JavaGateway, old._gateway)  # noqa: SLF001
+    gateway = cast(JavaGateway, session.sparkContext._gateway)  # noqa: SLF001
     session.stop()
-    conf = SparkConf(_jvm=gateway.jvm).setAll(settings).setAll(list(changes.items()))
-    return _session(conf, gateway)
+    return _session(plan, gateway)
 
 
 def _disconnect(session: SparkSession) -> None:
@@ -194,9 +178,7 @@ def _submitted_session(plan: SparkPlan) -> Iterator[SparkSession]:
     # With a gateway in the environment this starts nothing and only connects.
     gateway = launch_gateway()
     _leave_interrupts_to_python(gateway)
-    conf = SparkConf(_jvm=gateway.jvm)
-    conf.setMaster(with_enough_slots(conf.get("spark.master", None) or plan.master, plan.master, os.cpu_count() or 1))
-    session = _session(configure(conf, plan), gateway)
+    session = _session(plan, gateway)
     parent = os.getppid()
     try:
         yield session
@@ -214,13 +196,16 @@ def _leave_interrupts_to_python(gateway: JavaGateway) -> None:
         signals.Signal.handle(signals.Signal("INT"), signals.SignalHandler.SIG_IGN)
 
 
-def _session(conf: SparkConf, gateway: JavaGateway) -> SparkSession:
+def _session(plan: SparkPlan, gateway: JavaGateway) -> SparkSession:
     """Open a session on a new context and restore the SIGINT handler, which pyspark replaces with each context."""
+    # Spark's scripts have given the JVM what the user's files say, and `SparkConf` begins with that.
+    conf = SparkConf(_jvm=gateway.jvm).setIfMissing("spark.driver.memory", plan.memory)
+    conf.setMaster(with_enough_slots(conf.get("spark.master", None) or plan.master, plan.master, os.cpu_count() or 1))
     for name, most in AVRO_LIMITS.items():
         gateway.jvm.System.setProperty(name, most)
     before = signal.getsignal(signal.SIGINT)
     try:
-        context = SparkContext(conf=conf, gateway=gateway)
+        context = SparkContext(conf=configure(conf, plan), gateway=gateway)
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)

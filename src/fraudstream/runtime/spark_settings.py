@@ -33,6 +33,11 @@ DEFAULTS: Final = {
     # Before the options that a user sets for executors; the driver's JVM gets them with its session.
     "spark.executor.defaultJavaOptions": " ".join(f"-D{name}={most}" for name, most in AVRO_LIMITS.items()),
     "spark.ui.enabled": "false",
+    # Spark keeps these for its UI, which is off: the text of each batch's plan, 140 KB, a thousand times.
+    "spark.sql.ui.retainedExecutions": "10",
+    "spark.ui.retainedJobs": "10",
+    "spark.ui.retainedStages": "10",
+    "spark.ui.retainedTasks": "100",
     # Hadoop sets its own permissions on what it writes (checkpoint, models), regardless of the process's umask.
     "spark.hadoop.fs.permissions.umask-mode": f"{PRIVATE_UMASK:03o}",
     "spark.cleaner.referenceTracking.cleanCheckpoints": "false",

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from fraudstream.errors import NotANumber
+from fraudstream.errors import DataError
 from fraudstream.transactions.amounts import is_missing, parse_number
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
@@ -138,7 +138,7 @@ class ColumnReader:
     def column(self, where: Callable[[int], str]) -> ColumnProfile:
         """Return the profile, once every cell was read; `where` describes a row's place.
 
-        Raises NotANumber if a few texts are in a numeric column that is not excluded.
+        Raises DataError if a few texts are in a numeric column that is not excluded.
         """
         if self._form.kind is ColumnKind.EMPTY:
             return ColumnProfile(self.name, ColumnKind.EMPTY, self._rows, _NOTHING)
@@ -148,7 +148,7 @@ class ColumnReader:
         categories = None if self._codes is None else Categories(tuple(self._codes), np.concatenate(self._code_blocks))
         if self._first_text is not None and not self._is_excluded and not _is_code(categories):
             row, text = self._first_text
-            raise NotANumber(
+            raise DataError(
                 f"the text {text[:_MESSAGE_CHARS]!r} is in the numeric column {self.name!r}",
                 where=where(row),
                 remedy="correct the cell, leave it empty if unknown, or leave the column out with --exclude",
@@ -210,9 +210,8 @@ def profile(
 
     Raises:
         LabelError: No label column, a label that is not binary, or one class only.
-        NotANumber: A text is in a column with mostly numbers.
         BrokenRow: A row cannot be read.
-        DataError: None of the frauds that are listed apart is among the rows.
+        DataError: A text is in a column with mostly numbers, or no fraud of a list is among the rows.
     """
     names, frauds = source.columns, source.fraud_list
     name = LABEL_COLUMN if frauds and label is None else label
