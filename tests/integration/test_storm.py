@@ -62,6 +62,14 @@ def test_a_storm_that_nobody_looked_at_does_not_lend_its_beginning_to_the_next(c
     assert parse_time(storm.since) == clock()
 
 
+def test_a_reader_with_an_older_time_ends_no_storm(clock: Clock) -> None:
+    watch, before = StormWatch(), clock()
+    clock.forward(2)
+    watch.committed(STORM_ALERTS + 1, clock())
+    assert watch.current(0, before) is not None
+    assert watch.current(0, clock()) is not None
+
+
 def test_a_clock_that_is_set_back_leaves_no_storm_behind(clock: Clock) -> None:
     watch = StormWatch()
     watch.committed(STORM_ALERTS + 1, clock())

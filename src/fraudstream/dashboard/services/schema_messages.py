@@ -150,7 +150,8 @@ class StormWatch:
     def _read(self, at: datetime) -> None:
         """Begin a new second, forget those that are a minute old, and notice the end of a storm."""
         second = int(at.timestamp())
-        if self._readings and second < self._readings[-1][0]:
+        # A caller's time may be a little older than that of another thread.
+        if self._readings and second < self._readings[-1][0] - WINDOW_SECONDS:
             self._readings.clear()  # the clock was set back
         if not self._readings or second > self._readings[-1][0]:
             self._readings.append((second, self._alerts, self._payments))
