@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.transactions.files import readable
+from fraudstream.transactions.wire import KEYED
 
 _NAME: Final = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{20})-([0-9]{20})\.parquet")
-KEYED: Final = "hmac:"
-"""Begins the id of an entity whose value is a card number, `history.identity.entity_id`."""
 _FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Final
 
@@ -232,7 +232,8 @@ def profile(
         for reader, cells in zip(readers, cells_by_column, strict=True):
             reader.read(cells)
         if parts:
-            moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
+            times = zip(*(cells_by_column[names.index(part)] for part in parts), strict=True)
+            moments.append(np.array([_moment(row) for row in times]))
         if frauds is not None:
             ids = [payment_id(cell) for cell in cells_by_column[names.index(frauds.key)]]
             matched |= frauds.reported.keys() & ids
@@ -280,14 +281,9 @@ def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _moments(cells: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-    """Read the time of rows from the cells of its parts, in seconds since 1970; NaN for a row without one."""
-    rows = list(zip(*cells, strict=True))
-    seconds = {row: _moment(row) for row in set(rows)}
-    return np.array([seconds[row] for row in rows])
-
-
-def _moment(parts: Sequence[str]) -> float:
+@lru_cache(maxsize=BLOCK_ROWS)
+def _moment(parts: tuple[str, ...]) -> float:
+    """Read a time from its parts, in seconds since 1970; NaN if it is none."""
     *date, time = [part.removesuffix(".0") for part in (parts if len(parts) in (2, 4) else (*parts, "0"))]
     clock = time if ":" in time else f"{time}:00"
     seconds = seconds_of_dates([canonical_date(f"{'-'.join(date)} {clock}", DateOrder.YMD) or ""])
