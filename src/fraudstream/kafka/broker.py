@@ -236,17 +236,11 @@ def _format_storage(plan: BrokerPlan, report: Report) -> None:
 
 
 def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
-    is_broker = program == BROKER_CLASS
-    archive = plan.archive if plan.archive is not None and (is_broker or plan.archive.is_made) else None
+    archive = plan.archive if plan.archive and (program == BROKER_CLASS or plan.archive.is_made) else None
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
-        # Instead of a share of the machine's memory: 40 MB are live, and the young generation is collected in time.
-        *(("-Xms128m", "-Xmn48m") if is_broker else ()),
-        "-XX:+UseSerialGC",
-        # C1 only: 4.6 s of processor time until ready instead of 8.8 (with two cores, 5 s instead of 12).
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+ExitOnOutOfMemoryError",
+        f"@{Path(__file__).with_name('broker.jvm')}",
         f"-Dlog4j2.configurationFile={Path(__file__).with_name('broker_log4j2.properties')}",
         f"-Dfraudstream.log={plan.log}",
         *(archive.jvm_options() if archive is not None else ()),
