@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.client import Cluster
@@ -67,15 +67,17 @@ class Record:
 class ReplayTopic:
     """The input topic for replays.
 
-    Methods raise KafkaException if Kafka does not respond, KafkaFailure if it returns no records. The consumer is from
-    `open_reader`, the producer idempotent with a `message.timeout.ms` (see `open_replay_topic`).
+    Methods raise KafkaException if Kafka does not respond, KafkaFailure if it returns no records.
     """
 
-    def __init__(self, consumer: Consumer, producer: Producer, cluster: Cluster) -> None:
-        self._consumer = consumer
-        self._producer = producer
-        self._topic = cluster.topic(Topic.TRANSACTIONS)
-        self._dead_letters = cluster.topic(Topic.DEAD_LETTERS)
+    def __init__(self, cluster: Cluster) -> None:
+        """Connect to the topic; raises BrokerUnreachable or TopicMissing."""
+        self._topic, self._dead_letters = cluster.topic(Topic.TRANSACTIONS), cluster.topic(Topic.DEAD_LETTERS)
+        _, limit = topic_layout(cluster, self._topic)
+        # For single records, which would wait for the previous fetch; a larger record is still returned whole.
+        self._consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
+        # A record that times out is sent again later.
+        self._producer = open_writer(cluster, seconds=10.0, message_max_bytes=limit, linger_ms=1)
 
     def send(self, replays: Sequence[ReplayedRecord]) -> dict[str, RecordId | ReplayRefused]:
         """Send records to their original partitions.
@@ -159,16 +161,6 @@ class ReplayTopic:
             self._producer.produce(*content, headers=headers)
         except KafkaException as e:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
-
-
-def open_replay_topic(cluster: Cluster) -> ReplayTopic:
-    """Connect to the input topic; raises BrokerUnreachable or TopicMissing."""
-    _, limit = topic_layout(cluster, cluster.topic(Topic.TRANSACTIONS))
-    # For single records, which would wait for the previous fetch; a larger record is still returned whole.
-    consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
-    # A record that times out is sent again later.
-    producer = open_writer(cluster, seconds=10.0, message_max_bytes=limit, linger_ms=1)
-    return ReplayTopic(consumer, producer, cluster)
 
 
 def _block(record_id: RecordId) -> tuple[str, int, int]:
