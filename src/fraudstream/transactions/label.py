@@ -27,24 +27,11 @@ _MESSAGE_CHARS: Final = 40
 NEARLY_ALL: Final = 0.95
 """Share of the frauds that were reported within the label delay."""
 _NOTHING: Final = np.empty(0)
-_QUANTILES: Final = np.linspace(0.0, 1.0, 21)
 
 
 def least_rows(rows: int) -> int:
     """Return the minimum number of rows with a text for it to be learned from: 20, or a thousandth of the rows."""
     return max(20, math.ceil(rows * 0.001))
-
-
-@dataclass(frozen=True)
-class ColumnStatistics:
-    """The distribution of a column's values, without missing ones; `quantiles` at 0, 5 %, ..., 100 %."""
-
-    median: float
-    minimum: float
-    maximum: float
-    p01: float
-    p99: float
-    quantiles: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -288,13 +275,3 @@ def _moment(parts: tuple[str, ...]) -> float:
     clock = time if ":" in time else f"{time}:00"
     seconds = seconds_of_dates([canonical_date(f"{'-'.join(date)} {clock}", DateOrder.YMD) or ""])
     return math.nan if seconds is None else float(seconds[0])
-
-
-def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
-    """Compute median, range, percentiles and 21 quantiles of the values; None if all are missing."""
-    present = values[~np.isnan(values)]
-    if not len(present):
-        return None
-    p01, median, p99 = (float(value) for value in np.quantile(present, (0.01, 0.5, 0.99)))
-    quantiles = tuple(np.quantile(present, _QUANTILES).tolist())
-    return ColumnStatistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)
