@@ -2,7 +2,7 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final, TypeVar
 
@@ -144,20 +144,13 @@ class Watermarks:
             raise
 
     def _read(self, admin: AdminClient) -> dict[int, tuple[int, int]]:
-        partitions = partitions_of(admin, self._topic, _SECONDS)
+        partitions = [TopicPartition(self._topic, each) for each in partitions_of(admin, self._topic, _SECONDS)]
         if not partitions:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        begins = self._offsets(admin, partitions, OffsetSpec.earliest())
-        ends = self._offsets(admin, partitions, OffsetSpec.latest())
-        return {partition: (begins[partition], ends[partition]) for partition in partitions}
-
-    def _offsets(self, admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-        futures = admin.list_offsets(
-            {TopicPartition(self._topic, each): spec for each in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_SECONDS,
-        )
-        return {each.partition: future.result().offset for each, future in futures.items()}
+        options: dict[str, Any] = {"isolation_level": IsolationLevel.READ_COMMITTED, "request_timeout": _SECONDS}
+        begins = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.earliest()), **options)
+        ends = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()), **options)
+        return {each.partition: (begins[each].result().offset, ends[each].result().offset) for each in partitions}
 
     def begins(self) -> dict[int, int]:
         """Return the first offset of each partition; raises like `read`."""
@@ -197,14 +190,13 @@ class KafkaLedger:
 
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         """Write entries, keyed by id; returns whether Kafka acknowledged all of them within ten seconds."""
-        if self._producer is None:
-            self._producer = open_writer(self._cluster, seconds=10.0)
+        producer = self._producer = self._producer or open_writer(self._cluster, seconds=10.0)
         errors: list[KafkaError | None] = []
         try:
             for entry in entries:
                 key, value = entry.entry_id.encode(), entry.to_json()
-                self._producer.produce(self._topic, value, key=key, on_delivery=lambda e, _: errors.append(e))
-            remaining = self._producer.flush(11.0)
+                producer.produce(self._topic, value, key=key, on_delivery=lambda e, _: errors.append(e))
+            remaining = producer.flush(11.0)
         except (BufferError, KafkaException) as e:
             log.debug("ledger entries not sent", reason=str(e))
             return False

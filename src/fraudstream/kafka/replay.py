@@ -124,7 +124,8 @@ class ReplayTopic:
         """Return the records with these ids, without those that do not exist."""
         messages: dict[RecordId, Message] = {}
         # In one pass if they are close together: a single record costs a request.
-        for (topic, partition, _), near in groupby(sorted(record_ids), key=_block):
+        blocks = groupby(sorted(record_ids), key=lambda each: (each.topic, each.partition, each.offset // 500))
+        for (topic, partition, _), near in blocks:
             offsets = [each.offset for each in near]
             try:
                 for message in read_partition(self._consumer, topic, partition, offsets[0], offsets[-1] + 1):
@@ -161,10 +162,6 @@ class ReplayTopic:
             self._producer.produce(*content, headers=headers)
         except KafkaException as e:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
-
-
-def _block(record_id: RecordId) -> tuple[str, int, int]:
-    return record_id.topic, record_id.partition, record_id.offset // 500
 
 
 def _content(message: Message) -> Record:

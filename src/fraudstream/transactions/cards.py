@@ -134,8 +134,10 @@ class CardScan:
         masks = []
         if "e" in folded:
             for number in _EXPONENT.finditer(folded):
-                digits = _expand_exponent(*number.groups())
-                if is_card_number(digits):
+                whole, fraction, exponent = number.groups()
+                zeros = int(exponent) - len(fraction)
+                digits = (whole + fraction).lstrip("0") + "0" * zeros
+                if zeros >= 0 and is_card_number(digits):
                     masks.append((*number.span(), mask_digits(digits)))
         for run in _RUN.finditer(folded):
             self.inspected += run.end() - run.start()
@@ -235,8 +237,3 @@ def _tail(text: str, begin: int, end: int) -> int:
     if track is None and begin and text[begin - 1] == "b":
         track = _TRACK_1.match(text, end)
     return end if track is None else track.end()
-
-
-def _expand_exponent(whole: str, fraction: str, exponent: str) -> str:
-    zeros = int(exponent) - len(fraction)
-    return (whole + fraction).lstrip("0") + "0" * zeros if 0 <= zeros < LONGEST else ""

@@ -61,11 +61,6 @@ class ColumnProfile:
             values, rows = len(self.categories.values), int((self.categories.codes >= 0).sum())
         return rows / max(values, 1)
 
-    @cached_property
-    def is_non_decreasing(self) -> bool:
-        """Whether its numbers never decrease from one row of the file to the next; false if one is missing."""
-        return len(self.values) > 0 and bool((np.diff(self.values) >= 0).all())
-
 
 @dataclass(frozen=True)
 class CsvProfile:
