@@ -17,7 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from fraudstream.config import Settings
-from fraudstream.kafka.avro_encoder import AvroEncoder
+from fraudstream.kafka.avro import AvroEncoder
 from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.jars import spark_home

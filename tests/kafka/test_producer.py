@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
@@ -28,7 +29,7 @@ from fraudstream.kafka.progress import read_progress, spool_path, write_progress
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.files import exclusive_lock
 from fraudstream.runtime.processes import free_port, spawn, stop, wait_until
-from fraudstream.transactions.data_source import open_data
+from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.wire import Header, Topic, event_id
 from offsets import end_offsets
 
@@ -93,7 +94,7 @@ def changed(plan: ProducePlan, **changes: object) -> ProducePlan:
 
 
 def run(rows: Rows, plan: ProducePlan, stopped: threading.Event | None = None) -> SessionProgress:
-    return produce(rows, plan, stopped=stopped or threading.Event())
+    return produce(cast(DataSource, rows), plan, stopped=stopped or threading.Event())
 
 
 def test_every_row_arrives_once_as_it_is_with_its_id_and_number(broker: RunningBroker, plan: ProducePlan) -> None:
@@ -172,8 +173,8 @@ def test_a_compacted_topic_takes_no_keyed_rows(plan: ProducePlan, new_topic: Cal
 def test_a_row_too_large_is_refused_and_the_rows_after_it_flow(broker: RunningBroker, plan: ProducePlan) -> None:
     produced = run(Rows(300, huge=frozenset({0, 150})), plan)
     assert rows_of(records(broker, plan.topic)) == [row for row in range(300) if row not in (0, 150)]
-    assert [refusal.row for refusal in produced.refusals] == [0, 150]
-    assert "too large" in produced.refusals[0].why
+    assert [refusal.partition(" was refused")[0] for refusal in produced.refusals] == ["row 0", "row 150"]
+    assert "too large" in produced.refusals[0]
     assert not produced.delivered
     assert (produced.acknowledged, produced.failed, produced.unacknowledged) == (298, 2, 0)
     assert run(Rows(300), changed(plan, resume=True)).sent == 0
@@ -219,7 +220,7 @@ def test_stopping_ends_early_and_the_rest_is_sent_on_resume(broker: RunningBroke
             stopped.set()
 
     paced = changed(plan, interval=0.005)
-    first = produce(Rows(2000), paced, stopped=stopped, show=stop_after_some)
+    first = produce(cast(DataSource, Rows(2000)), paced, stopped=stopped, show=stop_after_some)
     assert first.interrupted
     assert first.delivered
     assert 10 <= first.sent < 2000

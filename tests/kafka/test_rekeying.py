@@ -41,10 +41,9 @@ from commands import Command
 from fraudstream.config import Settings
 from fraudstream.errors import FraudstreamError, KafkaAccessDenied, KafkaFailure, SettingsError, TopicMissing
 from fraudstream.kafka import merging, rekeying
-from fraudstream.kafka.avro_encoder import AvroEncoder
+from fraudstream.kafka.avro import AvroEncoder, key_reader
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import headers_of, open_reader, read_topics
-from fraudstream.kafka.record_keys import key_reader
 from fraudstream.kafka.rekeying import RekeyPlan, RekeyProgress, rekey
 from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of
 from fraudstream.kafka.topics import open_admin, topic_layout

@@ -24,7 +24,7 @@ from dead_letters import dead_letter
 from fraudstream.config import Settings
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.replay import ReplayTopic, open_replay_topic
+from fraudstream.kafka.replay import ReplayTopic
 from fraudstream.kafka.topics import open_admin
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.relay.api_client import DashboardClient
@@ -248,7 +248,7 @@ def app(tmp_path: Path, clock: Clock) -> Iterator[InProcess]:
 
 
 def opened(broker: RunningBroker) -> Callable[[], ReplayTopic]:
-    return lambda: open_replay_topic(Cluster(broker.bootstrap_servers))
+    return lambda: ReplayTopic(Cluster(broker.bootstrap_servers))
 
 
 @pytest.mark.parametrize("copies", [2, 1], ids=["after sending", "before sending"])

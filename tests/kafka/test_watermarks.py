@@ -10,7 +10,7 @@ from confluent_kafka import Producer, TopicPartition
 from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
-from fraudstream.kafka.replay import open_replay_topic
+from fraudstream.kafka.replay import ReplayTopic
 from fraudstream.kafka.topics import is_compacted, open_admin
 from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.transactions.wire import RecordId
@@ -40,7 +40,7 @@ def test_offsets_without_a_committed_record_are_passed_over(
     assert end_offsets(broker.bootstrap_servers, topic) == {0: 12, 1: 0}
     positions = [watermarks.next_records({0: offset, 1: 0}) for offset in (0, 1, 2, 3, 7, 8, 12)]
     assert positions == [{0: at, 1: 0} for at in (0, 1, 6, 6, 7, 12, 12)]
-    replays = open_replay_topic(Cluster(cluster.bootstrap_servers, KafkaSettings(topic_transactions=topic)))
+    replays = ReplayTopic(Cluster(cluster.bootstrap_servers, KafkaSettings(topic_transactions=topic)))
     try:
         # Of committed records, an aborted one, a marker and the end: the first two are read in one go, and are there.
         read = replays.read(RecordId(topic, 0, offset) for offset in (0, 3, 7, 11, 12))

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from fraudstream.config import Settings
 from fraudstream.detector.query import detect
 from fraudstream.errors import SchemaRegistryFailed
-from fraudstream.kafka.avro_decoder import avro_decoder
+from fraudstream.kafka.avro import avro_decoder
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of
 from fraudstream.messages.ledger import Range

@@ -187,7 +187,7 @@ def test_files_that_could_not_be_removed_are_removed_before_the_next_write(
                 Path, "unlink", lambda path, **o: refuse() if path.suffix == ".parquet" else original(path, **o)
             )
             for _ in range(2):
-                with pytest.raises(OSError, match=r"cannot be removed"):
+                with pytest.raises(OSError, match="Input/output error"):
                     archive.write({0: [row(0), row(1)]}, {0: 2})
         assert held(tmp_path) == [(0, 0), (0, 1)]
         archive.write({0: [row(0), row(1), row(2)]}, {0: 3})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraudstream.errors import SettingsError
-from fraudstream.transactions.column_spans import ColumnSpans, with_spans
+from fraudstream.transactions.column_spans import ColumnSpans
 from fraudstream.transactions.data_source import DataSource, open_data
 
 COLUMNS = ("a", "b", "c")
@@ -26,7 +26,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
 
 
 def test_a_column_begins_at_its_row_and_another_ends_there(source: DataSource) -> None:
-    changing = with_spans(source, ColumnSpans({"c": 2}, {"b": 2}))
+    changing = source.with_spans(ColumnSpans({"c": 2}, {"b": 2}))
     assert list(changing.json_rows())[:4] == [
         b'{"a":0,"b":0.5}',
         b'{"a":1,"b":1.5}',
@@ -43,7 +43,7 @@ def test_each_row_has_just_the_columns_of_its_spans_wherever_the_reading_starts(
     source: DataSource, begins: Mapping[str, int], ends: Mapping[str, int]
 ) -> None:
     ends = {name: end for name, end in ends.items() if end > begins.get(name, -1)}
-    changing = with_spans(source, ColumnSpans(begins, ends))
+    changing = source.with_spans(ColumnSpans(begins, ends))
     sent = [json.loads(row) for row in changing.json_rows()]
     whole = [json.loads(row) for row in source.json_rows()]
     for row, (actual, original) in enumerate(zip(sent, whole, strict=True)):
@@ -53,17 +53,17 @@ def test_each_row_has_just_the_columns_of_its_spans_wherever_the_reading_starts(
 
 
 def test_other_spans_are_other_payments_and_none_are_the_file_itself(source: DataSource) -> None:
-    assert with_spans(source, ColumnSpans()) is source
-    changed = {with_spans(source, ColumnSpans({"a": row})).fingerprint for row in (1, 2)}
+    assert source.with_spans(ColumnSpans()).fingerprint == source.fingerprint
+    changed = {source.with_spans(ColumnSpans({"a": row})).fingerprint for row in (1, 2)}
     assert len(changed | {source.fingerprint}) == 3
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(source: DataSource) -> None:
     with pytest.raises(SettingsError, match="no column 'V99'") as error:
-        with_spans(source, ColumnSpans({"V99": 1}))
+        source.with_spans(ColumnSpans({"V99": 1}))
     assert "a, b, c" in error.value.remedy
 
 
 def test_a_column_may_not_end_before_it_begins(source: DataSource) -> None:
     with pytest.raises(SettingsError, match="before it begins"):
-        with_spans(source, ColumnSpans({"a": 5}, {"a": 5}))
+        source.with_spans(ColumnSpans({"a": 5}, {"a": 5}))

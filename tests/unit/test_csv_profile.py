@@ -11,7 +11,7 @@ from fraudstream.errors import DataError, LabelError, SettingsError
 from fraudstream.model.features.selection import choose_features
 from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.formats import ColumnKind
-from fraudstream.transactions.label import CsvProfile, profile, statistics
+from fraudstream.transactions.label import CsvProfile, profile
 
 
 def profile_of(path: Path, text: str, label: str | None = None) -> CsvProfile:
@@ -104,11 +104,11 @@ def test_kinds_missing_values_and_numbers_of_every_spelling(tmp_path: Path) -> N
     assert [column.missing for column in result.columns] == [1, 1, 0, 4, 0]
 
 
-def test_statistics_leave_missing_values_out() -> None:
-    result = statistics(np.array([np.nan, 1.0, 2.0, 9.0]))
-    assert result is not None
-    assert (result.median, result.minimum, result.maximum) == (2, 1, 9)
-    assert statistics(np.array([np.nan])) is None
+def test_statistics_leave_missing_values_out(tmp_path: Path) -> None:
+    text = "x,y,Class\n,,0\n1,,1\n9,,0\n2,5,1\n"
+    choice = choose_features(profile_of(tmp_path / "a.csv", text), np.array([True, True, True, False]))
+    assert [(each.name, each.median, each.minimum, each.maximum) for each in choice.features] == [("x", 5, 1, 9)]
+    assert "no value in the training rows" in choice.excluded["y"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from commands import Command
 from fraudstream.cli.entry import cli
 from fraudstream.errors import SettingsError
 from fraudstream.kafka.producer import interval_between_rows
-from fraudstream.kafka.production import Refusal, SessionProgress, describe, expected_rows, show_production, summary
+from fraudstream.kafka.production import SessionProgress, describe, expected_rows, show_production, summary
 from fraudstream.kafka.progress import RunProgress, progress_path, read_progress, write_progress
 
 RUN = RunProgress("run", "f" * 64, settled=9, next_row=9, sent=10, acknowledged=8, failed=1)
@@ -97,7 +97,7 @@ def test_a_line_names_rate_refusals_and_what_it_waits_for() -> None:
 
 
 def test_the_summary_names_refused_rows_and_what_to_send_again() -> None:
-    refusals = [Refusal(0, 4, "too large"), Refusal(2, 5, "too large")]
+    refusals = ["row 4 was refused: too large", "row 5 of pass 2 was refused: too large"]
     text = summary(produced(acknowledged=5, failed=3, refusals=refusals, spool=Path("a.jsonl")), "kafka:9092")
     assert text.splitlines() == [
         "5 of 10 rows acknowledged by kafka:9092 in 2.0 s",

@@ -12,7 +12,7 @@ import pytest
 
 from fraudstream.config import Settings
 from fraudstream.errors import BrokenRow, DataError, SchemaRegistryFailed, SettingsError
-from fraudstream.kafka.avro_encoder import AvroEncoder
+from fraudstream.kafka.avro import AvroEncoder
 from fraudstream.kafka.schema_registry import SchemaRegistry, prefix_of, subject_of
 from registries import FakeRegistry, fake_registry
 

@@ -1,9 +1,7 @@
 """Converts records of the input topic into the rows of an archive: masked, with event id, event time and entity ids."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 
 import orjson
@@ -12,14 +10,14 @@ from confluent_kafka import Message
 
 from fraudstream.errors import SchemaRegistryFailed
 from fraudstream.history.identity import entity_id, entity_value
-from fraudstream.kafka.reading import headers_of
+from fraudstream.history.spec import names_of
+from fraudstream.kafka.reading import header_text, headers_of
 from fraudstream.messages.base import Object
+from fraudstream.model.explanation.cells import moment
 from fraudstream.model.manifest import FeatureType, Manifest
-from fraudstream.times import microseconds
 from fraudstream.transactions.entities import UNKNOWN, EntityColumns, entities_of
 from fraudstream.transactions.envelope import LIST, unwrapped
 from fraudstream.transactions.masking import FRAME_BYTES, DataMask
-from fraudstream.transactions.notation import canonical_date
 from fraudstream.transactions.presentable import present, read_json
 from fraudstream.transactions.reading_options import DateOrder
 from fraudstream.transactions.times import LAST_SECOND
@@ -56,7 +54,7 @@ class ModelColumns:
     """
 
     entities: EntityColumns = UNKNOWN
-    times: tuple[str, ...] = ()
+    times: Sequence[str] = ()
     clock: int | None = None
     date_order: DateOrder | None = None
 
@@ -69,8 +67,7 @@ class ModelColumns:
         for feature in manifest.features:
             column = feature.name if feature.type is FeatureType.TIME else feature.reference
             if column is not None and column == manifest.time_column:
-                times = (*(new for new, old in aliases.items() if old == column), column)
-                return cls(entities, times, feature.clock, feature.date_order)
+                return cls(entities, names_of(column, aliases), feature.clock, feature.date_order)
         return cls(entities)
 
     def event_time(self, transaction: Object, timestamp: int) -> int | None:
@@ -78,15 +75,8 @@ class ModelColumns:
         if not self.times:
             return timestamp
         value = next((transaction[name] for name in self.times if transaction.get(name) is not None), None)
-        try:
-            if self.clock is None:
-                date = canonical_date(str(value).strip(), self.date_order or DateOrder.YMD)
-                milliseconds = math.nan if date is None else microseconds(datetime.fromisoformat(date)) / 1000
-            else:
-                milliseconds = float(str(value)) / self.clock * 1000
-        except (ValueError, OverflowError):
-            return None
-        return int(milliseconds) if abs(milliseconds) <= _LAST_MS else None
+        seconds = moment(None if value is None else str(value), self.clock, self.date_order)
+        return None if seconds is None else round(seconds * 1000)
 
 
 @dataclass
@@ -180,9 +170,7 @@ class RowConverter:
 
 
 def _event_id(message: Message) -> str:
-    """Return the text of the first header of that name; empty if there is none, or it is not UTF-8."""
     try:
-        value = next((value for name, value in headers_of(message) if name == Header.EVENT_ID), None)
-        return (value or b"").decode()
+        return header_text(headers_of(message), Header.EVENT_ID) or ""
     except ValueError:
         return ""

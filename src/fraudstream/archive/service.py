@@ -23,13 +23,13 @@ from fraudstream.archive.writer import Archive
 from fraudstream.config import Settings
 from fraudstream.errors import ArchiveError, KafkaFailure, ModelError
 from fraudstream.history.identity import entity_key
-from fraudstream.kafka.avro_decoder import avro_decoder
+from fraudstream.kafka.avro import avro_decoder
 from fraudstream.kafka.client import Cluster, denied, is_denied
 from fraudstream.kafka.reading import END_OF_PARTITION, Watermarks, open_reader
 from fraudstream.kafka.schema_registry import SchemaRegistry
 from fraudstream.kafka.topics import ensure_topics, topic_id
 from fraudstream.model.artifact import read_manifest
-from fraudstream.model.deployment.current import Deployment, current_file, read_current
+from fraudstream.model.deployment.current import read_model
 from fraudstream.runtime.processes import check_port_free, write_ready
 from fraudstream.transactions.masking import DataMask
 from fraudstream.transactions.wire import Topic
@@ -46,10 +46,8 @@ RETRY_SECONDS: Final = 5.0
 def active_columns(model: Path) -> ModelColumns:
     """Return the columns of the active model; those of none if there is none, or it cannot be read."""
     try:
-        current = current_file(model)
-        deployment = Deployment("", 0.0) if current is None else read_current(current)
-        folder = model if current is None else current.parent / deployment.model_id
-        return ModelColumns.of(read_manifest(folder), deployment.aliases)
+        manifest, deployment = read_model(model, read_manifest)
+        return ModelColumns.of(manifest, deployment.aliases)
     except (ModelError, OSError) as e:
         log.debug("no model", reason=str(e))
         return ModelColumns()

@@ -1,13 +1,11 @@
 """Writes the files of an archive, so that a kill at any moment neither loses nor doubles a record."""
 
-import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Final, Self
 
@@ -43,7 +41,7 @@ class Archive:
     topic: str
     topic_id: str
     positions: dict[int, int] = field(default_factory=dict)
-    _unfinished: set[Path] = field(default_factory=set)  # what a failed write may have left
+    _has_failed: bool = False  # the last write, which may have left files
 
     @classmethod
     @contextmanager
@@ -120,7 +118,8 @@ class Archive:
 
         Raises OSError; the next call may then have the same rows and more.
         """
-        self._remove_failed()
+        if self._has_failed:
+            self.remove_unfinished({})
         files: dict[ArchiveFile, list[Row]] = {}
         for partition, each in rows.items():
             by_day = defaultdict[int, list[Row]](list)
@@ -128,10 +127,9 @@ class Archive:
                 by_day[row.timestamp // DAY_MS].append(row)
             for day, of_day in by_day.items():
                 first, last = of_day[0].offset, of_day[-1].offset
-                files[ArchiveFile(self.topic, partition, first, last, _iso_day(day))] = of_day
+                files[ArchiveFile(self.topic, partition, first, last, str(_EPOCH + timedelta(days=day)))] = of_day
         paths = {path: path.with_name(f".{path.name}.partial") for path in (file.path(self.root) for file in files)}
-        # Also those that are in place: the next write may end at another offset, and so have other names.
-        self._unfinished = {*paths, *paths.values()}
+        self._has_failed = True
         try:
             for (path, partial), content in zip(paths.items(), files.values(), strict=True):
                 path.parent.mkdir(exist_ok=True)
@@ -142,19 +140,11 @@ class Archive:
                 sync_folder(folder)
             self._replace_positions({**self.positions, **positions})
         except OSError:
-            self._remove_failed()
+            # Also those that are in place: the next write may end at another offset, and so have other names.
+            self.remove_unfinished({})
             raise
-        self._unfinished.clear()
+        self._has_failed = False
         return list(files)
-
-    def _remove_failed(self) -> None:
-        """Remove the files of a failed write; raises OSError if one remains."""
-        for path in tuple(self._unfinished):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-                self._unfinished.discard(path)
-        if self._unfinished:
-            raise OSError(errno.EIO, "files of a failed write cannot be removed")
 
     def remove_before(self, today: date, days: int) -> list[str]:
         """Remove the files of the days that ended `days` or more before today; returns the folders that are gone."""
@@ -167,11 +157,6 @@ class Archive:
             with suppress(OSError):  # it has files of others
                 folder.rmdir()
         return [folder.name for folder in old if not folder.exists()]
-
-
-@lru_cache(maxsize=1024)
-def _iso_day(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def _write_table(rows: Sequence[Row], path: Path) -> None:

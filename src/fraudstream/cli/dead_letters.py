@@ -111,7 +111,7 @@ def replay(
     Each is recorded on the dashboard before it is sent, and sent at least once. Exit code 1 if one was not sent.
     """
     from fraudstream.kafka.client import Cluster
-    from fraudstream.kafka.replay import open_replay_topic
+    from fraudstream.kafka.replay import ReplayTopic
     from fraudstream.kafka.topics import require_rights_of
     from fraudstream.relay.service import ReplaySender
 
@@ -127,7 +127,7 @@ def replay(
         return
     cluster = Cluster.of(settings)
     require_rights_of("dead-letters", cluster)
-    sender = ReplaySender(client, lambda: open_replay_topic(cluster))
+    sender = ReplaySender(client, lambda: ReplayTopic(cluster))
     answer = client.post("/api/replays", request)
     if answer["batch"] is None:
         click.echo("nothing matches: nothing was sent")

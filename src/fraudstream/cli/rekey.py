@@ -21,8 +21,8 @@ def rekey(source: str, target: str | None, key: str, partitions: int | None, fol
 
     The same command continues a copy, also after a kill. Records without the column are copied without key.
     """
+    from fraudstream.kafka.avro import key_reader
     from fraudstream.kafka.client import Cluster
-    from fraudstream.kafka.record_keys import key_reader
     from fraudstream.kafka.rekeying import RekeyPlan, RekeyProgress, rekey
     from fraudstream.kafka.rights import keyed_topic
     from fraudstream.kafka.schema_registry import SchemaRegistry

@@ -102,7 +102,7 @@ def produce(
     """Stream the rows of payment files, as JSON or Avro, to the topic credit_card_transactions."""
     from rich.console import Console
 
-    from fraudstream.kafka.avro_encoder import AvroEncoder
+    from fraudstream.kafka.avro import AvroEncoder
     from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.producer import ProducePlan, interval_between_rows, produce
     from fraudstream.kafka.production import expected_rows, show_production, summary
@@ -110,7 +110,7 @@ def produce(
     from fraudstream.kafka.schema_registry import SchemaRegistry, subject_of
     from fraudstream.kafka.topics import ensure_topics
     from fraudstream.runtime.processes import stop_signals
-    from fraudstream.transactions.column_spans import ColumnSpans, with_spans
+    from fraudstream.transactions.column_spans import ColumnSpans
     from fraudstream.transactions.envelope import wrapped
 
     settings = options.load_settings(**flags)
@@ -120,7 +120,7 @@ def produce(
     if key and key not in payments.columns:
         remedy = f"name one of {', '.join(payments.columns)}"[:500]
         raise SettingsError(f"there is no column {key!r} for the key", where="--key", remedy=remedy)
-    source = with_spans(payments, ColumnSpans(dict(column_from), dict(column_until)))
+    source = payments.with_spans(ColumnSpans(dict(column_from), dict(column_until)))
     cluster = Cluster.of(settings)
     ensure_topics(cluster, settings.partitions, settings.max_record_bytes, "produce")
     plan = ProducePlan(

@@ -228,12 +228,7 @@ def _java(plan: BrokerPlan, program: str, *arguments: str) -> list[str]:
     return [
         str(plan.java.executable),
         f"-Xmx{plan.heap}",
-        # Instead of a share of the machine's memory: 40 MB are live, and the young generation is collected in time.
-        *(("-Xms128m", "-Xmn48m") if program == BROKER_CLASS else ()),
-        "-XX:+UseSerialGC",
-        # C1 only: 4.6 s of processor time until ready instead of 8.8 (with two cores, 5 s instead of 12).
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+ExitOnOutOfMemoryError",
+        f"@{Path(__file__).with_name('broker.jvm')}",
         f"-Dlog4j2.configurationFile={Path(__file__).with_name('broker_log4j2.properties')}",
         f"-Dfraudstream.log={plan.log}",
         "-cp",

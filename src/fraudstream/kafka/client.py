@@ -1,9 +1,9 @@
 """Builds the properties of every Kafka client, librdkafka's and Java's, from the same settings."""
 
-import socket
 import ssl
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+import tomllib
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,12 +16,8 @@ from fraudstream.errors import BrokerUnreachable, KafkaAccessDenied, KafkaFailur
 from fraudstream.kafka_settings import KafkaSettings, read_setting, require_pem
 from fraudstream.transactions.wire import Topic
 
-_LOGIN_MODULES: Final = {
-    "PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule",
-    "SCRAM-SHA-256": "org.apache.kafka.common.security.scram.ScramLoginModule",
-    "SCRAM-SHA-512": "org.apache.kafka.common.security.scram.ScramLoginModule",
-    "OAUTHBEARER": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule",
-}
+PROPERTIES: Final[Mapping[str, dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("clients.toml").read_text())
+"""Those that no setting decides, by kind of client."""
 _OAUTH_HANDLER: Final = "org.apache.kafka.common.security.oauthbearer.secured.OAuthBearerLoginCallbackHandler"
 _PROVIDERS: Final = "config.providers"
 _SECRETS: Final = "secrets"
@@ -162,7 +158,7 @@ class Cluster:
             properties["sasl.oauthbearer.token.endpoint.url"] = str(each.sasl_oauthbearer_token_endpoint_url)
             properties["sasl.login.callback.handler.class"] = _OAUTH_HANDLER
         pairs = " ".join(f'{name}="{value}"' for name, value in arguments.items())
-        return properties | {"sasl.jaas.config": f"{_LOGIN_MODULES[mechanism]} required {pairs};"}
+        return properties | {"sasl.jaas.config": f"{PROPERTIES['login_modules'][mechanism]} required {pairs};"}
 
 
 def _escaped(text: str) -> str:
@@ -231,9 +227,7 @@ def failure(
     return KafkaFailure(f"{what}: {error.str()}", where=f"{resource} at {cluster.bootstrap_servers}", remedy=remedy)
 
 
-_PROTOCOL: Final = (
-    "set FRAUDSTREAM_KAFKA_SECURITY_PROTOCOL to the protocol of that port: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-)
+_CONNECTION_ERRORS: Final = tomllib.loads(Path(__file__).with_name("connection_errors.toml").read_text("utf-8"))
 
 
 def is_final(errors: Iterable[KafkaError]) -> bool:
@@ -256,44 +250,30 @@ def unreachable(cluster: Cluster, errors: Collection[KafkaError]) -> KafkaFailur
 
 def _cause(cluster: Cluster, texts: list[str]) -> tuple[str, str]:
     """Classify what librdkafka reported; returns the cause and the remedy."""
-    both = " ".join(texts)
+    settings, both = cluster.settings, " ".join(texts)
+    if _speaks_tls(cluster.bootstrap_servers):  # librdkafka only hears that the connection was closed
+        both += " SSL listener"
     first = _short(texts[0]) if texts else "no answer"
-    address = "--bootstrap-servers or FRAUDSTREAM_BOOTSTRAP_SERVERS"
-    if "ailed to resolve" in both:
-        return f"there is no such address: {first}", f"correct {address}"
-    if "onnection refused" in both:
-        return "connection refused", f"start one with `fraudstream broker`, or set yours with {address}"
-    if "wrong version number" in both or "plaintext broker listener" in both.lower():
-        return "the broker does not speak TLS on this port", _PROTOCOL
-    if "certificate verify failed" in both or "broker certificate could not be verified" in both:
-        ca = cluster.settings.ssl_ca_location or "the system's"
-        remedy = f"FRAUDSTREAM_KAFKA_SSL_CA_LOCATION must name the authority that signed it; now it is {ca}"
-        return f"the broker's certificate is not trusted ({first})", remedy
-    if " alert " in both or "certificate required" in both:
-        remedy = "check FRAUDSTREAM_KAFKA_SSL_CERTIFICATE_LOCATION and …_SSL_KEY_LOCATION"
-        return f"the broker refuses this client's certificate, or requires one ({first})", remedy
-    settings, expects_tls = cluster.settings, _speaks_tls(cluster.bootstrap_servers)
-    if expects_tls and not settings.uses_tls:
-        return "the broker expects TLS on this port", _PROTOCOL
-    if expects_tls or "SASL" in both or "security.protocol" in both:
-        expected = "no login" if settings.uses_sasl else "a login"
-        return f"no answer to {settings.security_protocol}; the broker may expect {expected} on this port", _PROTOCOL
-    what = "no answer" if "brokers are down" in first else first
-    return what, f"check that a broker listens there, or correct {address}"
+    values = {
+        "first": "no answer" if "brokers are down" in first else first,
+        "protocol": settings.security_protocol,
+        "login": "no login" if settings.uses_sasl else "a login",
+        "ca": settings.ssl_ca_location or "the system's",
+        **_CONNECTION_ERRORS["texts"],
+    }
+    matching = (each for each in _CONNECTION_ERRORS["causes"] if any(pattern in both for pattern in each["patterns"]))
+    cause = next(each for each in matching if not (settings.uses_tls and each.get("only_without_tls")))
+    return cause["what"].format(**values), cause["remedy"].format(**values)
 
 
 def _speaks_tls(bootstrap_servers: str) -> bool:
-    """Whether a TLS server listens at the first address: librdkafka only hears that the connection was closed."""
     host, _, port = bootstrap_servers.partition(",")[0].rpartition(":")
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=2.0) as connection:
-            context.wrap_socket(connection).close()
-            return True
+        ssl.get_server_certificate((host.strip("[]"), int(port)), timeout=2.0)
     except (OSError, ValueError, OverflowError) as e:
         # A server that asks for a certificate speaks TLS too.
         return isinstance(e, ssl.SSLError) and "ALERT" in str(e).upper()
+    return True
 
 
 def _short(reason: str) -> str:

@@ -5,21 +5,23 @@ import itertools
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final
 
 from confluent_kafka import KafkaException, Producer
 
 from fraudstream.errors import SettingsError
 from fraudstream.history.identity import entity_value
-from fraudstream.kafka.client import Cluster, failure
+from fraudstream.kafka.client import PROPERTIES, Cluster, failure
 from fraudstream.kafka.production import DeliveryTracker, SessionProgress
 from fraudstream.kafka.progress import RunProgress, Spool, own_progress, read_progress, spool_path, write_progress
+from fraudstream.kafka.reading import OF_KEY
 from fraudstream.kafka.topics import require_uncompacted, topic_layout
 from fraudstream.runtime.processes import write_ready
+from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import Header, Topic, event_id
 
 _Headers = list[tuple[str, str | bytes | None]]
@@ -29,37 +31,10 @@ FLUSH_SECONDS: Final = 15.0
 LEAST_APART_SECONDS: Final = 0.001
 """Rows at least this far apart are sent without lingering."""
 
-OF_KEY: Final = -1
-"""The client's number for the partition that follows from the key."""
-
 _EVENT_ID: Final = Header.EVENT_ID.value
 _SOURCE_ROW: Final = Header.SOURCE_ROW.value
 
 _TICK_SECONDS: Final = 0.001
-
-_CLIENT: Final[dict[str, Any]] = {
-    "enable.idempotence": True,
-    "acks": "all",
-    # A row never times out: it waits as long as the broker is unavailable.
-    "message.timeout.ms": 0,
-    "queue.buffering.max.messages": 100_000,
-    "queue.buffering.max.kbytes": 65_536,
-    # Far below the topic's limit: a row near the limit is a batch of its own, so its refusal affects no other row.
-    "batch.size": 131_072,
-    "socket.nagle.disable": True,
-    "reconnect.backoff.max.ms": 1000,
-}
-
-
-class ProducerSource(Protocol):
-    """A source of rows, such as `transactions.data_source.DataSource`."""
-
-    @property
-    def fingerprint(self) -> str:
-        """The fingerprint of the file's content."""
-
-    def json_rows(self, start: int = 0) -> Iterator[bytes]:
-        """Yield the rows from a number on, each as a JSON object."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +78,7 @@ def interval_between_rows(rate: float | None, delay: float | None) -> float | No
 
 
 def produce(
-    source: ProducerSource,
+    source: DataSource,
     plan: ProducePlan,
     *,
     stopped: threading.Event,
@@ -139,7 +114,8 @@ def produce(
         write_progress(plan.progress, run)
         tracker = DeliveryTracker(run, spool)
         limits = {"message.max.bytes": limit_bytes, "linger.ms": _linger(plan.interval)}
-        client = Producer(plan.cluster.producer() | _CLIENT | limits | {"error_cb": tracker.client_error})
+        properties = PROPERTIES["writer"] | PROPERTIES["producer"] | limits | {"error_cb": tracker.client_error}
+        client = Producer(plan.cluster.producer() | properties)
         session = _Session(plan, partitions, client, tracker, spool, show)
         write_ready(plan.ready_file)
         try:
@@ -166,13 +142,11 @@ class _Session:
     def __post_init__(self) -> None:
         self._started = self._next_report = time.monotonic()
 
-    def send(self, source: ProducerSource, run: RunProgress, stopped: threading.Event) -> None:
+    def send(self, source: DataSource, run: RunProgress, stopped: threading.Event) -> None:
         """Enqueue every row at its time; returns early if the run is stopped or fails."""
         plan, tracker = self.plan, self.tracker
         interval, last = plan.interval, plan.limit
         run_id, fingerprint, column = run.run_id, run.fingerprint, run.key
-        # Without a rate, delivery reports are polled and the clock is read once per this many rows.
-        stride = 64 if interval is None else 1
         number, start = run.settled, run.next_row
         for pass_number in itertools.count(run.pass_number):
             first = number
@@ -181,7 +155,7 @@ class _Session:
                     return
                 if interval is not None:
                     self._wait_until(self._started + tracker.session.sent * interval, stopped)
-                if number % stride == 0 and self._must_end(stopped, 0):
+                if self._must_end(stopped, 0):
                     return
                 identity = event_id(run_id, fingerprint, pass_number, row)
                 headers: _Headers = [(_EVENT_ID, identity), (_SOURCE_ROW, str(row))]
@@ -213,11 +187,7 @@ class _Session:
         # `due` is relative to the start, so a late row does not delay the others. Above 1,000 rows/s the rows of one
         # millisecond are sent together: waking up for each would cost more than sending it.
         while (remaining := due - time.monotonic()) > _TICK_SECONDS and not stopped.is_set():
-            # The client polls in whole milliseconds; sleep for the rest.
-            if remaining > 2 * _TICK_SECONDS:
-                self._poll(min(remaining - _TICK_SECONDS, 0.1))
-            else:
-                time.sleep(remaining)
+            self._poll(min(remaining, 0.1))
 
     def _poll(self, seconds: float) -> None:
         """Serve delivery reports for up to this many seconds, and write the progress if it is due."""

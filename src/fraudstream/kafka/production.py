@@ -19,15 +19,6 @@ from fraudstream.transactions.wire import event_id
 LISTED_REFUSALS: Final = 20
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """A row that Kafka refused permanently."""
-
-    pass_number: int
-    row: int
-    why: str
-
-
 @dataclass
 class SessionProgress:
     """The progress of a session, and its result at the end; `DeliveryTracker` keeps it up to date.
@@ -36,7 +27,7 @@ class SessionProgress:
         run: The whole run, including earlier sessions.
         sent: Rows of this session enqueued in the client.
         failed: Rows that Kafka refused permanently.
-        refusals: The first few of them; `spool` is the file with all of them.
+        refusals: Describes the first few of them; `spool` is the file with all of them.
         trouble: Why Kafka accepts nothing at the moment; otherwise empty.
         interrupted: Whether a signal ended the session before its last row.
     """
@@ -46,7 +37,7 @@ class SessionProgress:
     acknowledged: int = 0
     failed: int = 0
     seconds: float = 0.0
-    refusals: list[Refusal] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     spool: Path | None = None
     trouble: str = ""
     interrupted: bool = False
@@ -110,7 +101,8 @@ class DeliveryTracker:
         self._spool.add(pass_number, row, name, error.str(), payload)
         self.session.failed += 1
         if len(self.session.refusals) < LISTED_REFUSALS:
-            self.session.refusals.append(Refusal(pass_number, row, error.str()))
+            in_pass = f" of pass {pass_number}" if pass_number else ""
+            self.session.refusals.append(f"row {row:,}{in_pass} was refused: {error.str()}")
         self._settle(number)
 
     def _settle(self, number: int) -> None:
@@ -192,9 +184,7 @@ def summary(progress: SessionProgress, where: str) -> str:
     lines = [
         f"{progress.acknowledged:,} of {progress.sent:,} rows acknowledged by {where} in {progress.seconds:,.1f} s"
     ]
-    for refusal in progress.refusals:
-        in_pass = f" of pass {refusal.pass_number}" if refusal.pass_number else ""
-        lines.append(f"  row {refusal.row:,}{in_pass} was refused: {refusal.why}")
+    lines += [f"  {refusal}" for refusal in progress.refusals]
     if progress.failed > len(progress.refusals):
         lines.append(f"  and {progress.failed - len(progress.refusals):,} more")
     if progress.failed:

@@ -2,8 +2,7 @@
 
 import gc
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import methodcaller
 from typing import Any, Final, TypeVar
 
@@ -12,19 +11,25 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from fraudstream.errors import DataError, KafkaFailure, TopicMissing
-from fraudstream.kafka.client import Cluster, failure, is_final, unreachable
+from fraudstream.kafka.client import PROPERTIES, Cluster, failure
+from fraudstream.kafka.topics import require_broker
 from fraudstream.messages.ledger import LedgerEntry, parse_entry
-from fraudstream.transactions.wire import Topic
+from fraudstream.transactions.wire import Headers, Topic
 
 log = structlog.get_logger(__name__)
 
 READ_SECONDS: Final = 30.0
 END_OF_PARTITION: Final = "_PARTITION_EOF"
 """The error name with which the client reports the end of a partition."""
+OF_KEY: Final = -1
+"""The client's number for the partition that follows from the key."""
 
 _SECONDS = 5.0
-_NO_LEADER: Final = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
-"""A broker that has just started, or just became leader, names itself the leader before it is ready to be one."""
+_NOT_READY: Final = (
+    *(KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE),
+    *(KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS),
+)
+"""A broker that has just started, or just became leader, is named leader or coordinator before it is ready to be."""
 
 _Answer = TypeVar("_Answer")
 
@@ -35,40 +40,25 @@ def open_reader(cluster: Cluster, **options: Any) -> Consumer:
     The client requires a group, and asks for its coordinator, but does not join it: it is the relays' group, which each
     command may describe. `options` are those of the client, with `_` for `.`.
     """
-    return Consumer(
-        cluster.client()
-        | {
-            "group.id": cluster.group,
-            "enable.auto.commit": False,
-            # As in the detector: without records of open or aborted transactions.
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            # The end is reported by a fetch that has waited this long for more (librdkafka's default: 0.5 s).
-            "fetch.wait.max.ms": 10,
-        }
-        | {name.replace("_", "."): value for name, value in options.items()}
-    )
+    own = {name.replace("_", "."): value for name, value in options.items()}
+    return Consumer(cluster.client() | {"group.id": cluster.group} | PROPERTIES["reader"] | own)
 
 
 def open_writer(cluster: Cluster, seconds: float, **options: Any) -> Producer:
     """Return an idempotent producer with a delivery timeout in seconds; `options` as in `open_reader`."""
-    return Producer(
-        cluster.producer()
-        | {"enable.idempotence": True, "acks": "all", "message.timeout.ms": int(seconds * 1000)}
-        | {name.replace("_", "."): value for name, value in options.items()}
-    )
+    own = {name.replace("_", "."): value for name, value in options.items()}
+    return Producer(cluster.producer() | PROPERTIES["writer"] | {"message.timeout.ms": int(seconds * 1000)} | own)
 
 
-def retry(request: Callable[[], _Answer], seconds: float, temporary: Collection[int] | None = _NO_LEADER) -> _Answer:
-    """Repeat a request while its error is `temporary` (None: any) and there is time; raises its last KafkaException."""
+def retry(request: Callable[[], _Answer], seconds: float) -> _Answer:
+    """Repeat a request while Kafka is not ready to answer and there is time; raises its last KafkaException."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             return request()
         except KafkaException as e:
             error: KafkaError = e.args[0]
-            if (temporary is not None and error.code() not in temporary) or time.monotonic() > deadline:
+            if error.code() not in _NOT_READY or time.monotonic() > deadline:
                 raise
             log.debug("Kafka is not ready to answer", reason=error.str())
             time.sleep(0.05)
@@ -128,15 +118,8 @@ def read_topics(consumer: Consumer, *topics: str) -> Iterator[Message]:
 
 
 def committed_offsets(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Return the offsets that the consumer's group has committed; does not join the group.
-
-    A broker that has just started has no group coordinator for a moment. Raises KafkaFailure if it gets none in time.
-    """
-    try:
-        return retry(lambda: consumer.committed(partitions, timeout=10), READ_SECONDS, temporary=None)
-    except KafkaException as e:
-        what = f"cannot read the committed offsets of the relay: {e.args[0].str()}"
-        raise KafkaFailure(what, remedy="check the broker's log, then try again") from e
+    """Return the offsets that the consumer's group has committed; does not join the group. Raises KafkaException."""
+    return retry(lambda: consumer.committed(partitions, timeout=READ_SECONDS), READ_SECONDS)
 
 
 class Watermarks:
@@ -146,7 +129,6 @@ class Watermarks:
         self._cluster = cluster
         self._topic = topic
         self._admin: AdminClient | None = None
-        self._errors: deque[KafkaError] = deque(maxlen=10)
 
     def read(self) -> dict[int, tuple[int, int]]:
         """Return the first offset and the end offset (after the last acknowledged record) of each partition.
@@ -154,34 +136,22 @@ class Watermarks:
         Raises KafkaException or KafkaFailure if the broker does not respond, or TopicMissing.
         """
         # An admin client: a consumer would look for the coordinator of its group, which not everyone may describe.
-        admin = self._admin or AdminClient(self._cluster.client() | {"error_cb": self._errors.append})
-        self._admin = admin
+        admin = self._admin = self._admin or require_broker(self._cluster)
         try:
-            watermarks = retry(lambda: self._read(admin), _SECONDS)
-        except KafkaException as e:
-            self._admin = None  # a client that has lost its brokers may never find them again: the next is a new one
-            admin.poll(0)  # runs the callback above
-            if is_final(self._errors):
-                raise unreachable(self._cluster, self._errors) from e
+            return retry(lambda: self._read(admin), _SECONDS)
+        except KafkaException:
+            # The next call finds out why no broker answers, with a client that has not lost them.
+            self._admin = None
             raise
-        self._errors.clear()
-        return watermarks
 
     def _read(self, admin: AdminClient) -> dict[int, tuple[int, int]]:
-        partitions = partitions_of(admin, self._topic, _SECONDS)
+        partitions = [TopicPartition(self._topic, each) for each in partitions_of(admin, self._topic, _SECONDS)]
         if not partitions:
             raise TopicMissing(f"the topic {self._topic} does not exist", remedy="`fraudstream broker` creates it")
-        begins = self._offsets(admin, partitions, OffsetSpec.earliest())
-        ends = self._offsets(admin, partitions, OffsetSpec.latest())
-        return {partition: (begins[partition], ends[partition]) for partition in partitions}
-
-    def _offsets(self, admin: AdminClient, partitions: Iterable[int], spec: OffsetSpec) -> dict[int, int]:
-        futures = admin.list_offsets(
-            {TopicPartition(self._topic, each): spec for each in partitions},
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=_SECONDS,
-        )
-        return {each.partition: future.result().offset for each, future in futures.items()}
+        options: dict[str, Any] = {"isolation_level": IsolationLevel.READ_COMMITTED, "request_timeout": _SECONDS}
+        begins = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.earliest()), **options)
+        ends = admin.list_offsets(dict.fromkeys(partitions, OffsetSpec.latest()), **options)
+        return {each.partition: (begins[each].result().offset, ends[each].result().offset) for each in partitions}
 
     def begins(self) -> dict[int, int]:
         """Return the first offset of each partition; raises like `read`."""
@@ -221,14 +191,13 @@ class KafkaLedger:
 
     def send(self, entries: Sequence[LedgerEntry]) -> bool:
         """Write entries, keyed by id; returns whether Kafka acknowledged all of them within ten seconds."""
-        if self._producer is None:
-            self._producer = open_writer(self._cluster, seconds=10.0)
+        producer = self._producer = self._producer or open_writer(self._cluster, seconds=10.0)
         errors: list[KafkaError | None] = []
         try:
             for entry in entries:
                 key, value = entry.entry_id.encode(), entry.to_json()
-                self._producer.produce(self._topic, value, key=key, on_delivery=lambda e, _: errors.append(e))
-            remaining = self._producer.flush(11.0)
+                producer.produce(self._topic, value, key=key, on_delivery=lambda e, _: errors.append(e))
+            remaining = producer.flush(11.0)
         except (BufferError, KafkaException) as e:
             log.debug("ledger entries not sent", reason=str(e))
             return False
@@ -280,7 +249,7 @@ the process.
 """
 
 
-def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
+def headers_of(message: Message) -> Headers:
     """Return the headers, in order; raises ValueError if a name is not UTF-8."""
     try:
         headers = _READ(message) or []
@@ -290,3 +259,12 @@ def headers_of(message: Message) -> list[tuple[str, bytes | None]]:
     if any(len(gc.get_referents(pair)) < 2 for pair in headers):
         raise ValueError("the name of a header is not UTF-8")
     return [(name, value.encode() if isinstance(value, str) else value) for name, value in headers]
+
+
+def header_text(headers: Headers, name: str) -> str | None:
+    """Return the first value of a header as text; None if it is missing or not text."""
+    value = next((value for key, value in headers if key == name), None)
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None

@@ -20,14 +20,12 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from fraudstream.errors import KafkaFailure, SettingsError
 from fraudstream.history.identity import LONGEST_VALUE
 from fraudstream.kafka.client import Cluster, denied, failure
-from fraudstream.kafka.copy_positions import copy_positions
-from fraudstream.kafka.merging import FETCH_SECONDS, UNREACHABLE, TopicMerge
-from fraudstream.kafka.producer import OF_KEY
-from fraudstream.kafka.reading import headers_of, open_reader, partitions_of, watermarks_of
-from fraudstream.kafka.replay import Headers, with_event_id
+from fraudstream.kafka.merging import FETCH_SECONDS, UNREACHABLE, TopicMerge, copy_positions
+from fraudstream.kafka.reading import OF_KEY, headers_of, open_reader, partitions_of, watermarks_of
+from fraudstream.kafka.replay import with_event_id
 from fraudstream.kafka.rights import rekey_name
 from fraudstream.kafka.topics import REFUSALS, ensure_copy, topic_id, topic_layout
-from fraudstream.transactions.wire import LONGEST_EVENT_ID, RecordId
+from fraudstream.transactions.wire import LONGEST_EVENT_ID, Headers, RecordId
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +41,8 @@ _HANGING_SECONDS: Final = 4 * _REQUEST_SECONDS
 _COMMIT_SECONDS: Final = 60.0
 """After which positions are committed without a record too, as Kafka forgets those of a group that rests for a week."""
 
+_TEMPORARY: Final = UNREACHABLE | {"_AUTO_OFFSET_RESET", "OFFSET_OUT_OF_RANGE"}
+"""Of the consumer: Kafka does not answer, or has deleted records that were to be read."""
 _ABORTED: Final = frozenset({"_MSG_TIMED_OUT", "_PURGE_QUEUE", "_PURGE_INFLIGHT", "_TRANSPORT", "_STATE", "_FATAL"})
 """Of the records and calls within a transaction that has failed; not its cause."""
 
@@ -52,7 +52,7 @@ class RekeyPlan:
     """The options of a copy.
 
     Attributes:
-        key: Returns the key of a record's value (see `record_keys.key_reader`).
+        key: Returns the key of a record's value (see `avro.key_reader`).
         partitions: Of the target, if it is created; None for as many as the source has.
         follow: Continue at the present end of the source, until stopped.
         options: Those of `key`, as text; a copy is continued with the same alone.
@@ -81,6 +81,7 @@ class RekeyProgress:
     lost: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+    began: float = field(default_factory=time.monotonic)
 
     def summary(self, target: str) -> str:
         """Summarise the copy in a few lines."""
@@ -118,18 +119,20 @@ def rekey(
         try:
             # Ends the open transaction of a process that was killed.
             copy.request(copy.producer.init_transactions)
-            while not copy.run():
-                log.info("the copy begins again after its last transaction", topic=plan.target)
+            copy.run()
             return progress
-        except _UnresponsiveClient:
-            log.warning("the client of Kafka does not return; a new one takes over", topic=plan.target)
+        except _BeginAgain as e:
+            reason = str(e)
         except Exception as e:
             # An open transaction would delay the readers of the target for a minute.
-            with suppress(KafkaException, _UnresponsiveClient):
+            with suppress(KafkaException, _BeginAgain):
                 copy.request(copy.producer.abort_transaction)
-            if isinstance(e, KafkaException):
+            if not isinstance(e, KafkaException):
+                raise
+            if e.args[0].name() not in _TEMPORARY or stopped.wait(1.0):
                 raise _failure(plan, e) from e
-            raise
+            reason = e.args[0].str()
+        log.warning("the copy begins again after its last transaction", topic=plan.target, reason=reason)
 
 
 def _failure(plan: RekeyPlan, e: KafkaException) -> KafkaFailure:
@@ -145,12 +148,8 @@ def _failure(plan: RekeyPlan, e: KafkaException) -> KafkaFailure:
     return failure(what, e, plan.cluster, "WRITE", f"topic {plan.target}", remedy)
 
 
-class _UnresponsiveClient(Exception):
-    """Raised if librdkafka does not return from a request.
-
-    `send_offsets_to_transaction` ignores its timeout while the group's coordinator is away, and may wait for ever after
-    a restart of the broker (confluentinc/librdkafka#5456).
-    """
+class _BeginAgain(Exception):
+    """Raised if the copy must begin again after its last transaction, with another producer; its text is the reason."""
 
 
 @dataclass
@@ -164,20 +163,9 @@ class _Copy:
     progress: RekeyProgress
     _refusals: list[tuple[RecordId, KafkaError | None]] = field(default_factory=list)
     _is_new: bool = False
-    _started: float = field(default_factory=time.monotonic)
 
-    def run(self) -> bool:
-        """Copy from the committed positions on; False if the copy must begin there again. Raises KafkaException."""
-        try:
-            return self._run()
-        except KafkaException as e:
-            # Not those of a request of the producer, which waits itself.
-            if e.args[0].name() not in UNREACHABLE or self.stopped.wait(1.0):
-                raise
-            log.warning("Kafka does not answer; the copy waits for it", reason=e.args[0].str())
-            return False
-
-    def _run(self) -> bool:
+    def run(self) -> None:
+        """Copy from the committed positions on; raises KafkaException and _BeginAgain."""
         plan = self.plan
         with open_reader(plan.cluster, group_id=plan.name, fetch_wait_max_ms=int(1000 * FETCH_SECONDS)) as consumer:
             begins, lost, self._is_new = copy_positions(consumer, plan.source, plan.target, self.note)
@@ -187,30 +175,29 @@ class _Copy:
             merge, due = TopicMerge(consumer, plan.source, begins), time.monotonic() + _COMMIT_SECONDS
             records, committed = list[Message](), begins
             while not self.stopped.is_set() and (plan.follow or not merge.has_reached(ends)):
-                if not merge.fetch():
-                    return False
+                merge.fetch()
                 records += islice(merge.in_order(), MOST_TOGETHER - len(records))
                 is_last, is_due = not plan.follow and merge.has_reached(ends), time.monotonic() > due
                 # Until one has a key: nothing is written with a wrong column.
                 is_held = self._is_new and len(records) < MOST_UNKEYED and not is_last
                 is_held = is_held and not any(plan.key(record.value()) for record in records)
                 if not is_held and (is_due or merge.positions != committed):
-                    if not self._commit(records, merge.positions, consumer):
-                        return False
+                    self._commit(records, merge.positions, consumer)
                     records, committed = [], dict(merge.positions)
                 if is_due:
                     if len(partitions_of(consumer, plan.source)) > len(begins):
-                        return False
+                        raise _BeginAgain("the source has more partitions")
                     due = time.monotonic() + _COMMIT_SECONDS
-                self.progress.seconds = time.monotonic() - self._started
+                self.progress.seconds = time.monotonic() - self.progress.began
                 self.show(self.progress)
             self.progress.interrupted = not plan.follow and not merge.has_reached(ends)
-        return True
 
     def request(self, call: Callable[[float], None]) -> None:
         """Repeat a request of the producer until Kafka answers; raises KafkaException, also when stopped meanwhile.
 
-        Raises _UnresponsiveClient; a thread of its own then stays in the call.
+        Raises _BeginAgain if librdkafka does not return; a thread of its own then stays in the call.
+        `send_offsets_to_transaction` ignores its timeout while the group's coordinator is away, and may wait for ever
+        after a restart of the broker (confluentinc/librdkafka#5456).
         """
         while True:
             answer = Future[None]()
@@ -219,14 +206,14 @@ class _Copy:
                 answer.result(_HANGING_SECONDS)
                 return
             except TimeoutError as e:
-                raise _UnresponsiveClient from e
+                raise _BeginAgain("the client of Kafka does not return; a new one takes over") from e
             except KafkaException as e:
                 if not e.args[0].retriable() or self.stopped.is_set():
                     raise
                 log.warning("Kafka does not answer; the copy waits for it", reason=e.args[0].str())
 
-    def _commit(self, records: list[Message], positions: dict[int, int], consumer: Consumer) -> bool:
-        """Copy records, with the positions after them, in one transaction; False if it was aborted."""
+    def _commit(self, records: list[Message], positions: dict[int, int], consumer: Consumer) -> None:
+        """Copy records, with the positions after them, in one transaction; raises _BeginAgain if it was aborted."""
         producer, target = self.producer, self.plan.target
         keys = [self.plan.key(record.value()) for record in records]
         keyed = sum(key is not None for key in keys)
@@ -244,23 +231,22 @@ class _Copy:
             self.request(partial(producer.send_offsets_to_transaction, offsets, group))
             self.request(producer.commit_transaction)
         except KafkaException as e:
-            if refusal := next(
-                ((at, error) for at, error in self._refusals if error and error.name() not in _ABORTED), None
-            ):
-                if refusal[1].code() not in REFUSALS:
-                    raise KafkaException(refusal[1]) from e
-                what, where = f"Kafka refuses the copy of a record: {refusal[1].str()}", str(refusal[0])
+            for origin, error in self._refusals:
+                if error is None or error.name() in _ABORTED:
+                    continue
+                if error.code() not in REFUSALS:
+                    raise KafkaException(error) from e
+                what = f"Kafka refuses the copy of a record: {error.str()}"
                 remedy = f"correct max.message.bytes or the cause at the topic {target}; the same command continues"
-                raise KafkaFailure(what, where=where, remedy=remedy) from e
+                raise KafkaFailure(what, where=str(origin), remedy=remedy) from e
             # Of a transaction that had failed before, the abort raises the cause if it is final.
             if not e.args[0].txn_requires_abort() and e.args[0].name() not in _ABORTED:
                 raise
             self.request(producer.abort_transaction)
-            return False
+            raise _BeginAgain("a transaction was aborted") from e
         self._is_new = False
         self.progress.copied += len(records)
         self.progress.keyed += keyed
-        return True
 
     def _send(self, message: Message, key: str | None) -> None:
         origin = RecordId(self.plan.source, message.partition() or 0, message.offset() or 0)

@@ -5,23 +5,29 @@ that the detector did not truncate them.
 """
 
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message
 
 from fraudstream.errors import KafkaFailure
 from fraudstream.kafka.client import Cluster
-from fraudstream.kafka.reading import READ_SECONDS, headers_of, open_reader, open_writer, read_partition
+from fraudstream.kafka.reading import READ_SECONDS, header_text, headers_of, open_reader, open_writer, read_partition
 from fraudstream.kafka.topics import REFUSALS, topic_layout
-from fraudstream.transactions.wire import DEAD_LETTER_HEADERS, LONGEST_EVENT_ID, LONGEST_KEY, Header, RecordId, Topic
+from fraudstream.transactions.wire import (
+    DEAD_LETTER_HEADERS,
+    LONGEST_EVENT_ID,
+    LONGEST_KEY,
+    Header,
+    Headers,
+    RecordId,
+    Topic,
+)
 
 log = structlog.get_logger(__name__)
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 _MISSING: Final = frozenset({"UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC", "_UNKNOWN_PARTITION"})
 
@@ -57,27 +63,21 @@ class Record:
     headers: Headers
     timestamp_ms: int | None
 
-    def header(self, name: str) -> str | None:
-        """Return the first value of a header as text; None if it is missing or not text."""
-        value = next((value for key, value in self.headers if key == name), None)
-        try:
-            return None if value is None else value.decode()
-        except UnicodeDecodeError:
-            return None
-
 
 class ReplayTopic:
     """The input topic for replays.
 
-    Methods raise KafkaException if Kafka does not respond, KafkaFailure if it returns no records. The consumer is from
-    `open_reader`, the producer idempotent with a `message.timeout.ms` (see `open_replay_topic`).
+    Methods raise KafkaException if Kafka does not respond, KafkaFailure if it returns no records.
     """
 
-    def __init__(self, consumer: Consumer, producer: Producer, cluster: Cluster) -> None:
-        self._consumer = consumer
-        self._producer = producer
-        self._topic = cluster.topic(Topic.TRANSACTIONS)
-        self._dead_letters = cluster.topic(Topic.DEAD_LETTERS)
+    def __init__(self, cluster: Cluster) -> None:
+        """Connect to the topic; raises BrokerUnreachable or TopicMissing."""
+        self._topic, self._dead_letters = cluster.topic(Topic.TRANSACTIONS), cluster.topic(Topic.DEAD_LETTERS)
+        _, limit = topic_layout(cluster, self._topic)
+        # For single records, which would wait for the previous fetch; a larger record is still returned whole.
+        self._consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
+        # A record that times out is sent again later.
+        self._producer = open_writer(cluster, seconds=10.0, message_max_bytes=limit, linger_ms=1)
 
     def send(self, replays: Sequence[ReplayedRecord]) -> dict[str, RecordId | ReplayRefused]:
         """Send records to their original partitions.
@@ -96,7 +96,6 @@ class ReplayTopic:
                 log.warning("Kafka has not acknowledged a replay", replay=replay_id, reason=error.str())
 
         partitions = self._consumer.list_topics(self._topic, READ_SECONDS).topics[self._topic].partitions
-        # Read in one pass if they are close together: a single record costs a request.
         originals = self.read(
             each.origin for each in replays if each.origin.topic == self._topic and each.origin.partition in partitions
         )
@@ -123,16 +122,15 @@ class ReplayTopic:
 
     def read(self, record_ids: Iterable[RecordId]) -> dict[RecordId, Message]:
         """Return the records with these ids, without those that do not exist."""
-        by_partition: dict[tuple[str, int], set[int]] = defaultdict(set)
-        for each in record_ids:
-            by_partition[each.topic, each.partition].add(each.offset)
         messages: dict[RecordId, Message] = {}
-        for (topic, partition), offsets in by_partition.items():
+        # In one pass if they are close together: a single record costs a request.
+        blocks = groupby(sorted(record_ids), key=lambda each: (each.topic, each.partition, each.offset // 500))
+        for (topic, partition, _), near in blocks:
+            offsets = [each.offset for each in near]
             try:
-                for run in _runs(sorted(offsets)):
-                    for message in read_partition(self._consumer, topic, partition, run[0], run[-1] + 1):
-                        if message.offset() in run:
-                            messages[_record_id(message)] = message
+                for message in read_partition(self._consumer, topic, partition, offsets[0], offsets[-1] + 1):
+                    if message.offset() in offsets:
+                        messages[_record_id(message)] = message
             except KafkaException as e:
                 if e.args[0].name() not in _MISSING:
                     raise
@@ -166,27 +164,6 @@ class ReplayTopic:
             raise ReplayRefused(f"Kafka refused it: {e.args[0].str()}") from e
 
 
-def open_replay_topic(cluster: Cluster) -> ReplayTopic:
-    """Connect to the input topic; raises BrokerUnreachable or TopicMissing."""
-    _, limit = topic_layout(cluster, cluster.topic(Topic.TRANSACTIONS))
-    # For single records, which would wait for the previous fetch; a larger record is still returned whole.
-    consumer = open_reader(cluster, fetch_wait_max_ms=5, fetch_message_max_bytes=262_144)
-    # A record that times out is sent again later.
-    producer = open_writer(cluster, seconds=10.0, message_max_bytes=limit, linger_ms=1)
-    return ReplayTopic(consumer, producer, cluster)
-
-
-def _runs(offsets: Sequence[int]) -> list[list[int]]:
-    """Group offsets, at most 500 apart, into runs that are read in one pass each."""
-    runs: list[list[int]] = []
-    for offset in offsets:
-        if runs and offset - runs[-1][-1] <= 500:
-            runs[-1].append(offset)
-        else:
-            runs.append([offset])
-    return runs
-
-
 def _content(message: Message) -> Record:
     kind, at = message.timestamp()
     try:
@@ -208,7 +185,7 @@ def with_event_id(headers: Headers, origin: RecordId) -> Headers:
 
     The detector identifies a record without a valid `event_id` by its position, which is therefore the copy's.
     """
-    event_id = Record(None, None, headers, None).header(Header.EVENT_ID)
+    event_id = header_text(headers, Header.EVENT_ID)
     if event_id is not None and 1 <= len(event_id) <= LONGEST_EVENT_ID:
         return headers
     return [*(each for each in headers if each[0] != Header.EVENT_ID), (Header.EVENT_ID.value, str(origin).encode())]
@@ -220,7 +197,7 @@ def _from_dead_letter(dead_letter: Record, replay: ReplayedRecord, cause: str) -
     original = replace(dead_letter, headers=dead_letter.headers[:-count])
     added = replace(dead_letter, headers=dead_letter.headers[-count:])
     record_id_headers = (Header.ERROR_TOPIC, Header.ERROR_PARTITION, Header.ERROR_OFFSET)
-    record_id = "/".join(str(added.header(name)) for name in record_id_headers)
+    record_id = "/".join(str(header_text(added.headers, name)) for name in record_id_headers)
     if tuple(name for name, _ in added.headers) != DEAD_LETTER_HEADERS or record_id != str(replay.origin):
         raise ReplayRefused(f"{cause}, and another record replaces its dead letter")
     if len(dead_letter.value or b"") != replay.original_bytes and replay.payload is None:

@@ -1,7 +1,9 @@
 """Lists the rights that each command needs from Kafka's authorizer, and checks those of a client."""
 
+import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import structlog
@@ -9,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient, ResourceType, TopicDescription
 
 from fraudstream.kafka.client import Cluster, denied, failure, is_denied
-from fraudstream.transactions.wire import RELAYED_TOPICS, Topic
+from fraudstream.transactions.wire import Topic
 
 log = structlog.get_logger(__name__)
 
@@ -31,38 +33,16 @@ class Right(NamedTuple):
         return f"group {cluster.group}" if self.topic is None else f"topic {cluster.topic(self.topic)}"
 
 
-def _rights(operations: Mapping[Topic | None, Iterable[AclOperation]], purpose: str = "") -> tuple[Right, ...]:
-    return tuple(Right(operation, topic, purpose) for topic, each in operations.items() for operation in each)
+def _right(text: str, purpose: str) -> Right:
+    operation, _, topic = text.partition(" ")
+    return Right(AclOperation[operation], None if topic == "group" else Topic[topic.upper()], purpose)
 
-
-_READ, _WRITE, _DESCRIBE = AclOperation.READ, AclOperation.WRITE, AclOperation.DESCRIBE
-_CONFIGS: Final[Mapping[Topic | None, Iterable[AclOperation]]] = {Topic.TRANSACTIONS: (AclOperation.DESCRIBE_CONFIGS,)}
-_LIMIT: Final = _rights(_CONFIGS, "to know the topic's limit of a record's size")
 
 RIGHTS: Final[Mapping[str, tuple[Right, ...]]] = {
-    "produce": _rights({Topic.TRANSACTIONS: (_WRITE,)}) + _LIMIT,
-    "detect": _rights(
-        {
-            Topic.TRANSACTIONS: (_READ,),
-            **dict.fromkeys((Topic.ALERTS, Topic.UNSCORABLE, Topic.DEAD_LETTERS, Topic.EVENTS), (_WRITE,)),
-            Topic.LEDGER: (_READ, _WRITE),
-            # The ledger is read with the name of the group, which the detector does not join.
-            None: (_DESCRIBE,),
-        }
-    ),
-    "relay": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), **dict.fromkeys((*RELAYED_TOPICS, None), (_READ,))})
-    + _rights({Topic.EVENTS: (_WRITE,)}, "to publish the head of the audit trail")
-    + _rights({Topic.TRANSACTIONS: (_READ, _WRITE)}, "to send replays")
-    + _rights({Topic.VERDICTS: (_WRITE,)}, "to publish verdicts")
-    + _LIMIT,
-    # As the detector: its positions are its own, not those of a group.
-    "archive": _rights({Topic.TRANSACTIONS: (_READ,), None: (_DESCRIBE,)}) + _LIMIT,
-    "audit": _rights({**dict.fromkeys((Topic.TRANSACTIONS, *RELAYED_TOPICS), (_READ,)), None: (_DESCRIBE,)})
-    + _rights(_CONFIGS, "to know whether the topic is compacted"),
-    "checkpoint": _rights({Topic.TRANSACTIONS: (_DESCRIBE,), Topic.LEDGER: (_READ,), None: (_DESCRIBE,)}),
-    "dead-letters": _rights({Topic.TRANSACTIONS: (_READ, _WRITE), Topic.DEAD_LETTERS: (_READ,), None: (_DESCRIBE,)})
-    + _LIMIT,
-    "rekey": _rights({Topic.TRANSACTIONS: (_READ,)}) + _LIMIT,
+    command: tuple(
+        _right(text, "" if purpose == "needed" else purpose) for purpose, each in rights.items() for text in each
+    )
+    for command, rights in tomllib.loads(Path(__file__).with_suffix(".toml").read_text()).items()
 }
 """By command, its rights when the topics exist; READ and WRITE include DESCRIBE."""
 
@@ -90,10 +70,10 @@ def acls(cluster: Cluster, command: str) -> list[_Acl]:
     ]
     if command == "rekey":
         target = keyed_topic(cluster.topic(Topic.TRANSACTIONS))
-        operations = (AclOperation.CREATE, _READ, _WRITE, AclOperation.DESCRIBE_CONFIGS)
+        operations = [AclOperation[name] for name in ("CREATE", "READ", "WRITE", "DESCRIBE_CONFIGS")]
         entries += [(ResourceType.TOPIC, target, operation) for operation in operations]
-        entries.append((ResourceType.GROUP, rekey_name(target), _READ))
-        entries.append((ResourceType.TRANSACTIONAL_ID, rekey_name(target), _WRITE))
+        entries.append((ResourceType.GROUP, rekey_name(target), AclOperation.READ))
+        entries.append((ResourceType.TRANSACTIONAL_ID, rekey_name(target), AclOperation.WRITE))
     return entries
 
 

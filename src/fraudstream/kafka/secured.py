@@ -1,4 +1,4 @@
-"""Secures the bundled broker: its own certificate authority, a user for each command, and their rights."""
+"""Secures the bundled broker: its own certificate, a user for each command, and their rights."""
 
 import datetime as dt
 import ipaddress
@@ -29,10 +29,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fraudstream.config import ENVIRONMENT_PREFIX
 from fraudstream.errors import BrokerFailed
 from fraudstream.kafka.client import Cluster, failure
 from fraudstream.kafka.rights import REQUEST_SECONDS, RIGHTS, acls
+from fraudstream.kafka_settings import KafkaSettings
 from fraudstream.runtime.processes import LOOPBACK
 
 ADMIN: Final = "admin"
@@ -42,29 +42,23 @@ USERS: Final = (ADMIN, *RIGHTS)
 _SUBJECT: Final = "fraudstream-broker"
 _MECHANISM: Final = "SCRAM-SHA-512"
 
-OPEN: Final[Mapping[str, Any]] = {
-    "security_protocol": "PLAINTEXT",
-    "librdkafka": {},
-    "java": {},
-    # A single node has one replica of everything.
-    "create_topics": True,
-    "replication_factor": None,
-    "min_insync_replicas": None,
-}
-"""The settings of the bundled broker where they are not the user's, by name."""
+OPEN: Final[Mapping[str, Any]] = KafkaSettings().model_dump(
+    include={"security_protocol", "librdkafka", "java", "create_topics", "replication_factor", "min_insync_replicas"}
+)
+"""The settings of the bundled broker where they are not the user's, by name; it has one replica of everything."""
 
 _LOGIN: Final = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 
 
 @dataclass(frozen=True)
 class SecureFolder:
-    """The folder with the certificates, passwords and ready settings of a secured broker; only its owner reads it."""
+    """The folder with the certificate, passwords and ready settings of a secured broker; only its owner reads it."""
 
     path: Path
 
     @property
     def ca(self) -> Path:
-        """The certificate of the authority, which clients trust."""
+        """The broker's certificate, which signs itself, for clients to trust."""
         return self.path / "ca.pem"
 
     @property
@@ -84,12 +78,12 @@ class SecureFolder:
         """Write what is missing or expires soon, and the settings of each user for this address."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if any(self.path.iterdir()) and not (self.path / "ca.key").exists():  # which is written first
+            if any(self.path.iterdir()) and not self.ca.exists():  # which is written first
                 raise BrokerFailed(
                     "this folder has other files", where=str(self.path), remedy="give --secure a folder of its own"
                 )
             self.path.chmod(0o700)
-            self._write_certificates()
+            self._write_certificate()
             for user in USERS:
                 if not self.password(user).exists():
                     _write(self.password(user), secrets.token_urlsafe(24).encode())
@@ -104,8 +98,8 @@ class SecureFolder:
 
     def server_properties(self, listeners: list[str]) -> str:
         """Build the broker's properties for its listeners for clients, by name."""
-        template = Path(__file__).with_name("secured.properties").read_text()
-        general = template.format(mechanism=_MECHANISM, broker=self.broker, ca=self.ca, subject=_SUBJECT, admin=ADMIN)
+        files = {"broker": self.broker, "ca": self.ca}
+        general = _filled("secured.properties", mechanism=_MECHANISM, subject=_SUBJECT, admin=ADMIN, **files)
         jaas = (f"listener.name.{name.lower()}.{_MECHANISM.lower()}.sasl.jaas.config={_LOGIN};\n" for name in listeners)
         return general + "".join(jaas)
 
@@ -115,84 +109,41 @@ class SecureFolder:
         return {**OPEN, **files, "security_protocol": "SSL"}
 
     def _settings(self, user: str, bootstrap_servers: str) -> str:
-        settings = {
-            "BOOTSTRAP_SERVERS": bootstrap_servers,
-            "KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
-            "KAFKA_SASL_MECHANISM": _MECHANISM,
-            "KAFKA_SASL_USERNAME": user,
-            "KAFKA_SASL_PASSWORD_FILE": str(self.password(user)),
-            "KAFKA_SSL_CA_LOCATION": str(self.ca),
-        }
-        return "".join(f"{ENVIRONMENT_PREFIX}{name}={shlex.quote(value)}\n" for name, value in settings.items())
+        files = {"password_file": shlex.quote(str(self.password(user))), "ca": shlex.quote(str(self.ca))}
+        return _filled("secured_user.env", servers=bootstrap_servers, mechanism=_MECHANISM, user=user, **files)
 
     def _properties(self, bootstrap_servers: str) -> str:
-        password = self.password(ADMIN).read_text()
-        return (
-            f"# For Kafka's own tools: --bootstrap-server {bootstrap_servers} --command-config with this file.\n"
-            f"security.protocol=SASL_SSL\nsasl.mechanism={_MECHANISM}\n"
-            f'sasl.jaas.config={_LOGIN} username="{ADMIN}" password="{password}";\n'
-            f"ssl.truststore.type=PEM\nssl.truststore.location={self.ca}\n"
-        )
+        login = {"login": _LOGIN, "user": ADMIN, "password": self.password(ADMIN).read_text(), "ca": self.ca}
+        return _filled("secured_admin.properties", servers=bootstrap_servers, mechanism=_MECHANISM, **login)
 
-    def _write_certificates(self) -> None:
-        authority_key = self.path / "ca.key"
-        if not self.ca.exists() or not authority_key.exists():
-            key = ec.generate_private_key(ec.SECP256R1())
-            name = _name("fraudstream's own certificate authority")
-            authority = _certificate(name, name, key.public_key(), key, days=3_650, is_authority=True)
-            _write(authority_key, _pem(key))
-            _write(self.ca, authority.public_bytes(serialization.Encoding.PEM))
-            self.broker.unlink(missing_ok=True)
+    def _write_certificate(self) -> None:
+        now = dt.datetime.now(dt.UTC)
         if self.broker.exists():
             current = x509.load_pem_x509_certificate(self.broker.read_bytes())
-            if current.not_valid_after_utc - dt.datetime.now(dt.UTC) > dt.timedelta(days=30):
+            if current.not_valid_after_utc - now > dt.timedelta(days=30):
                 return
-        authority = x509.load_pem_x509_certificate(self.ca.read_bytes())
-        signer = serialization.load_pem_private_key(authority_key.read_bytes(), None)
-        assert isinstance(signer, ec.EllipticCurvePrivateKey)  # noqa: S101 - written above
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _certificate(_name(_SUBJECT), authority.subject, key.public_key(), signer, days=365)
-        _write(self.broker, certificate.public_bytes(serialization.Encoding.PEM) + _pem(key))
-
-
-def _name(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _certificate(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePublicKey,
-    signer: ec.EllipticCurvePrivateKey,
-    days: int,
-    *,
-    is_authority: bool = False,
-) -> x509.Certificate:
-    now = dt.datetime.now(dt.UTC)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        # A client's clock may be a little behind.
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
-    )
-    if not is_authority:
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _SUBJECT)])
         addresses = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(LOOPBACK))]
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        builder = builder.add_extension(x509.SubjectAlternativeName(addresses), critical=False)
-        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-    return builder.sign(signer, hashes.SHA256())
+        # A client's clock may be a little behind.
+        begin, end = now - dt.timedelta(hours=1), now + dt.timedelta(days=3_650)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), begin, end)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(addresses), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            .sign(key, hashes.SHA256())
+            .public_bytes(serialization.Encoding.PEM)
+        )
+        # PKCS #8, the only format that Java reads.
+        form, encryption = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        _write(self.ca, certificate)
+        _write(self.broker, certificate + key.private_bytes(serialization.Encoding.PEM, form, encryption))
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    # PKCS #8, the only format that Java reads.
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def _filled(template: str, **values: object) -> str:
+    return Path(__file__).with_name(template).read_text().format(**values)
 
 
 def _write(path: Path, content: bytes) -> None:

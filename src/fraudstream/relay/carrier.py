@@ -11,12 +11,12 @@ import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from fraudstream.errors import KafkaFailure
-from fraudstream.kafka.client import Cluster, denied, is_denied
+from fraudstream.kafka.client import PROPERTIES, Cluster, denied, is_denied
 from fraudstream.kafka.reading import open_reader
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, Topic, output_limit
+from fraudstream.transactions.wire import RELAYED_TOPICS, RecordId, Topic, output_limit
 
 log = structlog.get_logger(__name__)
 
@@ -28,22 +28,21 @@ REJOIN_SECONDS: Final = 60.0
 """Kafka assigns partitions again within seconds of being reachable."""
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
-REFUSED_RECORD: Final = "refused_record"
-_REFUSED: Final = b'{"%s"' % REFUSED_RECORD.encode()
-REFUSED_BYTES: Final = 4_000
-"""A record that the API refuses is truncated to this length there; the topic has all of it."""
+REASON_CHARS: Final = 4_000
+"""An error is truncated to this length."""
 
 _Partition = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """A record as posted, with its topic, partition and offset."""
+    """A record as posted, with its topic, partition and offset; `is_refused` if the API refused it as it was."""
 
     partition: _Partition
     offset: int
     route: Route
     body: bytes
+    is_refused: bool = False
 
 
 def open_consumer(cluster: Cluster, relay_id: str, max_record_bytes: int) -> Consumer:
@@ -54,21 +53,8 @@ def open_consumer(cluster: Cluster, relay_id: str, max_record_bytes: int) -> Con
     range, which assigns topic by topic, would give all of them to the same relay; round-robin would revoke all
     partitions of all relays when one joins.
     """
-    return open_reader(
-        cluster,
-        group_instance_id=relay_id,
-        # After so long without a heartbeat, Kafka assigns the partitions of a relay to the others.
-        session_timeout_ms=10_000,
-        # A relay learns at a heartbeat that another one joins or has taken its id.
-        heartbeat_interval_ms=1_000,
-        partition_assignment_strategy="cooperative-sticky",
-        auto_offset_reset="earliest",
-        enable_partition_eof=False,
-        fetch_wait_max_ms=100,
-        socket_nagle_disable=True,
-        fetch_message_max_bytes=output_limit(max_record_bytes),
-        queued_max_messages_kbytes=65_536,
-    )
+    own = {"group.instance.id": relay_id, "fetch.message.max.bytes": output_limit(max_record_bytes)}
+    return open_reader(cluster, **PROPERTIES["relay"], **own)
 
 
 class Fenced(KafkaFailure):
@@ -246,11 +232,11 @@ class Relay:
                 return all(self._post(route, [item]) for item in items)
             (item,) = items
             # One record that the API refuses as a request must not block those behind it.
-            log.error("the dashboard refused a record", route=route.value, reason=str(e), record=_head(item.body))
-            if not item.body.startswith(_REFUSED):
-                # It lacks every required member, so that the API stores it as a rejected record.
-                refused = encode({REFUSED_RECORD: _head(item.body), REJECTED_BECAUSE: str(e)})
-                return self._post(route, [replace(item, body=refused)])
+            record = str(RecordId(*item.partition, item.offset))
+            log.error("the dashboard refused a record", route=route.value, reason=str(e), record=record)
+            if not item.is_refused:
+                body = encode(rejected(record, item.body, str(e)))
+                return self._post(route, [replace(item, body=body, is_refused=True)])
         for item in items:
             self._posted[item.partition] = item.offset + 1
         self._is_committed = False
@@ -295,7 +281,7 @@ def _item(message: Message, topic: Topic, mask: DataMask) -> _Item:
     try:
         body = encode(mask.record(to_payload(PostedRecord.of(message, topic))))
     except Exception as e:
-        reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
+        reason = f"{type(e).__name__}: {e}"[:REASON_CHARS].encode(errors="backslashreplace").decode()
         log.error("cannot convert a record", record=f"{name}[{partition}] {offset}", reason=reason)
         body = encode(mask.record(rejected(f"{name}/{partition}/{offset}", message.value(), reason)))
     return _Item((name, partition), offset, ROUTE_OF[topic], body)
@@ -325,7 +311,3 @@ def _is_record(message: Message, cluster: Cluster) -> bool:
     elif error is not None:
         log.warning("Kafka consumer error", reason=str(error), place=f"{message.topic()}[{message.partition()}]")
     return error is None
-
-
-def _head(item: bytes) -> str:
-    return item[:REFUSED_BYTES].decode(errors="replace")

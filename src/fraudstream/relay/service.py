@@ -18,7 +18,7 @@ from fraudstream.config import Settings
 from fraudstream.errors import DashboardFailed, KafkaFailure
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks, open_writer
-from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic, open_replay_topic
+from fraudstream.kafka.replay import ReplayedRecord, ReplayRefused, ReplayTopic
 from fraudstream.kafka.topics import ensure_topics
 from fraudstream.messages.base import Object, instant
 from fraudstream.messages.verdicts import VerdictMessage
@@ -109,7 +109,7 @@ def run_relay(settings: Settings, stop: threading.Event, *, from_beginning: bool
     mask = DataMask(settings.card_columns)
     topic = cluster.topic(Topic.TRANSACTIONS)
     watermarks = Watermarks(cluster, topic)
-    sender = ReplaySender(api, lambda: open_replay_topic(cluster))
+    sender = ReplaySender(api, lambda: ReplayTopic(cluster))
     # In threads of their own, so that no alert waits for them.
     threads = [
         threading.Thread(target=post_positions, args=(api, topic, watermarks.read, now, stop), name="positions"),

@@ -3,27 +3,16 @@
 import math
 import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from fraudstream.transactions.times import words_of
-
-_AMOUNT_WORDS: Final = frozenset({"amount", "amt", "value", "sum", "price"})
-_NO_AMOUNT_WORDS: Final = frozenset(
-    {"mean", "avg", "average", "max", "min", "count", "limit", "balance", "total", "std", "median", "id", "ratio"}
-)
-_LONGEST_NAME: Final = 200
+from fraudstream.transactions.words import WORDS
 
 
 def is_amount(name: str) -> bool:
-    """Return whether a column's name is that of a payment's amount; a very long name is not."""
-    return len(name) <= _LONGEST_NAME and _is_amount(name)
-
-
-@lru_cache(maxsize=4096)
-def _is_amount(name: str) -> bool:
+    """Return whether a column's name is that of a payment's amount."""
     words = set(words_of(name))
-    return bool(words & _AMOUNT_WORDS) and not words & _NO_AMOUNT_WORDS
+    return bool(words & WORDS["amount"]) and not words & WORDS["no_amount"]
 
 
 def amount_of(transaction: Mapping[str, Any]) -> float | None:

@@ -13,10 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fraudstream.transactions.files import readable
+from fraudstream.transactions.wire import KEYED
 
 _NAME: Final = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{20})-([0-9]{20})\.parquet")
-KEYED: Final = "hmac:"
-"""Begins the id of an entity whose value is a card number, `history.identity.entity_id`."""
 _FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
@@ -130,11 +129,8 @@ def _texts(paths: Sequence[Path]) -> Iterator[tuple[int, str, str]]:
         times, *others = (table[name] for name in columns)
         columns_of_rows = (times.cast(pa.int64()).to_pylist(), *(each.to_pylist() for each in others))
         for at, event_id, text, ids in zip(*columns_of_rows, strict=True):
-            if text is not None:
-                yield at, event_id, _with_ids(text, ids)
-
-
-def _with_ids(text: str, ids: list[tuple[str, str]]) -> str:
-    """Put the ids of card numbers in place of the masked numbers: an entity has the id that it has in the stream."""
-    cards = {column: each for column, each in ids if each.startswith(KEYED)}
-    return orjson.dumps(orjson.loads(text) | cards).decode() if cards else text
+            if text is None:
+                continue
+            # In place of the masked numbers: an entity has the id that it has in the stream.
+            cards = {column: each for column, each in ids if each.startswith(KEYED)}
+            yield at, event_id, orjson.dumps(orjson.loads(text) | cards).decode() if cards else text

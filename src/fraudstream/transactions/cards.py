@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import accumulate
 from typing import Final
 
 MASK: Final = "*"
@@ -22,12 +21,12 @@ MOST_DIGITS: Final = 16_384
 """Total length of the digit runs that one scan inspects; later runs are masked completely."""
 _LONGEST_MASKED: Final = 256
 
-# Spaces, dashes, zero-width characters, and NUL (digits in UTF-16) may separate any two digits.
-_LOOSE: Final = " \t\\-\x00\u00a0\u00ad\u2000-\u200d\u2010-\u2015\u202f\u2060\u2212\u3000\ufeff\uff0d"
+SEPARATORS: Final = " \t\\-\x00\u00a0\u00ad\u2000-\u200d\u2010-\u2015\u202f\u2060\u2212\u3000\ufeff\uff0d"
+"""Of any two digits, in a regular expression: spaces, dashes, zero-width characters, and NUL (digits in UTF-16)."""
 # These also occur in amounts, dates and lists: only groups as printed on a card may be separated by them.
 _STRICT: Final = "./_,"
 
-_RUN: Final = re.compile(rf"(?<![0-9*])[0-9](?:[{_LOOSE}{_STRICT}]{{0,4}}[0-9]){{{SHORTEST - 1},}}+")
+_RUN: Final = re.compile(rf"(?<![0-9*])[0-9](?:[{SEPARATORS}{_STRICT}]{{0,4}}[0-9]){{{SHORTEST - 1},}}+")
 _GROUP: Final = re.compile("[0-9]+")
 _BEFORE_POINT: Final = re.compile(r"(?<![0-9.])[0-9]{1,7}\.$")
 """The text before the digits of a fraction: seven digits at most, as a double has seventeen in all. More of them are
@@ -57,16 +56,6 @@ _DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 Span = tuple[int, int]
 
 
-class _Hiding(dict[int, str]):
-    """Maps each letter and digit to the mask; a pattern would take hundreds of times as long."""
-
-    def __missing__(self, code: int) -> str:
-        return MASK if chr(code).isalnum() else chr(code)
-
-
-_HIDING: Final = _Hiding({code: MASK if chr(code).isalnum() else chr(code) for code in range(128)})
-
-
 def fold(text: str) -> str:
     """Return the text in lowercase, without accents, with ASCII digits; character for character."""
     return text.lower() if text.isascii() else "".join(map(_folded, text))
@@ -82,7 +71,13 @@ def _folded(char: str) -> str:
 def is_card_number(digits: str) -> bool:
     """Return whether digits without separators are a card number."""
     # The format first: it is the cheaper check, and bounds the length.
-    return _ISSUER_FORMAT.fullmatch(digits) is not None and _Sums(digits).is_card(0, len(digits))
+    return _ISSUER_FORMAT.fullmatch(digits) is not None and passes_luhn(digits)
+
+
+def passes_luhn(digits: str) -> bool:
+    """Return whether digits pass the Luhn check."""
+    values = list(map(int, reversed(digits)))
+    return (sum(values[::2]) + sum(_DOUBLED[value] for value in values[1::2])) % 10 == 0
 
 
 def masked_text(text: str) -> str:
@@ -106,7 +101,7 @@ def mask_digits(text: str) -> str:
 
 def hide(text: str) -> str:
     """Mask every letter and digit of a text."""
-    return text.translate(_HIDING)
+    return "".join(MASK if char.isalnum() else char for char in text)
 
 
 def replace_spans(text: str, spans: Iterable[tuple[int, int, str]]) -> str:
@@ -139,8 +134,10 @@ class CardScan:
         masks = []
         if "e" in folded:
             for number in _EXPONENT.finditer(folded):
-                digits = _expand_exponent(*number.groups())
-                if is_card_number(digits):
+                whole, fraction, exponent = number.groups()
+                zeros = int(exponent) - len(fraction)
+                digits = (whole + fraction).lstrip("0") + "0" * zeros
+                if zeros >= 0 and is_card_number(digits):
                     masks.append((*number.span(), mask_digits(digits)))
         for run in _RUN.finditer(folded):
             self.inspected += run.end() - run.start()
@@ -159,48 +156,27 @@ class CardScan:
 def _cards(groups: list[Span], text: str) -> list[Span]:
     """Find the card numbers in a run of digit groups: complete groups, the longest first."""
     cards: list[Span] = []
-    sums = _Sums("".join(text[begin:end] for begin, end in groups))
     at = 0
-    before = 0
     while at < len(groups):
-        last = _longest(groups, at, before, sums, text)
+        begin, end = groups[at]
+        last = _longest(groups, at, text)
         if last is not None:
-            cards.append((groups[at][0], groups[last][1]))
-        else:
-            last = at
-            begin, end = groups[at]
-            if end - begin >= SHORTEST:
-                cards += ((begin + first, begin + after) for first, after in _within(text, begin, end))
-        before += sum(end - begin for begin, end in groups[at : last + 1])
-        at = last + 1
+            cards.append((begin, groups[last][1]))
+            at = last
+        elif end - begin >= SHORTEST:
+            cards += ((begin + first, begin + after) for first, after in _within(text, begin, end))
+        at += 1
     return cards
 
 
-class _Sums:
-    """Prefix sums of the Luhn check over a string of digits, so that each substring is checked in one step."""
-
-    def __init__(self, digits: str) -> None:
-        self.digits = digits
-        values = list(map(int, digits))
-        self._sums = [
-            [0, *accumulate(value if at % 2 == parity else _DOUBLED[value] for at, value in enumerate(values))]
-            for parity in (0, 1)
-        ]
-
-    def is_card(self, begin: int, end: int) -> bool:
-        sums = self._sums[(end - 1) % 2]
-        return (sums[end] - sums[begin]) % 10 == 0 and _ISSUER_FORMAT.fullmatch(self.digits, begin, end) is not None
-
-
-def _longest(groups: list[Span], at: int, before: int, sums: _Sums, text: str) -> int | None:
+def _longest(groups: list[Span], at: int, text: str) -> int | None:
     """Return the index of the last group of the longest card number that starts at one; None if there is none."""
-    best = None
-    end = before
-    for index in range(at, len(groups)):
-        end += groups[index][1] - groups[index][0]
-        if end - before > LONGEST:
+    best, digits = None, ""
+    for index, (begin, end) in enumerate(groups[at : at + LONGEST], at):
+        digits += text[begin:end]
+        if len(digits) > LONGEST:
             break
-        if end - before >= SHORTEST and sums.is_card(before, end) and _is_plausible(groups[at : index + 1], text):
+        if is_card_number(digits) and _is_plausible(groups[at : index + 1], text):
             best = index
     return best
 
@@ -261,8 +237,3 @@ def _tail(text: str, begin: int, end: int) -> int:
     if track is None and begin and text[begin - 1] == "b":
         track = _TRACK_1.match(text, end)
     return end if track is None else track.end()
-
-
-def _expand_exponent(whole: str, fraction: str, exponent: str) -> str:
-    zeros = int(exponent) - len(fraction)
-    return (whole + fraction).lstrip("0") + "0" * zeros if 0 <= zeros < LONGEST else ""

@@ -6,19 +6,10 @@ from typing import Final, NamedTuple, Self
 
 from fraudstream.transactions.cards import masked_text
 from fraudstream.transactions.times import words_of
+from fraudstream.transactions.words import WORDS
 
-_KINDS: Final[Mapping[str, frozenset[str]]] = {
-    "card": frozenset({"card", "cc", "pan"}),
-    "terminal": frozenset({"terminal", "pos", "atm"}),
-    "customer": frozenset({"customer", "client", "cardholder", "account", "iban", "user", "payer", "orig"}),
-    "merchant": frozenset({"merchant", "merch", "payee", "beneficiary", "dest"}),
-    "device": frozenset({"device", "ip"}),
-}
+_KINDS: Final = {kind: WORDS[kind] for kind in ("card", "terminal", "customer", "merchant", "device")}
 """The most useful first: the entities of an alert are in this order."""
-_SUFFIXES: Final = frozenset(
-    {"id", "ids", "num", "number", "no", "nr", "key", "hash", "token", "uid", "ref", "name", "tx", "address"}
-)
-"""Words that may accompany an entity in a name; `merchant_category` and `customer_age` identify nobody."""
 
 LONGEST: Final = 200
 
@@ -52,16 +43,11 @@ UNKNOWN: Final = EntityColumns()
 
 def entity_kind(column: str) -> str | None:
     """Return the kind of entity that a column identifies by its name; None for another or a very long one."""
-    return _entity_kind(column) if len(column) <= LONGEST else None
-
-
-@lru_cache(maxsize=4096)
-def _entity_kind(column: str) -> str | None:
-    if any(char.isdigit() for char in column):  # card1 to card6 are traits of a card
+    if len(column) > LONGEST or any(char.isdigit() for char in column):  # card1 to card6 are traits of a card
         return None
     words = set(words_of(column))
     kinds = [kind for kind, names in _KINDS.items() if words & names]
-    if len(kinds) != 1 or not words - _KINDS[kinds[0]] <= _SUFFIXES:
+    if len(kinds) != 1 or not words - _KINDS[kinds[0]] <= WORDS["entity_suffixes"]:
         return None
     return kinds[0]
 

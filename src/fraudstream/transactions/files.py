@@ -1,6 +1,7 @@
 """Opens data files: those of a folder, compressed ones, and text in the encoding that was named or is marked."""
 
 import codecs
+import hashlib
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
+import orjson
 import pyarrow as pa
 
 from fraudstream.errors import BrokenRow, DataError, DataNotFound, SettingsError
@@ -44,6 +46,18 @@ class RawFile:
     delimiter: str = ""
     in_memory: bool = False
     parts: tuple[Path, ...] = ()
+
+    def digest(self) -> str:
+        """Return the sha256 of the file's bytes, or of the table's names and cells."""
+        digest = hashlib.sha256()
+        if self.in_memory:
+            digest.update(orjson.dumps(self.columns))
+            for _, row in self.rows(refuse):
+                digest.update(orjson.dumps(row))
+        for path in () if self.in_memory else self.parts or (self.path,):
+            with readable(path), path.open("rb") as file:
+                hashlib.file_digest(file, lambda: digest)
+        return digest.hexdigest()
 
 
 def refuse(error: BrokenRow, text: str) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Final
 
@@ -27,24 +27,11 @@ _MESSAGE_CHARS: Final = 40
 NEARLY_ALL: Final = 0.95
 """Share of the frauds that were reported within the label delay."""
 _NOTHING: Final = np.empty(0)
-_QUANTILES: Final = np.linspace(0.0, 1.0, 21)
 
 
 def least_rows(rows: int) -> int:
     """Return the minimum number of rows with a text for it to be learned from: 20, or a thousandth of the rows."""
     return max(20, math.ceil(rows * 0.001))
-
-
-@dataclass(frozen=True)
-class ColumnStatistics:
-    """The distribution of a column's values, without missing ones; `quantiles` at 0, 5 %, ..., 100 %."""
-
-    median: float
-    minimum: float
-    maximum: float
-    p01: float
-    p99: float
-    quantiles: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -73,11 +60,6 @@ class ColumnProfile:
         if self.categories is not None:
             values, rows = len(self.categories.values), int((self.categories.codes >= 0).sum())
         return rows / max(values, 1)
-
-    @cached_property
-    def is_non_decreasing(self) -> bool:
-        """Whether its numbers never decrease from one row of the file to the next; false if one is missing."""
-        return len(self.values) > 0 and bool((np.diff(self.values) >= 0).all())
 
 
 @dataclass(frozen=True)
@@ -231,7 +213,8 @@ def profile(
         for reader, cells in zip(readers, cells_by_column, strict=True):
             reader.read(cells)
         if parts:
-            moments.append(_moments([cells_by_column[names.index(part)] for part in parts]))
+            times = zip(*(cells_by_column[names.index(part)] for part in parts), strict=True)
+            moments.append(np.array([_moment(row) for row in times]))
         if frauds is not None:
             ids = [payment_id(cell) for cell in cells_by_column[names.index(frauds.key)]]
             matched |= frauds.reported.keys() & ids
@@ -279,25 +262,10 @@ def _time_parts(columns: Sequence[str]) -> tuple[str, ...]:
     return ()
 
 
-def _moments(cells: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-    """Read the time of rows from the cells of its parts, in seconds since 1970; NaN for a row without one."""
-    rows = list(zip(*cells, strict=True))
-    seconds = {row: _moment(row) for row in set(rows)}
-    return np.array([seconds[row] for row in rows])
-
-
-def _moment(parts: Sequence[str]) -> float:
+@lru_cache(maxsize=BLOCK_ROWS)
+def _moment(parts: tuple[str, ...]) -> float:
+    """Read a time from its parts, in seconds since 1970; NaN if it is none."""
     *date, time = [part.removesuffix(".0") for part in (parts if len(parts) in (2, 4) else (*parts, "0"))]
     clock = time if ":" in time else f"{time}:00"
     seconds = seconds_of_dates([canonical_date(f"{'-'.join(date)} {clock}", DateOrder.YMD) or ""])
     return math.nan if seconds is None else float(seconds[0])
-
-
-def statistics(values: NDArray[np.float64]) -> ColumnStatistics | None:
-    """Compute median, range, percentiles and 21 quantiles of the values; None if all are missing."""
-    present = values[~np.isnan(values)]
-    if not len(present):
-        return None
-    p01, median, p99 = (float(value) for value in np.quantile(present, (0.01, 0.5, 0.99)))
-    quantiles = tuple(np.quantile(present, _QUANTILES).tolist())
-    return ColumnStatistics(median, float(present.min()), float(present.max()), p01, p99, quantiles)

@@ -16,34 +16,15 @@ from numpy.typing import NDArray
 from fraudstream.errors import DataError, LabelError, SettingsError
 from fraudstream.transactions.amounts import parse_number
 from fraudstream.transactions.times import seconds_of_dates, words_of
+from fraudstream.transactions.words import LISTS, WORDS
 
 LABEL_COLUMN: Final = "is_fraud"
 """The label from a list of frauds."""
 LABEL_KEY_REMEDY: Final = "name the column with the payment's id, which both files have"
-_REPORT_WORDS: Final = frozenset(
-    {"reported", "report", "known", "chargeback", "label", "labelled", "labeled"}
-    | {"confirmed", "dispute", "disputed", "claimed"}
-)
-
-# Lowercase without punctuation, the most likely first: PaySim has isFraud and isFlaggedFraud.
-_USUAL_NAMES: Final = (
-    *("class", "isfraud", "txfraud", "fraud", "fraudbool", "isfraudulent", "fraudulent", "fraudreported"),
-    *("fraudflag", "fraudlabel", "fraude", "esfraude", "efraude", "frode", "betrug", "ischargeback", "chargeback"),
-    *("мошенничество", "label", "target", "etiqueta", "метка"),
-)
-# Simplified: in lower case, without accents and punctuation.
-_NAMES_FRAUD: Final = frozenset(
-    {"fraud", "fraudulent", "fraudster", "isfraud", "fraude", "fraudulento", "frauduleux", "frode", "betrug"}
-    | {"мошенничество", "фрод", "chargeback", "scam", "bad"}
-)
-"""Mean fraud whatever the other value is."""
-_MEANS_FRAUD: Final = _NAMES_FRAUD | {
-    *("1", "true", "yes", "t", "y", "si", "s", "oui", "o", "ja", "j", "sim", "tak", "да", "positive", "suspicious")
-}
-_MEANS_LEGITIMATE: Final = frozenset(
-    {"0", "-1", "false", "no", "f", "n", "legitimate", "legit", "genuine", "normal", "nonfraud", "notfraud", "nofraud"}
-    | {"non", "nein", "nao", "nie", "нет", "clean", "good", "ok", "valid", "negative", "licit"}
-)
+_USUAL_NAMES: Final = LISTS["label_columns"]
+"""The most likely first: PaySim has isFraud and isFlaggedFraud. Like the next, simplified (see `_simplified`)."""
+_NAMES_FRAUD: Final = WORDS["names_fraud"]
+_MEANS_FRAUD: Final = _NAMES_FRAUD | WORDS["means_fraud"]
 _MESSAGE_CHARS: Final = 40
 _FRAUD_VALUE: Final = "name the value that means fraud with --fraud-value, or another column with --label"
 
@@ -155,7 +136,7 @@ def read_label(
 def meaning(cell: str) -> bool | None:
     """Return whether the cell of a label means fraud; None if it is neither a word for it nor for legitimate."""
     name = _canonical(cell) if parse_number(cell) is not None else _simplified(cell)
-    return True if name in _MEANS_FRAUD else False if name in _MEANS_LEGITIMATE else None
+    return True if name in _MEANS_FRAUD else False if name in WORDS["means_legitimate"] else None
 
 
 def _quoted(cells: Sequence[str]) -> str:
@@ -178,7 +159,7 @@ def _index_of_fraud(values: Sequence[str]) -> int | None:
     """Return which of the two values means fraud: by its name, else the greater of two numbers."""
     names = [_simplified(value) if parse_number(value) is None else value for value in values]
     for fraud, other in ((0, names[1]), (1, names[0])):
-        is_opposite = names[fraud] in _MEANS_FRAUD and other in _MEANS_LEGITIMATE
+        is_opposite = names[fraud] in _MEANS_FRAUD and other in WORDS["means_legitimate"]
         if is_opposite or (names[fraud] in _NAMES_FRAUD and other not in _MEANS_FRAUD):
             return fraud
     first, second = (parse_number(value) for value in values)
@@ -219,7 +200,7 @@ class FraudList:
                 is_fraud = read_label(label, texts, lambda row: name, fraud, may_be_most=True).is_fraud.tolist()
         reported = [math.nan] * len(is_fraud)
         for column in cells:
-            times = None if _REPORT_WORDS.isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
+            times = None if WORDS["report"].isdisjoint(words_of(column)) else seconds_of_dates(cells[column])
             reported = reported if times is None or np.isnan(times).all() else times.tolist()
         by_id: dict[str, float] = {}
         for cell, time, is_one in zip(cells[key], reported, is_fraud, strict=True):

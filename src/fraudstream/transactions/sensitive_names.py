@@ -1,15 +1,14 @@
 """Classifies columns and members by name as card secret, card number or personal data, also within a text."""
 
 import re
-import tomllib
 from collections.abc import Iterable
 from enum import StrEnum
 from functools import lru_cache
 from itertools import dropwhile
-from pathlib import Path
 from typing import Final
 
 from fraudstream.transactions.cards import MASK, fold, hide, mask_digits, replace_spans
+from fraudstream.transactions.words import word_lists
 
 
 class Sensitivity(StrEnum):
@@ -48,30 +47,12 @@ _NO_VALUE: Final = frozenset({"null", "none", "true", "false", ""})
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _BEFORE_A_HUMP: Final = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-Z])")
 
+_TERMS: Final = {name: list(map(fold, terms)) for name, terms in word_lists("sensitive_names.toml").items()}
+_TERMS["cards"] += [f"{holder} {number}" for holder in _TERMS["holders"] for number in _TERMS["numbers"]]
+_NAMES: Final = {kind: frozenset("".join(term.split()) for term in terms) for kind, terms in _TERMS.items()}
 
-def _terms(listing: str) -> list[str]:
-    return [fold(term.strip()) for line in listing.strip().splitlines() for term in line.split(",")]
-
-
-_LISTS: Final = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-_TERMS: Final = {name: _terms(listing) for name, listing in _LISTS.items()}
-_CARD_TERMS: Final = _TERMS["cards"] + [f"{of} {number}" for of in _TERMS["holders"] for number in _TERMS["numbers"]]
-_EVERY_TERM: Final = [*_TERMS["secrets"], *_TERMS["pins"], *_CARD_TERMS, *_TERMS["personal"]]
-
-
-def _joined(terms: list[str]) -> frozenset[str]:
-    return frozenset("".join(term.split()) for term in terms)
-
-
-_OWNER_WORDS: Final = frozenset(_TERMS["owners"])
-_ABOUT_WORDS: Final = frozenset(_TERMS["descriptive"])
-_SECRET_NAMES: Final = _joined(_TERMS["secrets"])
-_PIN_NAMES: Final = _joined(_TERMS["pins"])
-_CARD_NAMES: Final = _joined(_CARD_TERMS)
-_PERSONAL_NAMES: Final = _joined(_TERMS["personal"])
-
-_FIRST_WORDS: Final = {term.split()[0][:5] for term in _EVERY_TERM}
-MENTION: Final = re.compile("|".join(sorted(map(re.escape, _FIRST_WORDS), key=len, reverse=True)))
+_BEGINS: Final = {term.split()[0][:5] for kind in ("secrets", "pins", "cards", "personal") for term in _TERMS[kind]}
+MENTION: Final = re.compile("|".join(sorted(map(re.escape, _BEGINS), key=len, reverse=True)))
 """The beginning of each such name, folded: a text without any of them mentions none."""
 
 
@@ -97,23 +78,23 @@ def _sensitivity(path: str) -> Sensitivity | None:
     words = (_words(around) + last)[-_MOST_WORDS * 2 :]
     if not last:
         return None
-    is_about = not _ABOUT_WORDS.isdisjoint(last)
+    is_about = not _NAMES["descriptive"].isdisjoint(last)
     if not is_about:
         first = len(words) - len(last)
         # All runs of words that extend into the last part.
         for begin in range(len(words)):
             for end in range(max(first, begin) + 1, min(begin + _MOST_WORDS, len(words)) + 1):
-                if "".join(words[begin:end]) in _SECRET_NAMES:
+                if "".join(words[begin:end]) in _NAMES["secrets"]:
                     return Sensitivity.SECRET
-        without_owner = "".join(dropwhile(_OWNER_WORDS.__contains__, last))
-        if "".join(last).rstrip("0123456789") in _PIN_NAMES or without_owner in _PIN_NAMES:
+        without_owner = "".join(dropwhile(_NAMES["owners"].__contains__, last))
+        if "".join(last).rstrip("0123456789") in _NAMES["pins"] or without_owner in _NAMES["pins"]:
             return Sensitivity.SECRET
     while len(words) > 1 and words[-1].isdecimal():
         words.pop()
     endings = {"".join(words[-count:]) for count in range(1, min(len(words), _MOST_WORDS) + 1)}
-    if endings & _CARD_NAMES:
+    if endings & _NAMES["cards"]:
         return Sensitivity.CARD
-    return Sensitivity.PERSONAL if not is_about and endings & _PERSONAL_NAMES else None
+    return Sensitivity.PERSONAL if not is_about and endings & _NAMES["personal"] else None
 
 
 def _words(name: str) -> list[str]:

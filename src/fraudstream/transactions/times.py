@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from fraudstream.transactions.words import WORDS
+
 _YEAR: Final = r"(?!0000)[0-9]{4}"
 _MONTH: Final = r"(?:0[1-9]|1[0-2])"
 _DAY: Final = r"(?:0[1-9]|[12][0-9]|3[01])"
@@ -59,16 +61,9 @@ def hours_and_weekdays(seconds: NDArray[np.float64]) -> tuple[NDArray[np.float64
     return seconds % SECONDS_PER_DAY / 3600.0, (np.floor(seconds / SECONDS_PER_DAY) + MONDAY) % 7.0
 
 
-_CLEAR_NAMES: Final = frozenset(
-    {"time", "timestamp", "datetime", "date", "step", "unixtime", "transactiondt", "txdatetime", "transdatetranstime"}
-)
-_WORDS: Final = frozenset({"time", "timestamp", "datetime", "date", "step", "ts", "dt", "when"})
-# A part of a time does not order rows, and the time of another event orders them incorrectly.
-OTHER_WORDS: Final = frozenset(
-    {"hour", "hours", "day", "days", "week", "weekday", "month", "year", "since", "between", "elapsed", "zone"}
-    | {"birth", "expiry", "expiration", "last", "first", "previous", "open", "account", "diff", "delta", "duration"}
-    | {"opened", "opening", "signup", "registration", "joined", "issued", "issue", "activation"}
-)
+_WORDS: Final = WORDS["time"]
+OTHER_WORDS: Final = WORDS["other_time"]
+"""A part of a time does not order rows, and the time of another event orders them incorrectly."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +143,7 @@ def mentions_time(name: str) -> bool:
 
 def is_clearly_time(name: str) -> bool:
     """Return whether a column of this name is almost certainly the time."""
-    return "".join(words_of(name)) in _CLEAR_NAMES
+    return "".join(words_of(name)) in WORDS["clear_times"]
 
 
 def words_of(name: str) -> list[str]:

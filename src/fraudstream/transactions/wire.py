@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -99,11 +100,16 @@ class Header(StrEnum):
     ERROR_ORIGINAL_BYTES = "__connect.errors.original.bytes"
 
 
+Headers = Sequence[tuple[str, bytes | None]]
+
 DEAD_LETTER_HEADERS: Final = (*(each for each in Header if each.startswith("__connect.")), Header.PRODUCED_AT)
 """Headers that the detector appends to a dead letter's own headers, in this order."""
 
 LONGEST_EVENT_ID: Final = 200
 """A longer `event_id` is not ours: the record is then identified by its topic, partition and offset."""
+
+KEYED: Final = "hmac:"
+"""Begins the id of an entity whose value is a card number (see `history.identity.entity_id`)."""
 
 LONGEST_KEY: Final = 65_536
 """A key is truncated to this length in the detector's output, so that no record is too large for the sink."""

@@ -94,7 +94,7 @@ def _read(
         case FeatureType.CATEGORY:
             return _cell(feature, column, value, _one_hot(text, feature), "category")
         case FeatureType.TIME:
-            seconds = _moment(text, feature.clock, feature.date_order)
+            seconds = moment(text, feature.clock, feature.date_order)
             components = None
             if seconds is not None:
                 hour, weekday = hours_and_weekdays(np.array([seconds]))
@@ -103,8 +103,8 @@ def _read(
         case _:
             reference = str(feature.reference)
             _, until_cell = _first(row, [name for name in (new_names.get(reference), reference) if name is not None])
-            since = _moment(text, None, feature.date_order)
-            until = _moment(_text(until_cell), feature.clock, orders[reference])
+            since = moment(text, None, feature.date_order)
+            until = moment(_text(until_cell), feature.clock, orders[reference])
             days = None if since is None or until is None else ((until - since) / SECONDS_PER_DAY,)
             return _cell(feature, column, value, days, f"days until {reference}")
 
@@ -178,7 +178,7 @@ def _number_in(text: str, decimal: Decimal = Decimal.POINT) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _moment(text: str | None, clock: int | None, order: DateOrder | None) -> float | None:
+def moment(text: str | None, clock: int | None, order: DateOrder | None) -> float | None:
     """Parse a date, or a clock that counts from 1970, as seconds since 1970."""
     if text is None:
         return None

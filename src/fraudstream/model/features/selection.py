@@ -1,7 +1,7 @@
 """Selects the columns of a CSV that become features and records why the others do not."""
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,7 +21,7 @@ from fraudstream.model.features.leakage import (
 from fraudstream.model.manifest import NO_SELECTION, Feature, FeatureType, Selection, by_component
 from fraudstream.transactions.entities import entity_kind, entity_order
 from fraudstream.transactions.formats import ColumnFormat, ColumnKind
-from fraudstream.transactions.label import MOST_VALUES, ColumnProfile, CsvProfile, least_rows, statistics
+from fraudstream.transactions.label import MOST_VALUES, ColumnProfile, CsvProfile, least_rows
 from fraudstream.transactions.label_reader import Categories
 from fraudstream.transactions.sensitive_names import Sensitivity, sensitivity
 from fraudstream.transactions.times import (
@@ -178,7 +178,7 @@ class _Choice:
         if time is not None and column.name == time.column:
             return
         is_number = column.kind is ColumnKind.NUMBER and bool(column.name.strip())
-        if is_number and column.is_non_decreasing:
+        if is_number and (np.diff(column.values) >= 0).all():
             distinct = len(np.unique(column.values[self._is_train]))
             # A clock may not move for long: days in a file covering a week.
             if distinct >= _COUNTER_VALUES or (distinct > 1 and mentions_time(column.name)):
@@ -259,10 +259,12 @@ class _Choice:
 
 def _measured(feature: Feature, values: NDArray[np.float64], *, may_be_constant: bool = False) -> Feature:
     """Add the distribution of the values to the feature."""
-    distribution = statistics(values)
-    if distribution is None:
+    present = values[~np.isnan(values)]
+    if not len(present):
         raise _NoFeature("no value in the training rows")
-    if distribution.minimum == distribution.maximum and not may_be_constant:
-        raise _NoFeature(f"always {distribution.minimum:g} in the training rows")
-    measured = replace(feature, **asdict(distribution))
-    return measured if feature.type is FeatureType.NUMBER else replace(measured, quantiles=())
+    low, p01, median, p99, high = np.quantile(present, (0.0, 0.01, 0.5, 0.99, 1.0)).tolist()
+    if low == high and not may_be_constant:
+        raise _NoFeature(f"always {low:g} in the training rows")
+    # At 0, 5 %, ..., 100 %.
+    quantiles = np.quantile(present, np.linspace(0.0, 1.0, 21)).tolist() if feature.type is FeatureType.NUMBER else ()
+    return replace(feature, median=median, minimum=low, maximum=high, p01=p01, p99=p99, quantiles=tuple(quantiles))
