@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from entity_ids import CARD, SECRET, VECTOR
 from fraudstream.errors import SettingsError
-from fraudstream.history.identity import KEYED, LONGEST_VALUE, entity_id, entity_key, entity_value
+from fraudstream.history.identity import LONGEST_VALUE, entity_id, entity_key, entity_value
+from fraudstream.transactions.cards import KEYED
 
 
 @pytest.mark.parametrize(

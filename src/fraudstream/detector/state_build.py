@@ -5,15 +5,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraudstream.detector.checkpoint import put_aside
 from fraudstream.detector.history import STORE
@@ -21,23 +18,20 @@ from fraudstream.history.identity import entity_value
 from fraudstream.history.spec import HistorySpec
 from fraudstream.model.deployment.state import StateRecord, state_directory, write_state
 from fraudstream.model.features.history import with_live_history
-from fraudstream.runtime.cluster import read_parquet
+from fraudstream.runtime.cluster import read_parquet, write_parquet
 from fraudstream.transactions.archive_files import ArchiveColumn, in_topic_order, partitions_of
 from fraudstream.transactions.data_source import DataSource
 
-_ROWS_PER_GROUP: Final = 20_000
 _INPUT: Final = pa.schema(
     {
         "row": pa.int64(),
         "partition": pa.int32(),
+        "text": pa.string(),
         "offset": pa.int64(),
         "timestamp": pa.timestamp("us", "UTC"),
-        "text": pa.string(),
         "alert_id": pa.string(),
     }
 )
-
-
 _ARCHIVED: Final = [
     ArchiveColumn.OFFSET,
     ArchiveColumn.TIMESTAMP,
@@ -73,8 +67,9 @@ def build_state(
     draft = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="fraudstream-state-") as folder:
-        count = _write(payments, Path(folder) / "payments.parquet")
-        frame = read_parquet(spark, Path(folder) / "payments.parquet", from_arrow_schema(_INPUT).toDDL())
+        path = Path(folder) / "payments.parquet"
+        count = write_parquet(((row, *payment) for row, payment in enumerate(payments)), _INPUT, path)
+        frame = read_parquet(spark, path, _INPUT)
         # A task may have several partitions, one after the other.
         ordered = frame.repartition(record.partitions, "partition").sortWithinPartitions("partition", "row")
         with_live_history(ordered, config, draft / STORE, record.base).write.format("noop").mode("overwrite").save()
@@ -83,19 +78,6 @@ def build_state(
     shutil.rmtree(directory, ignore_errors=True)
     draft.rename(directory)
     return count, former
-
-
-def _write(payments: Iterable[PastPayment], path: Path) -> int:
-    remaining, count = iter(payments), 0
-    with pq.ParquetWriter(path, _INPUT) as writer:
-        while group := list(islice(remaining, _ROWS_PER_GROUP)):
-            partitions, texts, offsets, timestamps, event_ids = zip(*group, strict=True)
-            rows = range(count, count + len(group))
-            arrays = [rows, partitions, offsets, timestamps, [text.decode() for text in texts], event_ids]
-            columns = [pa.array(values, kind.type) for values, kind in zip(arrays, _INPUT, strict=True)]
-            writer.write_table(pa.table(columns, schema=_INPUT))
-            count += len(group)
-    return count
 
 
 def payments_of(source: DataSource, key: str, partitions: int) -> Iterator[PastPayment]:

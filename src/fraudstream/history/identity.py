@@ -14,19 +14,13 @@ from typing import Any, Final
 import orjson
 
 from fraudstream.errors import SettingsError
+from fraudstream.transactions.cards import KEYED, LOOSE, passes_luhn
 from fraudstream.transactions.envelope import unwrapped
-
-KEYED: Final = "hmac:"
-"""Begins the id of an entity whose value is a card number."""
 
 KEY_BYTES: Final = 32
 _DIGITS: Final = 32
-_SEPARATORS: Final = re.compile(
-    "[ \t\\-\x00\u00a0\u00ad\u2000-\u200d\u2010-\u2015\u202f\u2060\u2212\u3000\ufeff\uff0d]"
-)
-"""Spaces, dashes, characters without a width, and NUL (digits in UTF-16): those that mask a card number in a text."""
+_SEPARATORS: Final = re.compile(f"[{LOOSE}]")
 _CARD: Final = re.compile("[0-9]{12,19}")
-_DOUBLED: Final = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 LONGEST_VALUE: Final = 1_024
 """No entity's value is longer; such a text must not make a record too large for a topic by becoming its key."""
@@ -92,14 +86,9 @@ def entity_id(value: str, secret: bytes) -> str:
     try all card numbers. A customer number that passes by chance is hashed too, which does no harm.
     """
     digits = _SEPARATORS.sub("", value)
-    if _CARD.fullmatch(digits) is None or not _passes_luhn(digits):
+    if _CARD.fullmatch(digits) is None or not passes_luhn(digits):
         return value
     return KEYED + hmac.new(secret, digits.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
-
-
-def _passes_luhn(digits: str) -> bool:
-    values = list(map(int, reversed(digits)))
-    return (sum(values[::2]) + sum(_DOUBLED[value] for value in values[1::2])) % 10 == 0
 
 
 def entity_key(path: Path) -> bytes:

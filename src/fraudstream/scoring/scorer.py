@@ -5,14 +5,13 @@ import json
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.ml import Model
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -27,7 +26,7 @@ from fraudstream.model.features.reading import Projected
 from fraudstream.model.manifest import Feature
 from fraudstream.model.training.assembled import load_fitted
 from fraudstream.model.training.plan import parse_names
-from fraudstream.runtime.cluster import read_parquet
+from fraudstream.runtime.cluster import read_parquet, write_parquet
 from fraudstream.transactions.data_source import DataSource
 from fraudstream.transactions.wire import LONGEST_EVENT_ID, Header, Outcome
 
@@ -185,9 +184,6 @@ def load_scorer(artifact: ModelArtifact, deployment: Deployment) -> Scorer:
     )
 
 
-ROWS_PER_GROUP: Final = 20_000
-
-
 class ScoresFileColumn:
     """Names of the output columns; they are a contract."""
 
@@ -219,24 +215,13 @@ def score_csv(
     others = [column for column in source.columns if column not in ScoresFileColumn.ALL]
     columns_to_keep = others if tuple(keep) == ("all",) else parse_names(keep, others, "--keep")
     with tempfile.TemporaryDirectory(prefix="fraudstream-score-") as folder:
-        _write_rows(source.json_rows(), Path(folder) / "rows.parquet")
-        schema = f"{ScoresFileColumn.ROW} BIGINT, {Projected.TEXT} STRING"
-        frame = read_parquet(spark, Path(folder) / "rows.parquet", schema)
+        rows = Path(folder) / "rows.parquet"
+        schema = pa.schema({ScoresFileColumn.ROW: "int64", Projected.TEXT: "string"})
+        write_parquet(enumerate(source.json_rows()), schema, rows)
+        frame = read_parquet(spark, rows, schema)
         fits = F.octet_length(Projected.TEXT) <= F.lit(max_record_bytes)
         scored = scorer.verdicts(frame.withColumn(Projected.TEXT, F.when(fits, F.col(Projected.TEXT))))
         return _write(scored, scorer.threshold, output, columns_to_keep, source)
-
-
-def _write_rows(rows: Iterable[bytes], path: Path) -> None:
-    """Write numbered JSON rows as Parquet, in groups small enough for constant memory."""
-    schema = pa.schema([(ScoresFileColumn.ROW, pa.int64()), (Projected.TEXT, pa.string())])
-    remaining, written = iter(rows), 0
-    with pq.ParquetWriter(path, schema) as writer:
-        while group := list(islice(remaining, ROWS_PER_GROUP)):
-            numbers = pa.array(range(written, written + len(group)), pa.int64())
-            texts = pa.array([row.decode() for row in group], pa.string())
-            writer.write_table(pa.table([numbers, texts], schema=schema))
-            written += len(group)
 
 
 def _write(

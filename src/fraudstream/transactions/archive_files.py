@@ -12,11 +12,10 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fraudstream.transactions.cards import KEYED
 from fraudstream.transactions.files import readable
 
 _NAME: Final = re.compile(r"(.+)-([0-9]{1,10})-([0-9]{20})-([0-9]{20})\.parquet")
-KEYED: Final = "hmac:"
-"""Begins the id of an entity whose value is a card number, `history.identity.entity_id`."""
 _FOLDER: Final = re.compile("date=([0-9]{4}-[0-9]{2}-[0-9]{2})")
 
 
