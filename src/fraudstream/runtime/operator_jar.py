@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import subprocess
-import time
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +14,6 @@ from fraudstream.runtime.processes import spawn
 SOURCES: Final = Path(__file__).parents[1] / "scoring" / "jvm"
 """The source; a wheel has the jar beside it."""
 
-_REPORT_SECONDS: Final = 5.0
-
 
 def find_operator(cache: Path) -> Path | None:
     """Find the jar of this source and this Spark, in the package or in the cache."""
@@ -27,15 +23,11 @@ def find_operator(cache: Path) -> Path | None:
 
 def operator_jar(cache: Path, java: Java, report: Report) -> Path:
     """Find the jar, or compile it; safe to call from several processes. Raises JarsMissing if that fails."""
-    if (jar := find_operator(cache)) is None:
-        folder = _folder(cache)
-        with exclusive_lock(folder / "compiler.lock"):
-            jar = find_operator(cache) or compile_operator(folder, java, report)
-    return jar
+    with exclusive_lock(_folder(cache) / "compiler.lock"):
+        return find_operator(cache) or _compile(_folder(cache), java, report)
 
 
-def compile_operator(folder: Path, java: Java, report: Report) -> Path:
-    """Compile the jar into a folder."""
+def _compile(folder: Path, java: Java, report: Report) -> Path:
     jar, log = folder / f"history-{_digest()}.jar", folder / "compiler.log"
     draft = jar.with_suffix(f".{os.getpid()}.jar")
     command = [
@@ -43,25 +35,17 @@ def compile_operator(folder: Path, java: Java, report: Report) -> Path:
         *("-cp", str(spark_home() / "jars" / "*"), "scala.tools.nsc.Main", "-usejavacp", "-d", str(draft)),
         *map(str, sorted(SOURCES.glob("*.scala"))),
     ]
-    folder.mkdir(parents=True, exist_ok=True)
     log.unlink(missing_ok=True)
     report("history operator: compiling, which takes some 20 s")
-    start, compiler = time.monotonic(), spawn(command, log=log)
-    while True:
-        try:
-            compiler.wait(_REPORT_SECONDS)
-            break
-        except subprocess.TimeoutExpired:
-            report(f"history operator: compiling for {time.monotonic() - start:.0f} s")
-    if compiler.returncode or not draft.exists():
+    if (exit_code := spawn(command, log=log).wait()) or not draft.exists():
         draft.unlink(missing_ok=True)
         raise JarsMissing(
-            f"the history operator could not be compiled (exit code {compiler.returncode})",
+            f"the history operator could not be compiled (exit code {exit_code})",
             where=f"log: {log}",
             remedy="run `fraudstream doctor`, which checks Java and memory, then `fraudstream setup`",
         )
     draft.replace(jar)
-    report(f"history operator: compiled in {time.monotonic() - start:.0f} s")
+    report("history operator: compiled")
     return jar
 
 
