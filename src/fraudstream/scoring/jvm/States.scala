@@ -181,7 +181,6 @@ private[history] object StoredStates {
   private val MostCachedBytes = 16 << 20; private val BytesPerEntry = 150
   private val KeySchema = new StructType().add("key", StringType)
   private val ValueSchema = new StructType().add("events", BinaryType)
-  private val Format = 1L
 
   def settings(conf: SQLConf, isStreaming: Boolean): StateStoreConf = {
     val own = conf.clone()
@@ -195,14 +194,13 @@ private[history] object StoredStates {
     StateStoreConf(own)
   }
 
-  /** What a version says of itself, under the key null: format, base, the offset that it continues at, newest time. */
+  /** What a version says of itself, under the key null: base, the offset that it continues at, newest time. */
   private case class Position(base: Long, next: Long, newest: Long) {
-    def bytes: Array[Byte] = ByteBuffer.allocate(32).putLong(Format).putLong(base).putLong(next).putLong(newest).array
+    def bytes: Array[Byte] = ByteBuffer.allocate(24).putLong(base).putLong(next).putLong(newest).array
   }
   private object Position {
     def of(row: UnsafeRow): Position = {
       val bytes = ByteBuffer.wrap(row.getBinary(0))
-      require(bytes.getLong == Format, "the history's state was written by another release")
       Position(bytes.getLong, bytes.getLong, bytes.getLong)
     }
   }
