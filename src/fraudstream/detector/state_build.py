@@ -5,10 +5,10 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import orjson
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
@@ -19,7 +19,7 @@ from fraudstream.history.spec import HistorySpec
 from fraudstream.model.deployment.state import StateRecord, state_directory, write_state
 from fraudstream.model.features.history import with_live_history
 from fraudstream.runtime.cluster import read_parquet, write_parquet
-from fraudstream.transactions.archive_files import ArchiveColumn, in_topic_order, partitions_of
+from fraudstream.transactions.archive_files import archived, partitions_of
 from fraudstream.transactions.data_source import DataSource
 
 _INPUT: Final = pa.schema(
@@ -28,26 +28,19 @@ _INPUT: Final = pa.schema(
         "partition": pa.int32(),
         "text": pa.string(),
         "offset": pa.int64(),
-        "timestamp": pa.timestamp("us", "UTC"),
+        "timestamp": pa.timestamp("ms", "UTC"),
         "alert_id": pa.string(),
     }
 )
-_ARCHIVED: Final = [
-    ArchiveColumn.OFFSET,
-    ArchiveColumn.TIMESTAMP,
-    ArchiveColumn.EVENT_ID,
-    ArchiveColumn.ENTITY_IDS,
-    ArchiveColumn.TEXT,
-]
 
 
 class PastPayment(NamedTuple):
-    """A payment that enters the state; one of a file has no offset (-1), time of Kafka or event id."""
+    """A payment that enters the state; one of a file has no offset (-1), time of Kafka (ms since 1970) or event id."""
 
     partition: int
     text: bytes
     offset: int = -1
-    timestamp: datetime | None = None
+    timestamp: int | None = None
     event_id: str | None = None
 
 
@@ -92,23 +85,17 @@ def archived_payments(paths: Sequence[Path], topic: str, spec: HistorySpec) -> I
     Each is for the partition that its key was in last, in case the topic has grown. The ids take the place of the
     columns' values, which may be masked: the id of an id is itself.
     """
-    columns, homes = [entity.column for entity in spec.entities], dict[str, tuple[datetime, int]]()
-    for partition, _, timestamp, _, ids, _ in _archived(paths, topic):
-        key, newest = dict(ids).get(spec.key.column), (timestamp, partition)
+    columns, homes = [entity.column for entity in spec.entities], dict[str, tuple[int, int]]()
+    partitions = [files for (name, _), files in partitions_of(paths).items() if name == topic]
+    for payment in chain.from_iterable(map(archived, partitions)):
+        key, newest = dict(payment.entity_ids).get(spec.key.column), (payment.timestamp, payment.partition)
         if key is not None:
             homes[key] = max(homes.get(key, newest), newest)
-    for partition, offset, timestamp, event_id, ids, text in _archived(paths, topic):
-        if text is not None:
-            known = {column: value for column, value in ids if column in columns}
-            _, home = homes.get(known.get(spec.key.column, ""), (timestamp, partition))
-            row = orjson.dumps(orjson.loads(text) | known)
-            yield PastPayment(home, row, offset if home == partition else -1, timestamp, event_id)
-
-
-def _archived(paths: Sequence[Path], topic: str) -> Iterator[tuple[Any, ...]]:
-    for (name, partition), files in partitions_of(paths).items():
-        for table in in_topic_order(files) if name == topic else ():
-            yield from ((partition, *row.values()) for row in table.select(_ARCHIVED).to_pylist())
+    for payment in chain.from_iterable(map(archived, partitions)):
+        known = {column: value for column, value in payment.entity_ids if column in columns}
+        _, home = homes.get(known.get(spec.key.column, ""), (0, payment.partition))
+        offset = payment.offset if home == payment.partition else -1
+        yield PastPayment(home, payment.with_values(known), offset, payment.timestamp, payment.event_id)
 
 
 def partitioner(partitions: int) -> Callable[[str | None], int]:
