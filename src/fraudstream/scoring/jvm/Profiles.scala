@@ -32,7 +32,7 @@ object Profiles extends Logging {
   /** The numbers of a day's entities, by 64-bit hashes of ids: of a million, two are equal once in 10^7 tables. */
   final class Table private[history] (val columns: Array[String], rows: LongMap[Array[Double]]) {
     private val none = new Array[Double](columns.length)
-    def bytes: Long = rows.size * (64L + 8L * columns.length)
+    def bytes: Long = rows.size * (40L + 8L * columns.length)
 
     /** The entity's numbers in the order of `columns`, NaN for a missing one; zeros for an entity without payments. */
     def get(id: String): Array[Double] = rows.getOrElse(hash(id), none)
