@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 
 from fraudstream.errors import SettingsError
-from fraudstream.history.spec import LABEL_DELAY_DAYS, HistoryEntity, HistorySpec, with_features
+from fraudstream.history.labels import LABEL_DELAY_DAYS
+from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.features.selection import FeatureChoice
 from fraudstream.model.manifest import FeatureType, Manifest
 from fraudstream.transactions.amounts import is_amount
