@@ -63,7 +63,8 @@ command, where it is not used.
   days, as far as it was known: with `--label-delay 7d`, which is the default here, only of payments that are 7 days
   old. The profile of a day serves from 6 hours after its end (UTC).
 - **`--time` and `--amount`** name the columns of the payment's date and time, and of its amount, if their names do not
-  say it. A clock that begins at 0, like that of creditcard.csv, is no date.
+  say it. A clock that begins at 0, like that of creditcard.csv, is no date. Where a column is called a currency,
+  amounts in another one than that of most payments count as payments, but not as amounts.
 - Payments are read in the order of their times, by the same operator as in the stream. Features that never vary are
   left out; trees may split a column at 1,024 values ([decision 51](decisions/0051-training-with-history.md)).
   `manifest.history` has the declaration and the features; `explain` and the reasons of an alert name them.
@@ -118,7 +119,8 @@ the same rows, the candidate's test period, each with its own threshold.
   unknown, the comparison says so ([decision 40](decisions/0040-candidates.md)).
 - **`--deploy`** refuses, and leaves a candidate, if the model saves less money (the whole interval of the difference is
   below 0), raises more than 1.5 times the alerts beyond chance, or cannot be compared. `--force` deploys it all the
-  same. With fewer than ten frauds there are no intervals, and the figures themselves decide.
+  same. With fewer than ten frauds there are no intervals, and the figures themselves decide. Like `models use`, it
+  refuses a model whose history the detector's state beside `--checkpoint` does not hold.
 - **`models compare A B --data LABELLED`** compares on other rows; without it on the test period of the newer model, if
   its file is still where it was. `--json` has everything.
 - **`evaluate --data LABELLED --model ID`** measures a deployed fit on later labels, with intervals, and warns if it has

@@ -11,15 +11,12 @@ import pytest
 
 from card_payments import ENTITIES, payments, write_payments
 from fraudstream.errors import DataError, SettingsError
-from fraudstream.history.payments import Payments
 from fraudstream.history.spec import HistoryEntity, HistorySpec
-from fraudstream.model.features.file_history import joined
 from fraudstream.model.features.selection import choose_features, entity_columns
 from fraudstream.model.manifest import Selection
 from fraudstream.model.training.declaration import declared_history, extended, suggested_entities, used_history
 from fraudstream.transactions.data_source import DataSource, open_data
 from fraudstream.transactions.label import CsvProfile, profile
-from fraudstream.transactions.label_reader import Categories
 from saved_models import linear_manifest
 
 
@@ -132,14 +129,3 @@ def test_entities_that_recur_are_suggested_with_the_payer_first(data: CsvProfile
     assert suggested_entities(manifest) == suggested
     assert suggested_entities(replace(manifest, history=declared(data))) == ()
     assert suggested_entities(replace(manifest, features=())) == ()
-
-
-def test_an_entity_of_two_files_is_one() -> None:
-    def part(values: tuple[str, ...], codes: list[int]) -> Payments:
-        numbers = np.arange(len(codes))
-        return Payments(numbers, numbers / 2, {"card": Categories(values, np.array(codes, np.int32))}, numbers)
-
-    both = joined([part(("a", "b"), [0, 1, -1]), part(("c", "a"), [1, 0])])
-    assert both.entities["card"].values == ("a", "b", "c")
-    assert both.entities["card"].codes.tolist() == [0, 1, -1, 0, 2]
-    assert both.time.tolist() == [0, 1, 2, 0, 1]

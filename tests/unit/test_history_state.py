@@ -236,5 +236,5 @@ def test_an_archive_gives_each_payment_to_the_last_partition_of_its_key(tmp_path
         (1, 3, "e3"),
     ]
     assert payments[1].text == b'{"card_id":"c2","n":1}'
-    assert payments[1].timestamp == at + timedelta(minutes=1)
+    assert payments[1].timestamp == (at + timedelta(minutes=1)).timestamp() * 1000
     assert list(archived_payments(archive_files(tmp_path), "others", SPEC)) == []

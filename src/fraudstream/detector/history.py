@@ -54,7 +54,7 @@ _MOVED: Final = 0
 
 STORE: Final = "state"
 """The folder of the store, within the directory of the state."""
-_FILE: Final = re.compile(r"(\d+)\.(zip|changelog)")
+_FILE: Final = re.compile(r"\d+\.(zip|changelog)")
 
 
 @dataclass(frozen=True)
@@ -172,17 +172,13 @@ def check_files(directory: Path) -> int:
     """
     folders = [folder for folder in (directory / STORE).glob("*/*") if folder.is_dir() and folder.name.isdecimal()]
     for folder in folders:
-        versions: dict[int, set[str]] = {}
-        for file in folder.iterdir():
-            if match := _FILE.fullmatch(file.name):
-                versions.setdefault(int(match[1]), set()).add(match[2])
-        version = max(versions, default=0)
-        # From a snapshot, and all changes after it.
-        while version > 0:
-            kinds = versions.get(version, {"changelog"})
-            file = folder / f"{version}.{'zip' if 'zip' in kinds else 'changelog'}"
+        # A snapshot goes before the changes of its version.
+        files = {int(file.stem): file for file in sorted(folder.iterdir()) if _FILE.fullmatch(file.name)}
+        for version in range(max(files, default=0), 0, -1):
+            file = files.get(version, folder / f"{version}.changelog")
             _check(file)
-            version = 0 if "zip" in kinds else version - 1
+            if file.suffix == ".zip":
+                break
     return len(folders)
 
 

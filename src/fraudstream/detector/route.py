@@ -8,7 +8,7 @@ from pyspark.sql import types as T
 
 from fraudstream.history.spec import STATE_FORMAT, HistorySpec
 from fraudstream.model.features.history import HistoryColumn
-from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings
+from fraudstream.model.features.reading import STRICT_JSON, Projected, parse_strings, strings_of
 from fraudstream.scoring.avro import is_framed, schema_id_of
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import ScoreColumn, Scorer, TopicColumn, alert_id, header
@@ -87,7 +87,8 @@ def _original(history: HistorySpec | None) -> Column:
 def _history_fields(history: HistorySpec | None) -> list[Column]:
     if history is None:
         return []
-    kinds, names = (F.array(*map(F.lit, each)) for each in ((e.kind for e in history.entities), history.names))
+    # There are no names while a model without history is active.
+    kinds, names = strings_of([entity.kind for entity in history.entities]), strings_of(history.names)
     return [
         F.map_from_arrays(kinds, F.col(HistoryColumn.ENTITY_IDS)).alias(AlertField.ENTITY_IDS),
         F.map_from_arrays(names, F.col(HistoryColumn.VALUES)).alias(AlertField.HISTORY),

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
@@ -107,11 +107,10 @@ def run_detector(
                 )
             if await_model:
                 wait_for_model(lambda: _resolve(settings), events, stop)
-            past: deque[Problem] = deque(maxlen=MOST_PAST_PROBLEMS)
-            message_format = MessageFormat.of(settings)
+            detector = _Detector(settings, cluster, MessageFormat.of(settings), kafka, mode, events)
             while True:
                 _await_cores(spark, partitions if mode is Trigger.REALTIME else 1, events, stop)
-                supervisor = _supervisor(spark, settings, message_format, kafka, mode, events, past, partitions)
+                supervisor = detector.supervisor(spark, partitions)
                 supervisor.run(stop)
                 if stop.is_set():
                     return
@@ -144,117 +143,109 @@ def _publishing_state(events: EventWriter) -> Iterator[None]:
         events.flush()
 
 
-def _supervisor(
-    spark: SparkSession,
-    settings: Settings,
-    message_format: MessageFormat,
-    kafka: Mapping[str, str],
-    trigger: Trigger,
-    events: EventWriter,
-    past: deque[Problem],
-    partitions: int,
-) -> Supervisor:
-    realtime = trigger is Trigger.REALTIME
-    history = HistoryKeeper(
-        checkpoint=settings.checkpoint,
-        profiles=settings.profiles,
-        secret=lambda: entity_key(settings.entity_key),
-        events=events,
-        now=lambda: datetime.now(UTC),
-    )
-    cluster, spark_log = Cluster.of(settings), log_file(settings.cache, "detector")
-    topic = cluster.topic(Topic.TRANSACTIONS)
-    watermarks = Watermarks(cluster, topic)
-    consumers = ConsumerLag(_gateway(spark), topic)
-    in_this_jvm = is_local(spark)
-    watch = PartitionWatch(
-        topic=topic,
-        partitions=partitions,
-        marks=watermarks.read,
-        slots=(lambda: task_slots(spark)) if realtime else (lambda: None),
-        reading=consumers.partitions if realtime and in_this_jvm else (lambda: None),
-        can_restart=in_this_jvm or spark.sparkContext.getConf().contains(OWN_CORES),
-        events=events,
-        past=past,
-        cluster=None if in_this_jvm else ClusterWatch(spark, events),
-        more=lambda: history.problems,
-    )
-    probe = QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm)
-    keeper = _keeper(spark, settings, message_format, kafka, watermarks, events, history)
+@dataclass(frozen=True)
+class _Detector:
+    """What the queries of a detector have in common, also in several sessions."""
 
-    def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
-        empty_if_large(spark_log)  # a query that fails again and again fills it
-        offsets = keeper.start
-        scorer = load_scorer(artifact, deployment)
-        log.info("the model is loaded", model_id=deployment.model_id)
-        spec = artifact.manifest.history
-        live = history.begin(spec, deployment.aliases, keeper.topic_id, watch.partitions)
-        if live is not None:
-            require_operator(_gateway(spark))
-        query_settings = QuerySettings(
-            kafka=kafka,
-            topics={each: cluster.topic(each) for each in Topic},
+    settings: Settings
+    cluster: Cluster
+    message_format: MessageFormat
+    kafka: Mapping[str, str]
+    trigger: Trigger
+    events: EventWriter
+    past: deque[Problem] = field(default_factory=lambda: deque(maxlen=MOST_PAST_PROBLEMS))
+
+    def supervisor(self, spark: SparkSession, partitions: int) -> Supervisor:
+        settings, topic, events = self.settings, self.cluster.topic(Topic.TRANSACTIONS), self.events
+        realtime, in_this_jvm = self.trigger is Trigger.REALTIME, is_local(spark)
+        spark_log = log_file(settings.cache, "detector")
+        history = HistoryKeeper(
             checkpoint=settings.checkpoint,
-            trigger=trigger,
-            interval=_interval(settings, trigger),
-            sample_every=settings.sample_every,
-            message_format=message_format,
-            start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
-            partitions=watch.partitions,
-            history=live,
+            profiles=settings.profiles,
+            secret=lambda: entity_key(settings.entity_key),
+            events=events,
+            now=lambda: datetime.now(UTC),
         )
-        return start_query(spark, scorer, query_settings)
+        watermarks = Watermarks(self.cluster, topic)
+        consumers = ConsumerLag(_gateway(spark), topic)
+        watch = PartitionWatch(
+            topic=topic,
+            partitions=partitions,
+            marks=watermarks.read,
+            slots=(lambda: task_slots(spark)) if realtime else (lambda: None),
+            reading=consumers.partitions if realtime and in_this_jvm else (lambda: None),
+            can_restart=in_this_jvm or spark.sparkContext.getConf().contains(OWN_CORES),
+            events=events,
+            past=self.past,
+            cluster=None if in_this_jvm else ClusterWatch(spark, events),
+            more=lambda: history.problems,
+        )
+        keeper = self._keeper(spark, watermarks, history)
 
-    current = current_file(settings.model)
-    return Supervisor(
-        start=start,
-        resolve=lambda: _resolve(settings),
-        revision=None if current is None else (lambda: read_current(current)),
-        probe=probe,
-        keeper=keeper,
-        partitions=watch,
-        events=events,
-        on_ready=partial(write_ready, settings.ready_file),
-        on_stop=lambda: _silence_logging(spark),
-        logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
-        fetch_schemas=lambda: message_format.fetch_schemas(spark),
-        new_schema=message_format.new_schema,
-    )
+        def start(artifact: ModelArtifact, deployment: Deployment) -> StreamingQuery:
+            empty_if_large(spark_log)  # a query that fails again and again fills it
+            offsets = keeper.start
+            scorer = load_scorer(artifact, deployment)
+            log.info("the model is loaded", model_id=deployment.model_id)
+            spec = artifact.manifest.history
+            live = history.begin(spec, deployment.aliases, keeper.topic_id, watch.partitions)
+            if live is not None:
+                require_operator(_gateway(spark))
+            query_settings = QuerySettings(
+                kafka=self.kafka,
+                topics={each: self.cluster.topic(each) for each in Topic},
+                checkpoint=settings.checkpoint,
+                trigger=self.trigger,
+                interval=_interval(settings, self.trigger),
+                sample_every=settings.sample_every,
+                message_format=self.message_format,
+                start="earliest" if offsets is None else offsets_text(topic, offsets, watch.partitions),
+                partitions=watch.partitions,
+                history=live,
+            )
+            return start_query(spark, scorer, query_settings)
 
+        current = current_file(settings.model)
+        return Supervisor(
+            start=start,
+            resolve=lambda: _resolve(settings),
+            revision=None if current is None else (lambda: read_current(current)),
+            probe=QueryProbe(watch, consumers if realtime else None, awaits_consumers=in_this_jvm),
+            keeper=keeper,
+            partitions=watch,
+            events=events,
+            on_ready=partial(write_ready, settings.ready_file),
+            on_stop=lambda: _silence_logging(spark),
+            logs="the terminal" if is_submitted() else f"the detector's log, and Spark's: {spark_log}",
+            fetch_schemas=lambda: self.message_format.fetch_schemas(spark),
+            new_schema=self.message_format.new_schema,
+        )
 
-def _keeper(
-    spark: SparkSession,
-    settings: Settings,
-    message_format: MessageFormat,
-    kafka: Mapping[str, str],
-    watermarks: Watermarks,
-    events: EventWriter,
-    history: HistoryKeeper,
-) -> LedgerKeeper:
-    """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
-    cluster = Cluster.of(settings)
-    topic = cluster.topic(Topic.TRANSACTIONS)
+    def _keeper(self, spark: SparkSession, watermarks: Watermarks, history: HistoryKeeper) -> LedgerKeeper:
+        """Build the keeper of the input topic, which scores again what the query did not report, in this session."""
+        settings, topic = self.settings, self.cluster.topic(Topic.TRANSACTIONS)
 
-    def count_again(deployment: Deployment, envelope: str, spans: Mapping[int, Span]) -> Counts:
-        log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
-        artifact = artifact_beside(settings.model, deployment.model_id)
-        scorer, replayed = load_scorer(artifact, deployment), history.replay(artifact.manifest, deployment)
-        add = None if replayed is None else partial(with_history, history=replayed, replays=True)
-        ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
-        return count_outcomes(spark, scorer, kafka, topic, ranges, replace(message_format, envelope=envelope), add)
+        def count_again(deployment: Deployment, envelope: str, spans: Mapping[int, Span]) -> Counts:
+            log.info("counting unreported batches again", spans={p: f"{a} to {b}" for p, (a, b) in spans.items()})
+            artifact = artifact_beside(settings.model, deployment.model_id)
+            scorer, replayed = load_scorer(artifact, deployment), history.replay(artifact.manifest, deployment)
+            add = None if replayed is None else partial(with_history, history=replayed, replays=True)
+            ranges = [Range(partition, start, end) for partition, (start, end) in spans.items()]
+            message_format = replace(self.message_format, envelope=envelope)
+            return count_outcomes(spark, scorer, self.kafka, topic, ranges, message_format, add)
 
-    return LedgerKeeper(
-        checkpoint=settings.checkpoint,
-        topic=topic,
-        read_topic_id=lambda: topic_id(cluster, topic),
-        ledger=KafkaLedger(cluster),
-        watermarks=watermarks,
-        count_again=count_again,
-        envelope=settings.envelope,
-        events=events,
-        now=lambda: datetime.now(UTC),
-        on_report=history.report,
-    )
+        return LedgerKeeper(
+            checkpoint=settings.checkpoint,
+            topic=topic,
+            read_topic_id=lambda: topic_id(self.cluster, topic),
+            ledger=KafkaLedger(self.cluster),
+            watermarks=watermarks,
+            count_again=count_again,
+            envelope=settings.envelope,
+            events=self.events,
+            now=lambda: datetime.now(UTC),
+            on_report=history.report,
+        )
 
 
 def _resolve(settings: Settings) -> tuple[ModelArtifact, Deployment]:

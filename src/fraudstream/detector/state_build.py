@@ -5,15 +5,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import orjson
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pyspark.sql import SparkSession
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraudstream.detector.checkpoint import put_aside
 from fraudstream.detector.history import STORE
@@ -21,39 +18,29 @@ from fraudstream.history.identity import entity_value
 from fraudstream.history.spec import HistorySpec
 from fraudstream.model.deployment.state import StateRecord, state_directory, write_state
 from fraudstream.model.features.history import with_live_history
-from fraudstream.runtime.cluster import read_parquet
-from fraudstream.transactions.archive_files import ArchiveColumn, in_topic_order, partitions_of
+from fraudstream.runtime.cluster import read_parquet, write_parquet
+from fraudstream.transactions.archive_files import archived, partitions_of
 from fraudstream.transactions.data_source import DataSource
 
-_ROWS_PER_GROUP: Final = 20_000
 _INPUT: Final = pa.schema(
     {
         "row": pa.int64(),
         "partition": pa.int32(),
-        "offset": pa.int64(),
-        "timestamp": pa.timestamp("us", "UTC"),
         "text": pa.string(),
+        "offset": pa.int64(),
+        "timestamp": pa.timestamp("ms", "UTC"),
         "alert_id": pa.string(),
     }
 )
 
 
-_ARCHIVED: Final = [
-    ArchiveColumn.OFFSET,
-    ArchiveColumn.TIMESTAMP,
-    ArchiveColumn.EVENT_ID,
-    ArchiveColumn.ENTITY_IDS,
-    ArchiveColumn.TEXT,
-]
-
-
 class PastPayment(NamedTuple):
-    """A payment that enters the state; one of a file has no offset (-1), time of Kafka or event id."""
+    """A payment that enters the state; one of a file has no offset (-1), time of Kafka (ms since 1970) or event id."""
 
     partition: int
     text: bytes
     offset: int = -1
-    timestamp: datetime | None = None
+    timestamp: int | None = None
     event_id: str | None = None
 
 
@@ -73,8 +60,9 @@ def build_state(
     draft = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(draft, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="fraudstream-state-") as folder:
-        count = _write(payments, Path(folder) / "payments.parquet")
-        frame = read_parquet(spark, Path(folder) / "payments.parquet", from_arrow_schema(_INPUT).toDDL())
+        path = Path(folder) / "payments.parquet"
+        count = write_parquet(((row, *payment) for row, payment in enumerate(payments)), _INPUT, path)
+        frame = read_parquet(spark, path, _INPUT)
         # A task may have several partitions, one after the other.
         ordered = frame.repartition(record.partitions, "partition").sortWithinPartitions("partition", "row")
         with_live_history(ordered, config, draft / STORE, record.base).write.format("noop").mode("overwrite").save()
@@ -83,19 +71,6 @@ def build_state(
     shutil.rmtree(directory, ignore_errors=True)
     draft.rename(directory)
     return count, former
-
-
-def _write(payments: Iterable[PastPayment], path: Path) -> int:
-    remaining, count = iter(payments), 0
-    with pq.ParquetWriter(path, _INPUT) as writer:
-        while group := list(islice(remaining, _ROWS_PER_GROUP)):
-            partitions, texts, offsets, timestamps, event_ids = zip(*group, strict=True)
-            rows = range(count, count + len(group))
-            arrays = [rows, partitions, offsets, timestamps, [text.decode() for text in texts], event_ids]
-            columns = [pa.array(values, kind.type) for values, kind in zip(arrays, _INPUT, strict=True)]
-            writer.write_table(pa.table(columns, schema=_INPUT))
-            count += len(group)
-    return count
 
 
 def payments_of(source: DataSource, key: str, partitions: int) -> Iterator[PastPayment]:
@@ -110,23 +85,17 @@ def archived_payments(paths: Sequence[Path], topic: str, spec: HistorySpec) -> I
     Each is for the partition that its key was in last, in case the topic has grown. The ids take the place of the
     columns' values, which may be masked: the id of an id is itself.
     """
-    columns, homes = [entity.column for entity in spec.entities], dict[str, tuple[datetime, int]]()
-    for partition, _, timestamp, _, ids, _ in _archived(paths, topic):
-        key, newest = dict(ids).get(spec.key.column), (timestamp, partition)
+    columns, homes = [entity.column for entity in spec.entities], dict[str, tuple[int, int]]()
+    partitions = [files for (name, _), files in partitions_of(paths).items() if name == topic]
+    for payment in chain.from_iterable(map(archived, partitions)):
+        key, newest = dict(payment.entity_ids).get(spec.key.column), (payment.timestamp, payment.partition)
         if key is not None:
             homes[key] = max(homes.get(key, newest), newest)
-    for partition, offset, timestamp, event_id, ids, text in _archived(paths, topic):
-        if text is not None:
-            known = {column: value for column, value in ids if column in columns}
-            _, home = homes.get(known.get(spec.key.column, ""), (timestamp, partition))
-            row = orjson.dumps(orjson.loads(text) | known)
-            yield PastPayment(home, row, offset if home == partition else -1, timestamp, event_id)
-
-
-def _archived(paths: Sequence[Path], topic: str) -> Iterator[tuple[Any, ...]]:
-    for (name, partition), files in partitions_of(paths).items():
-        for table in in_topic_order(files) if name == topic else ():
-            yield from ((partition, *row.values()) for row in table.select(_ARCHIVED).to_pylist())
+    for payment in chain.from_iterable(map(archived, partitions)):
+        known = {column: value for column, value in payment.entity_ids if column in columns}
+        _, home = homes.get(known.get(spec.key.column, ""), (0, payment.partition))
+        offset = payment.offset if home == payment.partition else -1
+        yield PastPayment(home, payment.with_values(known), offset, payment.timestamp, payment.event_id)
 
 
 def partitioner(partitions: int) -> Callable[[str | None], int]:

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from fraudstream.errors import SettingsError
 from fraudstream.transactions.cards import SEPARATORS, passes_luhn
 from fraudstream.transactions.envelope import unwrapped
@@ -34,25 +32,16 @@ def entity_value(record: bytes | Mapping[str, Any], column: str, envelope: str =
     None too for a text that is empty or too long, an object, a list, a record that is no JSON, and one whose envelope
     holds transactions of several values. A dotted name is also looked up in nested objects.
     """
-    values: list[Any] = []
-    for parse in (_parsed, _parsed_exactly):
-        try:
-            values = [_member(each, column) for each in unwrapped(parse(record), envelope)]
-        except (ValueError, RecursionError):
-            values = []
-            continue
-        if not any(isinstance(value, float) for value in values):
-            break
+    try:
+        values = [_member(each, column) for each in unwrapped(_parsed(record), envelope)]
+    except (ValueError, RecursionError):
+        return None
     texts = set(map(_text, values))
     return texts.pop() if len(texts) == 1 else None
 
 
 def _parsed(record: bytes | Mapping[str, Any]) -> Any:
-    return orjson.loads(record) if isinstance(record, bytes) else record
-
-
-def _parsed_exactly(record: bytes | Mapping[str, Any]) -> Any:
-    """Parse a record, four times as slowly, with numbers as they are written; and NaN, as the detector does."""
+    """Parse a record with numbers as they are written, and with NaN, which the detector accepts."""
     if not isinstance(record, bytes):
         return record
     return json.loads(record.decode(), parse_int=str, parse_float=str, parse_constant=lambda name: None)

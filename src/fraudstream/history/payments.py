@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
 from fraudstream.history.spec import HistorySpec, names_of
-from fraudstream.transactions.amounts import parse_number
+from fraudstream.transactions.amounts import MISSING_MARKS, parse_number
 from fraudstream.transactions.archive_files import ArchiveColumn
 from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource
 from fraudstream.transactions.label_reader import Categories, payment_id
@@ -53,55 +53,76 @@ def read_payments(
     identify: Callable[[str], str],
     fraud: tuple[str, str] | None = None,
     aliases: Mapping[str, str] | None = None,
+    *,
+    earlier: DataSource | None = None,
 ) -> Payments:
-    """Read from a file what profiles are made of, in one pass (1.5 million rows: 10 s).
+    """Read from a file what profiles are made of, in one pass (1.5 million rows: 10 s); after the rows of `earlier`.
 
-    Labels are those of the source's list of frauds, else of the column and the value for fraud in `fraud`. One without
-    a time counts as known from the payment on, which is no leak: a profile reads labels only after the delay.
-    Of an archived payment that was sent several times, the first has the entities that profiles count.
+    Labels are those of a source's list of frauds, else of the column and the value for fraud in `fraud`, if it is
+    there. One without a time counts as known from the payment on, which is no leak: a profile reads labels only after
+    the delay. Of an archived payment that was sent several times, the first has the entities that profiles count.
     `identify` makes an entity's id of a value; `aliases` are those of the deployment, new name to name in training.
 
     Raises DataError if a column is missing, and as `DataSource.rows`.
     """
-    names = [*(entity.column for entity in spec.entities), spec.time, spec.amount]
+    sources = [each for each in (earlier, source) if each is not None]
+    parts = [_read(each, spec, fraud, aliases or {}) for each in sources]
+    names = ("time", "amount", "reported", "is_repeated")
+    time, amount, reported, is_repeated = (np.concatenate([getattr(each, name) for each in parts]) for name in names)
+    entities: dict[str, Categories] = {}
+    for entity in spec.entities:
+        entities[entity.kind] = _categories([text for part in parts for text in part.texts[entity.column]], identify)
+        if entity is not spec.key:
+            entities[entity.kind].codes[is_repeated] = -1
+    return Payments(time, amount, entities, reported)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is read from one source; `texts` are the cells of the entities by column."""
+
+    time: Ints
+    amount: Numbers
+    reported: Ints
+    is_repeated: NDArray[np.bool_]
+    texts: Mapping[str, list[pa.Array]]
+
+
+def _read(source: DataSource, spec: HistorySpec, fraud: tuple[str, str] | None, aliases: Mapping[str, str]) -> _Part:
     frauds = source.fraud_list
-    label = frauds.key if frauds is not None else fraud[0] if fraud is not None else None
-    names += [label] if label else []
-    names += [ArchiveColumn.EVENT_ID] if any(file.parts for file in source.files) else []
-    indexes = {name: _index(source, name, aliases or {}) for name in names}
-    currencies = names_of(spec.currency, aliases or {}) if spec.currency and spec.home else []
+    label = frauds.key if frauds is not None else fraud[0] if fraud is not None and fraud[0] in source.columns else None
+    event_id = ArchiveColumn.EVENT_ID if any(file.parts for file in source.files) else None
+    names = [each for each in (*(entity.column for entity in spec.entities), label, event_id) if each is not None]
+    indexes = {name: _index(source, name, aliases) for name in (*names, spec.time, spec.amount)}
+    currencies = names_of(spec.currency, aliases) if spec.currency and spec.home else []
     currency = next((source.columns.index(name) for name in currencies if name in source.columns), None)
-    texts: dict[str, list[pa.Array]] = {name: [] for name in indexes}
+    texts: dict[str, list[pa.Array]] = {name: [] for name in names}
     times, amounts = list[Ints](), list[Numbers]()
     rows = source.rows()
     while block := list(islice(rows, BLOCK_ROWS)):
         cells = list(zip(*block, strict=True))
-        for name, index in indexes.items():
-            texts[name].append(pa.array(cells[index], pa.string()))
+        for name, chunks in texts.items():
+            chunks.append(pa.array(cells[indexes[name]], pa.string()))
         times.append(_milliseconds(cells[indexes[spec.time]], spec.clock))
         amount = _numbers(cells[indexes[spec.amount]])
         if currency is not None:  # amounts in another one enter no mean
-            amount[[cell not in ("", spec.home) for cell in cells[currency]]] = math.nan
+            amount[[cell.strip() not in MISSING_MARKS and cell != spec.home for cell in cells[currency]]] = math.nan
         amounts.append(amount)
     time = np.concatenate(times)
-    reported = np.full(len(time), NEVER)
+    reported, is_repeated = np.full(len(time), NEVER), np.zeros(len(time), np.bool_)
     if frauds is not None and label is not None:
         seconds = [frauds.reported.get(payment_id(cell)) for chunk in texts[label] for cell in chunk.to_pylist()]
         rows_of_frauds = [row for row, at in enumerate(seconds) if at is not None]
         known = np.array([seconds[row] for row in rows_of_frauds], np.float64)
         reported[rows_of_frauds] = np.where(np.isnan(known), time[rows_of_frauds], np.nan_to_num(known) * 1000)
-    elif fraud is not None:
-        labels = _categories(texts[fraud[0]], _plain)
+    elif fraud is not None and label is not None:
+        labels = _categories(texts[label], _plain)
         is_fraud = np.array([*(value == _plain(fraud[1]) for value in labels.values), False])[labels.codes]
         reported[is_fraud] = time[is_fraud]
-    entities = {entity.kind: _categories(texts[entity.column], identify) for entity in spec.entities}
-    if ArchiveColumn.EVENT_ID in names:
-        event_ids = _categories(texts[ArchiveColumn.EVENT_ID], str).codes
-        is_repeated = np.ones(len(time), np.bool_)
-        is_repeated[np.unique(event_ids, return_index=True)[1]] = False
-        for entity in spec.entities[1:]:
-            entities[entity.kind].codes[is_repeated] = -1
-    return Payments(time, np.concatenate(amounts), entities, reported)
+    if event_id is not None:
+        is_repeated[:] = True
+        is_repeated[np.unique(_categories(texts[event_id], str).codes, return_index=True)[1]] = False
+    return _Part(time, np.concatenate(amounts), reported, is_repeated, texts)
 
 
 def _index(source: DataSource, name: str, aliases: Mapping[str, str]) -> int:

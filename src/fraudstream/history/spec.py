@@ -109,38 +109,6 @@ class HistorySpec:
         return (*(each.name for each in self.live), *(each.name for each in self.profiles))
 
 
-def with_features(spec: HistorySpec) -> HistorySpec:
-    """Add the standard features: those of the key's live history and of every other entity's profile."""
-    return replace(spec, live=live_features(spec), profiles=profile_features(spec))
-
-
-def live_features(spec: HistorySpec) -> tuple[LiveFeature, ...]:
-    """Return the standard features of the key; those about partners need a second entity."""
-    kind = spec.key.kind
-    windows = {1: "1 h", 24: "24 h", 7 * 24: "7 days", 30 * 24: "30 days"}
-    features = [
-        LiveFeature(f"payments by this {kind} in {text}", Measure.COUNT, hours) for hours, text in windows.items()
-    ]
-    features += [
-        LiveFeature(f"mean amount of this {kind} in {text}", Measure.MEAN, hours)
-        for hours, text in windows.items()
-        if hours > 1
-    ]
-    month = STATE_DAYS * 24
-    features += [
-        LiveFeature(f"amount of this {kind} in 24 h", Measure.SUM, 24),
-        LiveFeature(f"amount compared with this {kind}'s 30-day mean", Measure.RATIO, month),
-        LiveFeature(f"hours since this {kind}'s last payment", Measure.SINCE, month),
-    ]
-    if len(spec.entities) > 1:
-        other = spec.entities[1].kind
-        features += [
-            LiveFeature(f"different {other}s of this {kind} in 7 days", Measure.PARTNERS, 7 * 24),
-            LiveFeature(f"first payment of this {kind} at this {other}", Measure.FIRST, month),
-        ]
-    return tuple(features)
-
-
 PROFILE_WINDOWS: Final = (1, 7, 30)
 """Days that a profile's numbers reach back."""
 
@@ -155,26 +123,50 @@ class ProfileColumn:
     SHARE: Final = "fraud_share"
 
 
-def profile_features(spec: HistorySpec) -> tuple[ProfileFeature, ...]:
-    """Return the standard features of the other entities' daily profiles."""
-    features: list[ProfileFeature] = []
-    for entity in spec.entities[1:]:
-        at = f"at this {entity.kind} in"
-        for days in PROFILE_WINDOWS:
-            text = f"{days} day{'s' if days > 1 else ''}"
-            features += [
-                ProfileFeature(f"payments {at} {text}", entity.kind, f"{ProfileColumn.PAYMENTS}_{days}"),
-                ProfileFeature(
-                    f"share of frauds {at} {text}; known {spec.delay_days} days later",
-                    entity.kind,
-                    f"{ProfileColumn.SHARE}_{days}",
-                ),
-            ]
-        features += [
-            ProfileFeature(f"mean amount {at} 30 days", entity.kind, f"{ProfileColumn.MEAN}_30"),
-            ProfileFeature(f"different {spec.key.kind}s {at} 7 days", entity.kind, f"{ProfileColumn.PARTNERS}_7"),
-        ]
-    return tuple(features)
+_DAY, _WEEK, _MONTH = 24, 7 * 24, STATE_DAYS * 24
+_LIVE: Final = (
+    ("payments by this {0} in 1 h", Measure.COUNT, 1),
+    ("payments by this {0} in 24 h", Measure.COUNT, _DAY),
+    ("payments by this {0} in 7 days", Measure.COUNT, _WEEK),
+    ("payments by this {0} in 30 days", Measure.COUNT, _MONTH),
+    ("mean amount of this {0} in 24 h", Measure.MEAN, _DAY),
+    ("mean amount of this {0} in 7 days", Measure.MEAN, _WEEK),
+    ("mean amount of this {0} in 30 days", Measure.MEAN, _MONTH),
+    ("amount of this {0} in 24 h", Measure.SUM, _DAY),
+    ("amount compared with this {0}'s 30-day mean", Measure.RATIO, _MONTH),
+    ("hours since this {0}'s last payment", Measure.SINCE, _MONTH),
+    ("different {1}s of this {0} in 7 days", Measure.PARTNERS, _WEEK),
+    ("first payment of this {0} at this {1}", Measure.FIRST, _MONTH),
+)
+"""The standard features of the key, kind 0; those that name a second kind need one."""
+
+_PROFILE: Final = (
+    ("payments at this {kind} in 1 day", ProfileColumn.PAYMENTS, 1),
+    ("share of frauds at this {kind} in 1 day; known {delay} days later", ProfileColumn.SHARE, 1),
+    ("payments at this {kind} in 7 days", ProfileColumn.PAYMENTS, 7),
+    ("share of frauds at this {kind} in 7 days; known {delay} days later", ProfileColumn.SHARE, 7),
+    ("payments at this {kind} in 30 days", ProfileColumn.PAYMENTS, 30),
+    ("share of frauds at this {kind} in 30 days; known {delay} days later", ProfileColumn.SHARE, 30),
+    ("mean amount at this {kind} in 30 days", ProfileColumn.MEAN, 30),
+    ("different {key}s at this {kind} in 7 days", ProfileColumn.PARTNERS, 7),
+)
+"""The standard features of another entity's daily profiles."""
+
+
+def with_features(spec: HistorySpec) -> HistorySpec:
+    """Add the standard features: those of the key's live history and of every other entity's profile."""
+    kinds = [entity.kind for entity in spec.entities]
+    live = [
+        LiveFeature(text.format(*kinds), measure, hours)
+        for text, measure, hours in _LIVE
+        if len(kinds) > 1 or "{1}" not in text
+    ]
+    profiles = [
+        ProfileFeature(text.format(kind=kind, key=kinds[0], delay=spec.delay_days), kind, f"{column}_{days}")
+        for kind in kinds[1:]
+        for text, column, days in _PROFILE
+    ]
+    return replace(spec, live=tuple(live), profiles=tuple(profiles))
 
 
 def names_of(column: str, aliases: Mapping[str, str]) -> list[str]:

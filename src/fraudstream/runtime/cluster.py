@@ -2,12 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, cast
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraudstream.runtime.files import hadoop_path
 from fraudstream.runtime.jvm import is_local_master
@@ -16,6 +19,7 @@ from fraudstream.runtime.spark_settings import CORES
 FIRST_REPORT_SECONDS: Final = 15.0
 REPORT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.2
+_ROWS_PER_GROUP: Final = 20_000
 
 
 def is_local(spark: SparkSession) -> bool:
@@ -59,14 +63,25 @@ def await_cores(spark: SparkSession, slots: int, report: Callable[[str], object]
             return
 
 
-def read_parquet(spark: SparkSession, path: Path, schema: str) -> DataFrame:
+def write_parquet(rows: Iterable[tuple[Any, ...]], schema: pa.Schema, path: Path) -> int:
+    """Write rows for `read_parquet`, in groups small enough for constant memory; return their number."""
+    remaining, count = iter(rows), 0
+    with pq.ParquetWriter(path, schema, compression="lz4") as writer:
+        while group := list(islice(remaining, _ROWS_PER_GROUP)):
+            columns = map(pa.array, zip(*group, strict=True), schema.types)
+            writer.write_table(pa.table(list(columns), schema=schema))
+            count += len(group)
+    return count
+
+
+def read_parquet(spark: SparkSession, path: Path, schema: pa.Schema) -> DataFrame:
     """Read Parquet of this machine; executors of a cluster, which do not see its disk, get the rows with their tasks.
 
     On a cluster the rows have to fit into the driver's memory.
     """
     if is_local(spark):
         # An explicit schema: inferring it would be one more job for a cold JVM.
-        return spark.read.schema(schema).parquet(hadoop_path(path))
+        return spark.read.schema(from_arrow_schema(schema)).parquet(hadoop_path(path))
     # Otherwise the optimizer would parse rows of less than 48 MB in the driver.
     spark.conf.set("spark.sql.execution.arrow.localRelationThreshold", "0")
-    return spark.createDataFrame(pq.read_table(path), schema)
+    return spark.createDataFrame(pq.read_table(path), from_arrow_schema(schema))

@@ -2,9 +2,9 @@
 
 import heapq
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
-from operator import itemgetter
+from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -119,18 +119,32 @@ def in_time_order(paths: Iterable[Path]) -> Iterator[tuple[str, str]]:
 
     A card number that identifies an entity is the id of the entity.
     """
-    merged = heapq.merge(*map(_texts, partitions_of(paths).values()), key=itemgetter(0))
-    return ((event_id, text) for _, event_id, text in merged)
+    merged = heapq.merge(*map(archived, partitions_of(paths).values()), key=attrgetter("timestamp"))
+    for record in merged:
+        # An entity has the id that it has in the stream.
+        cards = {column: each for column, each in record.entity_ids if each.startswith(KEYED)}
+        yield record.event_id, record.with_values(cards).decode() if cards else record.text
 
 
-def _texts(paths: Sequence[Path]) -> Iterator[tuple[int, str, str]]:
-    columns = (ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT, ArchiveColumn.ENTITY_IDS)
-    for table in in_topic_order(paths, (ArchiveColumn.OFFSET, *columns)):
-        times, *others = (table[name] for name in columns)
-        columns_of_rows = (times.cast(pa.int64()).to_pylist(), *(each.to_pylist() for each in others))
-        for at, event_id, text, ids in zip(*columns_of_rows, strict=True):
-            if text is None:
-                continue
-            # In place of the masked numbers: an entity has the id that it has in the stream.
-            cards = {column: each for column, each in ids if each.startswith(KEYED)}
-            yield at, event_id, orjson.dumps(orjson.loads(text) | cards).decode() if cards else text
+class ArchivedTransaction(NamedTuple):
+    """A transaction of an archive; `timestamp` is Kafka's, in milliseconds since 1970."""
+
+    partition: int
+    offset: int
+    timestamp: int
+    event_id: str
+    entity_ids: list[tuple[str, str]]
+    text: str
+
+    def with_values(self, values: Mapping[str, str]) -> bytes:
+        """Return the JSON with values in place of those of some columns, which may be masked."""
+        return orjson.dumps(orjson.loads(self.text) | values)
+
+
+def archived(paths: Iterable[Path]) -> Iterator[ArchivedTransaction]:
+    """Yield the transactions of one partition in the order of offsets, without the records that are none."""
+    for table in in_topic_order(paths, ArchivedTransaction._fields):
+        columns = [table[name] for name in ArchivedTransaction._fields]
+        columns[2] = columns[2].cast(pa.int64())
+        records = map(ArchivedTransaction, *(column.to_pylist() for column in columns))
+        yield from (record for record in records if record.text is not None)

@@ -55,7 +55,7 @@ def _columns(spec: HistorySpec) -> dict[str, list[str]]:
         "second entity": tuple(entity.column for entity in spec.entities[1:2]),
         "time": (spec.time, spec.clock, spec.date_order),
         "amount": (spec.amount, spec.decimal),
-        "currency": (spec.currency,),
+        "currency": (spec.currency, spec.home),
     }
     return {what: [str(part) for part in parts if part is not None] for what, parts in columns.items() if any(parts)}
 

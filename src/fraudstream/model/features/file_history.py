@@ -6,15 +6,13 @@ import secrets
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -26,15 +24,16 @@ from fraudstream.history.spec import HistorySpec, operator_config
 from fraudstream.model.features.history import HistoryColumn, HistoryNote, with_history
 from fraudstream.model.features.reading import NO_ALIASES, Projected, TrainingColumn
 from fraudstream.model.manifest import Manifest
-from fraudstream.runtime.cluster import is_local, read_parquet
+from fraudstream.runtime.cluster import is_local, read_parquet, write_parquet
 from fraudstream.runtime.files import hadoop_path
 from fraudstream.transactions.archive_files import ArchiveColumn
-from fraudstream.transactions.data_source import BLOCK_ROWS, DataSource, encoder
-from fraudstream.transactions.label_reader import Categories
+from fraudstream.transactions.data_source import DataSource, encoder
 
 _KEY: Final = "key"
 _RANK: Final = "offset"
-_EVENT_ID: Final = "alert_id"
+_ROWS: Final = pa.schema(
+    {TrainingColumn.ROW: "int64", _RANK: "int64", _KEY: "int64", Projected.TEXT: "string", "alert_id": "string"}
+)
 _ARRIVAL: Final = "9999-01-01 00:00:00"
 """When each row of a file arrived: after any time that a row may have, as nothing in a file is ahead of its arrival."""
 _NOTES: Final = {
@@ -82,13 +81,12 @@ def add_history(
     sources = [source] if earlier is None else [earlier, source]
     # A key of this call alone: ids of cards are compared with each other, and not stored.
     secret = secrets.token_bytes(KEY_BYTES)
-    read = partial(read_payments, spec=spec, identify=lambda value: entity_id(value, secret), aliases=aliases)
-    payments = joined([read(each, fraud=fraud if fraud and fraud[0] in each.columns else None) for each in sources])
+    payments = read_payments(source, spec, lambda value: entity_id(value, secret), fraud, aliases, earlier=earlier)
     with tempfile.TemporaryDirectory(prefix="fraudstream-history-") as directory:
         profiles, rows, results = (Path(directory) / name for name in ("profiles", "rows.parquet", "results"))
         write_profiles(profiles, payments, spec)
         config = operator_config(spec, dict(aliases), str(profiles), secret)
-        _write_rows(sources, payments, spec, {*aliases}, rows)
+        write_parquet(_rows(sources, payments, {*spec.columns, *aliases}), _ROWS, rows)
         history = with_history(_in_order(spark, rows), config)
         values, notes = _collect(history, results, len(payments.time), len(spec.names))
     first = len(payments.time) - source.row_count
@@ -98,69 +96,35 @@ def add_history(
     return replace(source.with_numbers(spec.names, values[first:]), warnings=(*source.warnings, *warnings))
 
 
-def joined(parts: Sequence[Payments]) -> Payments:
-    """Join payments in order; an entity that occurs in several parts is one."""
-    if len(parts) == 1:
-        return parts[0]
-    entities: dict[str, Categories] = {}
-    for kind in parts[0].entities:
-        values: dict[str, int] = {}
-        codes = []
-        for entity in (part.entities[kind] for part in parts):
-            new = np.array([*(values.setdefault(value, len(values)) for value in entity.values), -1], np.int32)
-            codes.append(new[entity.codes])
-        entities[kind] = Categories(tuple(values), np.concatenate(codes))
-    time, amount, reported = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("time", "amount", "reported")
-    )
-    return Payments(time, amount, entities, reported)
-
-
-def _write_rows(
-    sources: Sequence[DataSource], payments: Payments, spec: HistorySpec, new_names: set[str], path: Path
-) -> None:
-    """Write each payment's row, rank in time, key, JSON of the columns that the operator reads, and event id."""
+def _rows(sources: Sequence[DataSource], payments: Payments, names: set[str]) -> Iterator[tuple[Any, ...]]:
+    """Yield each payment's row, rank in time, key, JSON of the columns that the operator reads, and event id."""
     order = np.argsort(payments.time, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    key = payments.entities[spec.key.kind].codes.astype(np.int64)
+    key = next(iter(payments.entities.values())).codes.astype(np.int64)
     # Rows without a key have nothing in common: one group of them all would be a single task's.
     key = np.where(key < 0, -1 - np.arange(len(key)), key)
-    payments_read = chain.from_iterable(_read(source, {*spec.columns} | new_names) for source in sources)
-    columns = (TrainingColumn.ROW, _RANK, _KEY)
-    texts = (Projected.TEXT, _EVENT_ID)
-    schema = pa.schema([*((name, pa.int64()) for name in columns), *((name, pa.string()) for name in texts)])
-    with pq.ParquetWriter(path, schema, compression="lz4") as writer:
-        for first in range(0, len(rank), BLOCK_ROWS):
-            rows = slice(first, first + BLOCK_ROWS)
-            block = [pa.array(each, pa.string()) for each in zip(*islice(payments_read, BLOCK_ROWS), strict=True)]
-            writer.write_table(pa.table([np.arange(len(rank))[rows], rank[rows], key[rows], *block], schema=schema))
+    texts = chain.from_iterable(_texts(source, names) for source in sources)
+    for row, (text, event_id) in enumerate(texts):
+        yield row, rank[row], key[row], text, event_id
 
 
-def _read(source: DataSource, names: set[str]) -> Iterator[tuple[str, str | None]]:
+def _texts(source: DataSource, names: set[str]) -> Iterator[tuple[bytes, str | None]]:
     """Yield each row's JSON, and in an archive its event id: a payment that was sent again has the same."""
     is_archive = any(file.parts for file in source.files)
     event_id = source.columns.index(ArchiveColumn.EVENT_ID) if is_archive else None
     indexes = [index for index, name in enumerate(source.columns) if name in names]
     encode = encoder([source.columns[index] for index in indexes], [source.numeric[index] for index in indexes])
     for row in source.rows():
-        yield encode([row[index] for index in indexes]).decode(), None if event_id is None else row[event_id]
+        yield encode([row[index] for index in indexes]), None if event_id is None else row[event_id]
 
 
 def _in_order(spark: SparkSession, path: Path) -> DataFrame:
     """Read the rows as records of a topic, those of a key in one partition of the frame and in the order of time."""
-    names = (TrainingColumn.ROW, _RANK, _KEY)
-    schema = [*(f"{name} BIGINT" for name in names), f"{Projected.TEXT} STRING", f"{_EVENT_ID} STRING"]
-    frame = read_parquet(spark, path, ", ".join(schema))
+    frame = read_parquet(spark, path, _ROWS)
     grouped = frame.repartition(spark.sparkContext.defaultParallelism, _KEY).sortWithinPartitions(_RANK)
-    return grouped.select(
-        TrainingColumn.ROW,
-        F.lit(0).alias("partition"),
-        _RANK,
-        F.lit(_ARRIVAL).cast("timestamp").alias("timestamp"),
-        Projected.TEXT,
-        _EVENT_ID,
-    )
+    arrival = F.lit(_ARRIVAL).cast("timestamp")
+    return grouped.drop(_KEY).withColumns({"partition": F.lit(0), "timestamp": arrival})
 
 
 def _collect(frame: DataFrame, folder: Path, rows: int, features: int) -> tuple[NDArray[np.float64], NDArray[np.int32]]:

@@ -53,7 +53,7 @@ def with_live_history(
     with each new checkpoint, whose offsets are not compared with those of an earlier one. A batch that `replays` what a
     stream has computed leaves the state unchanged.
     """
-    return _add_history("replay" if replays else "live", frame, config, str(root), base)
+    return _add_history("live", frame, config, str(root), base, replays)
 
 
 def with_history(frame: DataFrame, config: dict[str, Any]) -> DataFrame:

@@ -17,7 +17,6 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
-from pyspark.sql.pandas.types import from_arrow_schema
 
 from fraudstream.model.features import reading
 from fraudstream.model.features.reading import NO_ALIASES, Cell, Projected, TrainingColumn
@@ -258,7 +257,7 @@ def write_training_rows(rows: Iterable[bytes], notes: RowNotes | None, directory
 
 def read_rows(spark: SparkSession, directory: Path) -> DataFrame:
     """Read the rows that `write_training_rows` wrote; what was not noted is null."""
-    return read_parquet(spark, directory, from_arrow_schema(_ROWS).toDDL())
+    return read_parquet(spark, directory, _ROWS)
 
 
 def with_vectors(rows: DataFrame, features: Sequence[Feature]) -> DataFrame:

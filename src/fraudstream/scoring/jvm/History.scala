@@ -10,7 +10,7 @@ package org.apache.spark.sql.fraudstream {
 }
 
 package fraudstream.history {
-  import java.nio.charset.StandardCharsets.UTF_8
+  import java.math.BigDecimal
   import java.time.{Instant, LocalDate, ZoneId}
   import java.util.Arrays
   import java.util.concurrent.ConcurrentHashMap
@@ -18,17 +18,16 @@ package fraudstream.history {
   import scala.util.hashing.MurmurHash3
 
   import com.fasterxml.jackson.databind.{JsonNode, ObjectMapper}
+  import com.fasterxml.jackson.databind.node.TextNode
   import org.apache.spark.sql.{classic, Dataset, Row}
   import org.apache.spark.sql.catalyst.InternalRow
   import org.apache.spark.sql.catalyst.expressions._
-  import org.apache.spark.sql.catalyst.expressions.codegen.{Block, CodegenContext, ExprCode, FalseLiteral}
-  import org.apache.spark.sql.catalyst.expressions.codegen.Block.BlockHelper
+  import org.apache.spark.sql.catalyst.expressions.codegen.CodegenFallback
   import org.apache.spark.sql.catalyst.plans.logical.Project
   import org.apache.spark.sql.catalyst.util.GenericArrayData
   import org.apache.spark.sql.fraudstream.Columns
   import org.apache.spark.sql.functions.{coalesce, col, lit, unix_millis}
   import org.apache.spark.sql.types._
-  import org.apache.spark.unsafe.Platform
   import org.apache.spark.unsafe.hash.Murmur3_x86_32
   import org.apache.spark.unsafe.types.UTF8String
   import org.apache.spark.util.SerializableConfiguration
@@ -43,20 +42,17 @@ package fraudstream.history {
       .add("entity_ids", ArrayType(StringType)).add("profile_date", StringType)
       .add("history_notes", IntegerType, nullable = false)
 
-    /** With state below `root`, which this query alone writes; `base` as in `StoredStates`. */
-    def live(in: Dataset[Row], readers: Dataset[Row], config: String, root: String, base: Long): Dataset[Row] =
-      add(in, readers, config, root, storedStates(in, root, base, isReplay = false))
-
-    /** As `live` has computed it for the same offsets, in batch; the state is only read. */
-    def replay(in: Dataset[Row], readers: Dataset[Row], config: String, root: String, base: Long): Dataset[Row] =
-      add(in, readers, config, root, storedStates(in, root, base, isReplay = true))
-
-    private def storedStates(in: Dataset[Row], root: String, base: Long, isReplay: Boolean): () => States = {
+    /** With state below `root`, which this query alone writes; `base` as in `StoredStates`.
+     *
+     *  A replay, in batch, computes what was computed for the same offsets, and only reads the state.
+     */
+    def live(in: Dataset[Row], readers: Dataset[Row], config: String, root: String, base: Long, isReplay: Boolean)
+        : Dataset[Row] = {
       in.sparkSession.streams // registers the coordinator of the state stores, which a batch needs too
       val session = in.sparkSession.asInstanceOf[classic.SparkSession].sessionState
       val conf = StoredStates.settings(session.conf, in.isStreaming)
       val hadoop = new SerializableConfiguration(session.newHadoopConf())
-      () => new StoredStates(root, base, isReplay, conf, hadoop)
+      add(in, readers, config, root, () => new StoredStates(root, base, isReplay, conf, hadoop))
     }
 
     /** With states in memory: the rows of an entity have to be in one partition of the frame, and in order. */
@@ -80,27 +76,16 @@ package fraudstream.history {
    *  A task makes its own operator. A function has no text, so the configuration, with its secret, is in no plan.
    */
   private[history] case class HistoryExpression(children: Seq[Expression], makeOperator: () => Operator)
-      extends Expression with Nondeterministic {
-    @transient private var ofTask: Operator = _
-    def operator: Operator = ofTask
+      extends Expression with Nondeterministic with CodegenFallback {
+    @transient private var operator: Operator = _
     override def dataType: DataType = History.Result
     override def nullable: Boolean = false
     override def stateful: Boolean = true
     override protected def withNewChildrenInternal(children: IndexedSeq[Expression]): HistoryExpression = copy(children)
-    override protected def initializeInternal(partitionIndex: Int): Unit = ofTask = makeOperator()
-
+    override protected def initializeInternal(partitionIndex: Int): Unit = operator = makeOperator()
     override protected def evalInternal(row: InternalRow): Any = {
       val Seq(partition: Int, offset: Long, timestamp: Long, text, id) = children.map(_.eval(row))
       operator.next(partition, offset, timestamp, text.asInstanceOf[UTF8String], id.asInstanceOf[UTF8String])
-    }
-
-    override protected def doGenCode(context: CodegenContext, code: ExprCode): ExprCode = {
-      val self = context.addReferenceObj("history", this)
-      context.addPartitionInitializationStatement(s"$self.initialize(partitionIndex);")
-      val inputs = children.map(_.genCode(context))
-      val values = inputs.take(3).map(_.value) ++ inputs.drop(3).map(each => s"${each.isNull} ? null : ${each.value}")
-      val evaluate = code"InternalRow ${code.value} = $self.operator().next(${values.mkString(", ")});"
-      code.copy(code = inputs.map(_.code).foldLeft[Block](code"")(_ + _) + evaluate, isNull = FalseLiteral)
     }
   }
 
@@ -120,17 +105,14 @@ package fraudstream.history {
     private val profiles = config.get("profiles").asText(null)
     private val (zone, lagMs) = (ZoneId.of(config.get("zone").asText), config.get("lag_ms").asLong)
     private val (spanMs, home) = (config.get("state_days").asLong * 86400000L, config.get("home").asText)
-    private val members = (texts("live", "name") ++ texts("profile", "name"))
-      .map(name => s",${new ObjectMapper().writeValueAsString(name)}:".getBytes(UTF_8))
-    private val most = members.map(_.length + 26).sum + 1
+    private val members = (texts("live", "name") ++ texts("profile", "name")).map(new TextNode(_).toString)
     private val values = new Array[Double](members.length)
     private val ids = new Array[String](kinds.length)
-    private var bytes = new Array[Byte](most)
-    private var day, dayStart, dayEnd = 0L
 
     /** The columns of `History.Result`; a text that is not one JSON object stays as it is. */
     def next(partition: Int, offset: Long, timestamp: Long, text: UTF8String, id: UTF8String): InternalRow = {
-      Arrays.fill(values, Double.NaN); Arrays.fill(ids.asInstanceOf[Array[AnyRef]], null)
+      Arrays.fill(values, Double.NaN)
+      Arrays.fill(ids.asInstanceOf[Array[AnyRef]], null)
       if (text == null || !transaction.read(text)) return result(text, null, 0)
       states.begin(partition, offset)
       for (i <- ids.indices) ids(i) = Option(transaction.entity(i)).map(transaction.entityId).orNull
@@ -141,22 +123,25 @@ package fraudstream.history {
       if ((notes & (NoKey | NoTime)) == 0) {
         if (timestamp >= 0 && time - MostAheadMs > timestamp) notes |= Ahead
         if (lastPartitions != null && hasMoved(ids(0), partition)) notes |= OtherPartition
-        notes |= addLive(time, if (isForeign) Float.NaN else amount, if (id == null) 0 else hash(id), notes)
+        val partner = if (ids.length < 2 || ids(1) == null) 0 else nonZero(MurmurHash3.stringHash(ids(1)))
+        val event = Event(time, if (isForeign) Double.NaN else amount, partner, if (id == null) 0 else hash(id))
+        notes |= addLive(event, notes)
       }
       val hasProfiles = profileKinds.nonEmpty && time != Transaction.NoTime
-      val date = if (hasProfiles && addProfiles(dayOf(time))) LocalDate.ofEpochDay(day).toString else null
-      result(withMembers(text), date, if (hasProfiles && date == null) notes | NoProfile else notes)
+      // The last day that has ended for at least the lag.
+      val day = if (hasProfiles) Instant.ofEpochMilli(time - lagMs).atZone(zone).toLocalDate.minusDays(1) else null
+      val date = if (hasProfiles && addProfiles(day)) day.toString else null
+      result(withMembers(text.toString), date, if (hasProfiles && date == null) notes | NoProfile else notes)
     }
 
-    private def addLive(time: Long, amount: Float, id: Int, notes: Int): Int = {
+    private def addLive(event: Event, notes: Int): Int = {
       val events = states.of(ids(0))
-      val partner = if (ids.length < 2 || ids(1) == null) 0 else nonZero(MurmurHash3.stringHash(ids(1)))
-      features.compute(events, time, amount, partner, id)
+      val live = features.of(events, event)
       val hasAmount = (notes & NoAmount) == 0
-      for (i <- isAmount.indices if hasAmount || !isAmount(i)) values(i) = rounded(features.values(i))
-      val isRepeated = id != 0 && events.contains(id)
-      val isHot = events.count == Events.Most && time - events.time(0) <= features.longest
-      if (hasAmount && !isRepeated && (notes & Ahead) == 0) events.add(time, amount, partner, id, spanMs)
+      for (i <- isAmount.indices if hasAmount || !isAmount(i)) values(i) = rounded(live(i))
+      val isRepeated = event.id != 0 && events.contains(event.id)
+      val isHot = events.isFull && event.time - events.oldest <= features.longest
+      if (hasAmount && !isRepeated && (notes & Ahead) == 0) events.add(event, spanMs)
       (if (isRepeated) Repeated else 0) | (if (isHot) Hot else 0)
     }
 
@@ -169,48 +154,27 @@ package fraudstream.history {
       last != 0 && last != entry && last >>> 12 == entry >>> 12
     }
 
-    /** The day (since 1970) whose profiles serve at a time: the last that has ended for at least the lag. */
-    private def dayOf(time: Long): Long = {
-      val moment = time - lagMs
-      if (moment < dayStart || moment >= dayEnd) {
-        val date = Instant.ofEpochMilli(moment).atZone(zone).toLocalDate
-        day = date.toEpochDay - 1
-        dayStart = date.atStartOfDay(zone).toInstant.toEpochMilli
-        dayEnd = date.plusDays(1).atStartOfDay(zone).toInstant.toEpochMilli
-      }
-      day
-    }
-
     /** Adds the numbers of the other entities' profiles; false if a table is missing. */
-    private def addProfiles(day: Long): Boolean = {
-      var isComplete = true
-      for (kind <- kinds.indices if profileKinds.contains(kind)) {
-        val table = if (profiles == null) null else Profiles.of(profiles, kinds(kind), day)
-        isComplete &&= table != null
-        val numbers = if (table == null || ids(kind) == null) null else table.get(ids(kind))
-        for (i <- profileKinds.indices if numbers != null && profileKinds(i) == kind) {
-          val column = table.columns.indexOf(profileColumns(i))
-          if (column >= 0) values(isAmount.length + i) = rounded(numbers(column))
-        }
+    private def addProfiles(day: LocalDate): Boolean = {
+      val tables = kinds.indices.map(kind => if (profiles == null || !profileKinds.contains(kind)) null
+        else Profiles.of(profiles, kinds(kind), day.toEpochDay))
+      for ((kind, i) <- profileKinds.zipWithIndex if tables(kind) != null && ids(kind) != null) {
+        val column = tables(kind).columns.indexOf(profileColumns(i))
+        if (column >= 0) values(isAmount.length + i) = rounded(tables(kind).get(ids(kind))(column))
       }
-      isComplete
+      profileKinds.forall(tables(_) != null)
     }
 
     /** The text with the features as further members of the object. */
-    private def withMembers(text: UTF8String): UTF8String = {
-      var end = text.numBytes
-      if (bytes.length < end + most) bytes = new Array[Byte](2 * (end + most))
-      Platform.copyMemory(text.getBaseObject, text.getBaseOffset, bytes, Platform.BYTE_ARRAY_OFFSET, end)
-      do end -= 1 while (bytes(end) != '}')
-      var last = end - 1
-      while (bytes(last) <= ' ') last -= 1
+    private def withMembers(text: String): UTF8String = {
+      val json = new java.lang.StringBuilder(text)
+      json.setLength(text.lastIndexOf('}'))
+      var separator = if (json.toString.trim.endsWith("{")) "" else ","
       for (i <- members.indices) {
-        val comma = if (i == 0 && bytes(last) == '{') 1 else 0 // is left out before the object's first member
-        System.arraycopy(members(i), comma, bytes, end, members(i).length - comma)
-        end = write(values(i), bytes, end + members(i).length - comma)
+        json.append(separator).append(members(i)).append(':').append(written(values(i)))
+        separator = ","
       }
-      bytes(end) = '}'
-      UTF8String.fromBytes(bytes, 0, end + 1)
+      UTF8String.fromString(json.append('}').toString)
     }
 
     private def result(text: UTF8String, date: String, notes: Int): InternalRow = {
@@ -232,73 +196,41 @@ package fraudstream.history {
       nonZero(Murmur3_x86_32.hashUnsafeBytes(text.getBaseObject, text.getBaseOffset, text.numBytes, 42))
     def nonZero(hash: Int): Int = if (hash == 0) 1 else hash
 
-    /** Six decimals: an amount has no more as a float, and such a number is written in a fraction of the time. */
+    /** Six decimals: an amount has no more as a float. */
     def rounded(value: Double): Double = {
       val millionths = math.rint(value * 1e6)
       if (math.abs(millionths) < 1e15) millionths / 1e6 + 0.0 else if (value.isInfinite) Double.NaN else value
     }
 
-    /** Writes a number so that it is read as the same double; returns where it ends. */
-    def write(value: Double, bytes: Array[Byte], start: Int): Int = {
-      val millionths = math.rint(value * 1e6)
-      val (whole, rest) = (millionths.toLong / 1000000, math.abs(millionths.toLong % 1000000))
-      val digits =
-        if (value.isNaN) "null"
-        else if (math.abs(millionths) >= 1e15 || (millionths < 0 && whole == 0)) value.toString
-        else if (rest == 0) s"$whole.0"
-        else s"$whole.${(1000000 + rest).toString.substring(1)}"
-      digits.getBytes(0, digits.length, bytes, start)
-      start + digits.length
-    }
+    /** A rounded number so that it is read as the same double; a decimal is written in a fraction of the time. */
+    def written(value: Double): String = if (value.isNaN) "null"
+      else if (math.abs(value) < 1e9) BigDecimal.valueOf(math.round(value * 1e6), 6).toString else value.toString
   }
 
-  /** Computes features of an entity's transactions before one; `values` are those of the last call, NaN for none. */
+  /** Computes the features of an entity's transactions before one. */
   private[history] final class Features(measures: Array[String], spans: Array[Long]) {
-    private val windows = spans.distinct.sorted
-    private val byWindow = windows.map(window => spans.indices.filter(spans(_) == window).toArray)
-    private val partners, sorted = new Array[Int](Events.Most)
-    val longest: Long = windows.lastOption.getOrElse(0L)
-    val values = new Array[Double](measures.length)
+    private val bySpan = spans.indices.groupBy(spans(_)).toSeq
+    val longest: Long = spans.maxOption.getOrElse(0L)
 
-    /** Goes from the newest to the oldest, so that what a window counts is part of what the next one does. */
-    def compute(events: Events, time: Long, amount: Double, partner: Int, id: Int): Unit = {
-      var count, known, window = 0
-      var (sum, newest, isKnownPartner) = (0.0, 0L, false)
-      var i = events.after(time) - 1
-      while (window < windows.length) {
-        if (i >= 0 && time - events.time(i) <= windows(window)) {
-          if (id == 0 || events.id(i) != id) {
-            if (count == 0) newest = events.time(i)
-            if (!events.amount(i).isNaN) { known += 1; sum += events.amount(i) }
-            isKnownPartner ||= events.partner(i) == partner
-            partners(count) = events.partner(i)
-            count += 1
-          }
-          i -= 1
-        } else {
-          var each = 0
-          while (each < byWindow(window).length) {
-            val feature = byWindow(window)(each)
-            values(feature) = measures(feature) match {
-              case "count" => count
-              case "sum" => sum
-              case "mean" => if (known > 0) sum / known else amount
-              case "ratio" => if (known > 0) amount / (sum / known) else amount * 0.0 + 1.0
-              case "since" => (if (count == 0) windows(window) else time - newest) / 3600000.0
-              case "partners" => different(count)
-              case "first" => if (partner == 0) Double.NaN else if (isKnownPartner) 0.0 else 1.0
-            }
-            each += 1
-          }
-          window += 1
+    /** By feature, NaN for none; amounts are added from the newest to the oldest. */
+    def of(events: Events, event: Event): Array[Double] = {
+      val (before, values) = (events.before(event), new Array[Double](measures.length))
+      for ((span, indices) <- bySpan) {
+        val window = before.takeWhile(event.time - _.time <= span)
+        val amounts = window.map(_.amount).filterNot(_.isNaN)
+        val mean = if (amounts.isEmpty) event.amount else amounts.foldLeft(0.0)(_ + _) / amounts.length
+        for (i <- indices) values(i) = measures(i) match {
+          case "count" => window.length
+          case "sum" => amounts.foldLeft(0.0)(_ + _)
+          case "mean" => mean
+          case "ratio" => if (amounts.isEmpty) event.amount * 0.0 + 1.0 else event.amount / mean
+          case "since" => (if (window.isEmpty) span else event.time - window.head.time) / 3600000.0
+          case "partners" => window.map(_.partner).filter(_ != 0).distinct.length
+          case "first" =>
+            if (event.partner == 0) Double.NaN else if (window.exists(_.partner == event.partner)) 0.0 else 1.0
         }
       }
-    }
-
-    private def different(count: Int): Double = {
-      System.arraycopy(partners, 0, sorted, 0, count)
-      Arrays.sort(sorted, 0, count)
-      (0 until count).count(i => sorted(i) != 0 && (i == 0 || sorted(i) != sorted(i - 1)))
+      values
     }
   }
 }

@@ -6,7 +6,7 @@ import java.nio.file.{Files, Paths}
 import java.time.LocalDate
 import java.util.concurrent.{ConcurrentHashMap, Executors}
 import java.util.zip.GZIPInputStream
-import scala.collection.mutable.ArrayBuilder
+import scala.collection.mutable.LongMap
 import scala.jdk.CollectionConverters._
 import scala.util.control.NonFatal
 import scala.util.hashing.MurmurHash3
@@ -23,27 +23,19 @@ object Profiles extends Logging {
   private type Id = (String, String, Long)
   private val PollNanos = 10000000000L
   private val entries = new ConcurrentHashMap[Id, Entry]()
-  private val loader = Executors.newSingleThreadExecutor { task => val thread = new Thread(task, "profiles"); thread.setDaemon(true); thread }
+  private val loader = Executors.newSingleThreadExecutor { task =>
+    val thread = new Thread(task, "profiles")
+    thread.setDaemon(true)
+    thread
+  }
 
-  /** The numbers of a day's entities. Ids are held as 64-bit hashes: of a million, two are equal once in 10^7 tables. */
-  final class Table private[history] (val columns: Array[String], hashes: Array[Long], values: Array[Double]) {
-    private val mask = Integer.highestOneBit(math.max(hashes.length, 1)) * 4 - 1
-    private val slots = new Array[Int](mask + 1)
-    for (row <- hashes.indices) slots(slotOf(hashes(row))) = row + 1
+  /** The numbers of a day's entities, by 64-bit hashes of ids: of a million, two are equal once in 10^7 tables. */
+  final class Table private[history] (val columns: Array[String], rows: LongMap[Array[Double]]) {
     private val none = new Array[Double](columns.length)
-    def bytes: Long = 8L * (hashes.length + values.length) + 4L * slots.length
+    def bytes: Long = rows.size * (40L + 8L * columns.length)
 
     /** The entity's numbers in the order of `columns`, NaN for a missing one; zeros for an entity without payments. */
-    def get(id: String): Array[Double] = {
-      val row = slots(slotOf(hash(id))) - 1
-      if (row < 0) none else values.slice(row * columns.length, (row + 1) * columns.length)
-    }
-
-    private def slotOf(hash: Long): Int = {
-      var slot = hash.toInt & mask
-      while (slots(slot) != 0 && hashes(slots(slot) - 1) != hash) slot = (slot + 1) & mask
-      slot
-    }
+    def get(id: String): Array[Double] = rows.getOrElse(hash(id), none)
   }
 
   private final class Entry(id: Id) {
@@ -83,10 +75,11 @@ object Profiles extends Logging {
 
   /** Drops the tables that were not used for longest beyond an eighth of the heap, never the last two. */
   private def evict(): Unit = {
-    val loaded = entries.asScala.toSeq.collect { case (id, entry) if entry.table != null => (-entry.usedAt, id, entry) }.sortBy(_._1)
-    val sizes = loaded.map(_._3.table.bytes).scanLeft(0L)(_ + _).tail
-    for (((_, id, entry), size) <- loaded.zip(sizes).drop(2))
-      if (size > Runtime.getRuntime.maxMemory / 8) entries.remove(id, entry)
+    // Other threads set these times meanwhile: each is read once.
+    val loaded = entries.asScala.toSeq.filter(_._2.table != null).map(each => (-each._2.usedAt, each)).sortBy(_._1)
+    val sizes = loaded.map(_._2._2.table.bytes).scanLeft(0L)(_ + _).tail
+    for (((_, (id, entry)), size) <- loaded.zip(sizes).drop(2) if size > Runtime.getRuntime.maxMemory / 8)
+      entries.remove(id, entry)
   }
 
   private def read(path: String): Table = {
@@ -101,12 +94,10 @@ object Profiles extends Logging {
     try {
       parser.beginParsing(new InputStreamReader(bytes, UTF_8))
       val columns = parser.parseNext().drop(1)
-      val hashes = new ArrayBuilder.ofLong; val values = new ArrayBuilder.ofDouble
-      Iterator.continually(parser.parseNext()).takeWhile(_ != null).foreach { row =>
-        hashes += hash(row(0))
-        for (i <- 1 to columns.length) values += (if (row(i) == null) Double.NaN else row(i).toDouble)
-      }
-      new Table(columns, hashes.result(), values.result())
+      val rows = LongMap.empty[Array[Double]]
+      for (row <- Iterator.continually(parser.parseNext()).takeWhile(_ != null))
+        rows(hash(row(0))) = Array.tabulate(columns.length)(i => Option(row(i + 1)).fold(Double.NaN)(_.toDouble))
+      new Table(columns, rows)
     } finally bytes.close()
   }
 }

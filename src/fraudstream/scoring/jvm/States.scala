@@ -1,7 +1,9 @@
 package fraudstream.history
 
 import java.nio.ByteBuffer
-import java.util.{Arrays, HashMap => JavaMap, UUID}
+import java.nio.ByteOrder.LITTLE_ENDIAN
+import java.util.{HashMap => JavaMap, UUID}
+import scala.collection.mutable.ArrayBuffer
 
 import org.apache.hadoop.fs.Path
 import org.apache.spark.TaskContext
@@ -9,64 +11,57 @@ import org.apache.spark.sql.catalyst.expressions.{GenericInternalRow, UnsafeProj
 import org.apache.spark.sql.execution.streaming.state._
 import org.apache.spark.sql.internal.SQLConf
 import org.apache.spark.sql.types._
-import org.apache.spark.unsafe.Platform
 import org.apache.spark.unsafe.types.UTF8String
 import org.apache.spark.util.SerializableConfiguration
+
+/** A transaction in the state: `amount` has the precision of a float, NaN in another currency; `partner` and `id` are
+ *  hashes of the second entity and of the event id, 0 for none.
+ */
+private[history] final case class Event(time: Long, amount: Double, partner: Int, id: Int)
 
 /** An entity's transactions by time, those of one time as they came.
  *
  *  State format 1: 8 bytes of base time in ms, then 16 bytes for each transaction, little-endian: time minus base (ms,
- *  uint32), amount (float32, NaN in another currency), hashes of the second entity and of the event id (0 for none).
+ *  uint32), amount (float32), `partner` and `id`.
  */
-private[history] final class Events(private var bytes: Array[Byte], var count: Int) {
+private[history] final class Events(state: Array[Byte]) {
+  private val all = {
+    val in = ByteBuffer.wrap(state).order(LITTLE_ENDIAN)
+    val base = if (state.isEmpty) 0L else in.getLong
+    def next = Event(base + (in.getInt & 0xffffffffL), in.getFloat, in.getInt, in.getInt)
+    ArrayBuffer.fill(state.length / 16)(next)
+  }
   var isDirty = false
-  private def at(event: Int): Long = Platform.BYTE_ARRAY_OFFSET + 8 + 16L * event
-  private def base: Long = Platform.getLong(bytes, Platform.BYTE_ARRAY_OFFSET)
-  def time(event: Int): Long = base + (Platform.getInt(bytes, at(event)) & 0xffffffffL)
-  def amount(event: Int): Float = Platform.getFloat(bytes, at(event) + 4)
-  def partner(event: Int): Int = Platform.getInt(bytes, at(event) + 8)
-  def id(event: Int): Int = Platform.getInt(bytes, at(event) + 12)
-  def newest: Long = time(count - 1)
-  def size: Int = bytes.length
-  def state: Array[Byte] = Arrays.copyOf(bytes, 8 + 16 * count)
-  /** The position behind the last transaction until `time`. */
-  def after(time: Long): Int = { var i = count; while (i > 0 && this.time(i - 1) > time) i -= 1; i }
-  def contains(id: Int): Boolean = { var i = count - 1; while (i >= 0 && this.id(i) != id) i -= 1; i >= 0 }
+  def newest: Long = all.last.time
+  def isFull: Boolean = all.length == Events.Most
+  def oldest: Long = all.head.time
+  def contains(id: Int): Boolean = all.exists(_.id == id)
+
+  /** The transactions until the event's time, without its own copies, the newest first. */
+  def before(event: Event): Array[Event] = all.reverseIterator.dropWhile(_.time > event.time)
+    .filter(each => event.id == 0 || each.id != event.id).toArray
 
   /** Adds a transaction, and drops those that are older than the newest by more than `span` or beyond the bound. */
-  def add(time: Long, amount: Float, partner: Int, id: Int, span: Long): Unit = {
-    val oldest = (if (count == 0) time else math.max(time, newest)) - span
-    var drop = 0
-    while (drop < count && this.time(drop) < oldest) drop += 1
-    if (count - drop == Events.Most) drop += 1
-    val (place, old) = (after(time), bytes)
-    if (time >= oldest && place >= drop) {
-      if (count == 0) Platform.putLong(bytes, Platform.BYTE_ARRAY_OFFSET, time)
-      else if (time < base || time - base > 0xffffffffL) rebase(if (place == drop) time else this.time(drop), drop)
-      val needed = 8 + 16 * (count - drop + 1)
-      if (size < needed) bytes = Arrays.copyOf(bytes, needed + needed / 4)
-      System.arraycopy(old, 8 + 16 * drop, bytes, 8, 16 * (place - drop))
-      System.arraycopy(old, 8 + 16 * place, bytes, 8 + 16 * (place - drop + 1), 16 * (count - place))
-      val event = at(place - drop)
-      Platform.putInt(bytes, event, (time - base).toInt)
-      Platform.putFloat(bytes, event + 4, amount)
-      Platform.putInt(bytes, event + 8, partner)
-      Platform.putInt(bytes, event + 12, id)
-      count += 1 - drop
+  def add(event: Event, span: Long): Unit = {
+    val first = (if (all.isEmpty) event.time else math.max(event.time, newest)) - span
+    if (event.time >= first) {
+      all.insert(all.lastIndexWhere(_.time <= event.time) + 1, event)
+      all.dropInPlace(math.max(all.indexWhere(_.time >= first), all.length - Events.Most))
       isDirty = true
     }
   }
 
-  private def rebase(base: Long, from: Int): Unit = {
-    for (event <- from until count) Platform.putInt(bytes, at(event), (time(event) - base).toInt)
-    Platform.putLong(bytes, Platform.BYTE_ARRAY_OFFSET, base)
+  def bytes: Array[Byte] = {
+    val out = ByteBuffer.allocate(8 + 16 * all.length).order(LITTLE_ENDIAN).putLong(oldest)
+    for (Event(time, amount, partner, id) <- all)
+      out.putInt((time - oldest).toInt).putFloat(amount.toFloat).putInt(partner).putInt(id)
+    out.array
   }
 }
 
 private[history] object Events {
   /** The bound of an entity's state; the counts of a hot key are then "at least". */
   val Most = 512
-  def of(state: Array[Byte]): Events = new Events(state, (state.length - 8) / 16)
 }
 
 /** The states of the entities that a task meets; `begin` is called before each transaction. */
@@ -78,7 +73,7 @@ private[history] trait States {
 private[history] final class MemoryStates extends States {
   private val events = new JavaMap[String, Events]()
   override def begin(partition: Int, offset: Long): Unit = ()
-  override def of(key: String): Events = events.computeIfAbsent(key, _ => Events.of(new Array[Byte](8)))
+  override def of(key: String): Events = events.computeIfAbsent(key, _ => new Events(Array.empty))
 }
 
 /** States in Spark's RocksDB state store, one per partition of Kafka, written back when a task has succeeded.
@@ -119,9 +114,9 @@ private[history] final class StoredStates(root: String, base: Long, isReplay: Bo
     if (cachedBytes > MostCachedBytes) flush()
     events.computeIfAbsent(key, _ => {
       val row = store.get(rowOf(key), Family)
-      val state = if (row == null) new Array[Byte](8) else row.getBinary(0)
-      cachedBytes += state.length + BytesPerEntry
-      Events.of(state)
+      val state = if (row == null) Array.empty[Byte] else row.getBinary(0)
+      cachedBytes += 3L * state.length + BytesPerEntry
+      new Events(state)
     })
   }
 
@@ -131,7 +126,7 @@ private[history] final class StoredStates(root: String, base: Long, isReplay: Bo
 
   private def flush(): Unit = {
     events.forEach((key, each) => if (each.isDirty) {
-      put(key, each.state)
+      put(key, each.bytes)
       position = position.copy(newest = math.max(position.newest, each.newest))
     })
     events.clear()
@@ -144,7 +139,7 @@ private[history] final class StoredStates(root: String, base: Long, isReplay: Bo
     if ((version + 1) % VersionsPerSweep == 0) {
       // Entities that no window reaches, not even that of a transaction that is late by a whole window.
       val old = store.iterator(Family).filter(pair => !pair.key.isNullAt(0) &&
-        Events.of(pair.value.getBinary(0)).newest < position.newest - SweptMs).map(_.key.copy()).toArray
+        new Events(pair.value.getBinary(0)).newest < position.newest - SweptMs).map(_.key.copy()).toArray
       old.foreach(store.remove(_, Family))
     }
     put(null, position.bytes)
@@ -186,7 +181,6 @@ private[history] object StoredStates {
   private val MostCachedBytes = 16 << 20; private val BytesPerEntry = 150
   private val KeySchema = new StructType().add("key", StringType)
   private val ValueSchema = new StructType().add("events", BinaryType)
-  private val Format = 1L
 
   def settings(conf: SQLConf, isStreaming: Boolean): StateStoreConf = {
     val own = conf.clone()
@@ -200,14 +194,13 @@ private[history] object StoredStates {
     StateStoreConf(own)
   }
 
-  /** What a version says of itself, under the key null: format, base, the offset that it continues at, newest time. */
+  /** What a version says of itself, under the key null: base, the offset that it continues at, newest time. */
   private case class Position(base: Long, next: Long, newest: Long) {
-    def bytes: Array[Byte] = ByteBuffer.allocate(32).putLong(Format).putLong(base).putLong(next).putLong(newest).array
+    def bytes: Array[Byte] = ByteBuffer.allocate(24).putLong(base).putLong(next).putLong(newest).array
   }
   private object Position {
     def of(row: UnsafeRow): Position = {
       val bytes = ByteBuffer.wrap(row.getBinary(0))
-      require(bytes.getLong == Format, "the history's state was written by another release")
       Position(bytes.getLong, bytes.getLong, bytes.getLong)
     }
   }
