@@ -14,6 +14,7 @@ import archives
 from apps import create_app
 from columns import manifest, row
 from dashboards import Clock, alert, json_of
+from fraudstream.archive.rows import Row
 from fraudstream.archive.writer import Archive
 from fraudstream.config import Settings
 from fraudstream.history.profiles import profile_path, write_table
@@ -123,7 +124,7 @@ def test_an_entity_without_archive_or_profile_has_neither(client: FlaskClient) -
 
 
 def test_the_page_has_the_archived_payments_the_newest_first(client: FlaskClient, settings: Settings) -> None:
-    def payment(offset: int, at: int, terminal: str) -> archives.Row:
+    def payment(offset: int, at: int, terminal: str) -> Row:
         text = f'{{"V1":1.5,"Amount":{offset}.25}}'
         one = archives.row(offset, at=at, text=text)
         return one._replace(event_id=f"id-{offset}", entity_ids=(("terminal_id", terminal), ("card_id", "C1")))

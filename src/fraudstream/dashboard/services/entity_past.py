@@ -77,8 +77,8 @@ class EntityPast:
         except (ModelError, OSError):
             return None
         kinds = [each.kind for each in history.entities[1:] if each.column == entity.column] if history else []
-        tables = sorted((self.profiles / kind).glob("????-??-??.csv.gz") for kind in kinds)
-        newest = max((path for table in tables for path in table), default=None, key=lambda path: path.name)
+        tables = (path for kind in kinds for path in (self.profiles / kind).glob("????-??-??.csv.gz"))
+        newest = max(tables, default=None, key=lambda path: path.name)
         if newest is None or history is None:
             return None
         table = csv.read_csv(newest, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))
