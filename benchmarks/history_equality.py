@@ -127,14 +127,14 @@ class Sender:
 
 def read_alerts(cluster: Cluster, names: Sequence[str]) -> dict[Place, Scored]:
     """Read every copy of every alert."""
-    found: dict[Place, Scored] = {}
+    alerts: dict[Place, Scored] = {}
     with open_reader(cluster) as consumer:
         for record in read_topics(consumer, Topic.ALERTS.value, Topic.UNSCORABLE.value):
             alert = orjson.loads(record.value() or b"")
             values = tuple(alert["history"].get(name) for name in names)
-            one = found.setdefault((alert["partition"], alert["offset"]), Scored(set(), alert["score"] or 0.0))
+            one = alerts.setdefault((alert["partition"], alert["offset"]), Scored(set(), alert["score"] or 0.0))
             one.histories.add(values)
-    return found
+    return alerts
 
 
 def in_batch(

@@ -182,7 +182,7 @@ def test_a_relay_that_is_fenced_once_as_after_a_kill_of_kafka_goes_on(broker: Ru
 
 
 class Stranded:
-    """A consumer that loses its partitions when it is told to, and gets none again."""
+    """A consumer that loses its partitions as soon as it is stranded, and gets none again."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.consumer, self.is_stranded = consumer, False

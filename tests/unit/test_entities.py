@@ -131,11 +131,7 @@ def test_alerts_of_an_entity_are_found_in_any_order(store: AlertStore, sort: Sor
     assert [len(each) for each in store.search.walk(query)] == [2]
 
 
-def test_more_alerts_than_are_looked_up_are_found_in_order_too(
-    store: AlertStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fraudstream.store.search.FEW", 3)
-    monkeypatch.setattr("fraudstream.store.search.NARROW", 3)
+def test_alerts_of_an_entity_come_in_the_order_of_their_scores(store: AlertStore) -> None:
     store.add_alerts([at(number, "C1", f"T{number % 2}", score=number / 20) for number in range(12)])
     page = store.search.page(AlertFilter(entities=(T1,)), sort=Sort.SCORE, limit=4)
     assert [each.document()["offset"] for each in page.alerts] == [11, 9, 7, 5]
