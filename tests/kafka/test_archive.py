@@ -323,22 +323,27 @@ def kill_at_random(cluster: Cluster, topic: str, folder: Path, kills: int, rows:
             assert len(held(folder_of)) == len(set(held(folder_of)))
     finally:
         sender.join()
-    port = free_port()
+    port, archived_before = free_port(), len(held(folder_of))
     process = command(cluster, topic, folder, "--metrics-port", port)
     expected = in_kafka(cluster, topic)
     assert len(expected) == rows
+
+    def metrics() -> dict[str, float]:
+        text = request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
+        return {each.name: each.samples[0].value for each in text_string_to_metric_families(text)}
+
     try:
         assert wait_until((folder / "ready").exists, 60), (folder / "log").read_text()
         assert wait_until(lambda: len(held(folder_of)) >= rows, 120, every=0.5), (folder / "log").read_text()
-        text = request("GET", f"http://127.0.0.1:{port}/metrics").data.decode()
+        # Counted when the files are in place.
+        assert wait_until(lambda: metrics()["fraudstream_archived"] == rows - archived_before, 10), metrics()
+        by_name = metrics()
     finally:
         process.terminate()
         assert process.wait(30) == 0
     assert held(folder_of) == expected
     assert not list(folder_of.rglob("*.partial"))
-    by_name = {each.name: each.samples[0].value for each in text_string_to_metric_families(text)}
     assert (by_name["fraudstream_archive_failing"], by_name["fraudstream_archive_lost"]) == (0, 0)
-    assert 0 < by_name["fraudstream_archived"] <= rows
 
 
 def test_killed_at_random_moments_the_archive_has_each_record_once(

@@ -36,9 +36,9 @@ def test_executors_of_a_cluster_read_no_file_of_this_machine(
 ) -> None:
     table = pa.table({"row": pa.array(range(25_000), pa.int64()), "text": ["x"] * 25_000})
     pq.write_table(table, tmp_path / "a.parquet")
-    local = read_parquet(spark, tmp_path, "row BIGINT, text STRING")
+    local = read_parquet(spark, tmp_path, table.schema)
     monkeypatch.setattr(cluster, "is_local", lambda session: False)
-    sent = read_parquet(spark, tmp_path, "row BIGINT, text STRING")
+    sent = read_parquet(spark, tmp_path, table.schema)
     assert sent.schema == local.schema
     assert sorted(sent.collect()) == sorted(local.collect())
     assert (len(local.inputFiles()), sent.inputFiles()) == (1, [])
