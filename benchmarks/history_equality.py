@@ -108,7 +108,12 @@ class Sender:
         self.sent, self.is_done = 0, False
         self._rows, self._rate, self._began = rows, rate, time.monotonic()
         self._client = Producer(
-            {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "enable.idempotence": True}
+            {
+                "bootstrap.servers": bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "log_level": 0,
+            }
         )
 
     def step(self) -> None:
