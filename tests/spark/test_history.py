@@ -198,6 +198,7 @@ def test_what_cannot_be_used_is_noted_and_does_not_enter(spark: SparkSession) ->
     notes = [0, no_key, no_key, no_key, no_time, no_amount, no_amount, HistoryNote.AHEAD, 0, 0]
     # The profiles have no directory here; without a time there is no day to look for.
     assert [result.notes & ~HistoryNote.NO_PROFILE for result in results] == notes
+    assert not results[7].notes & HistoryNote.NO_PROFILE
     assert [result.values[DAY] for result in results] == [0, None, None, None, None, 1, 1, 1, 1, 2]
     assert [result.values[MEAN] for result in results] == [10, None, None, None, None, None, None, 10, 10, 10]
     assert results[9].values["first payment of this card at this shop"] is None

@@ -39,7 +39,8 @@ _NOTES: Final = {
     HistoryNote.NO_KEY: "have no readable {key}, and no history",
     HistoryNote.NO_TIME: "have no readable {time}, and no history",
     HistoryNote.NO_AMOUNT: "have no readable {amount}: they do not enter the history",
-    HistoryNote.AHEAD: "have a {time} more than 5 minutes after Kafka's: they do not enter the history",
+    HistoryNote.AHEAD: "have a {time} more than 5 minutes after Kafka's, or a day after now: "
+    "they do not enter the history",
     HistoryNote.REPEATED: "were sent again: they enter the history once",
     HistoryNote.HOT: "are of a {key} with more payments than its history holds: their numbers are at least so many",
     HistoryNote.OTHER_PARTITION: "are of a {key} with earlier payments on another partition, which they lack: "
