@@ -86,6 +86,11 @@ def entity_id(value: str, secret: bytes) -> str:
     return value
 
 
+def key_fingerprint(key: bytes) -> str:
+    """Return 16 hexadecimal digits by which a key is recognised, and which do not reveal it."""
+    return hmac.new(key, b"fraudstream entity key", hashlib.sha256).hexdigest()[:16]
+
+
 def entity_key(path: Path) -> bytes:
     """Read the key file, 64 hexadecimal digits; writes it first if there is none, once for all processes.
 
