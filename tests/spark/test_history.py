@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import math
 import random
@@ -16,16 +14,17 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+from entity_ids import CARD as CARD_NUMBER
+from entity_ids import CARD_ID, SECRET, VECTOR
 from fraudstream.history.spec import HistoryEntity, HistorySpec, Measure, operator_config, with_features
 from fraudstream.model.features.history import HistoryColumn, HistoryNote, with_history
-from fraudstream.model.features.reading import number_from_text, seconds_since_1970
+from fraudstream.model.features.reading import number_from_text, parse_strings, seconds_since_1970
 from fraudstream.transactions.reading_options import DateOrder, Decimal
 
 pytestmark = pytest.mark.spark
 
 CARD, SHOP = HistoryEntity("card", "card"), HistoryEntity("shop", "shop")
 SPEC = with_features(HistorySpec(entities=(CARD, SHOP), time="at", amount="amount"))
-SECRET = bytes(range(32))
 INPUT = "partition INT, offset LONG, timestamp TIMESTAMP, text STRING, alert_id STRING, other STRING"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 MONTH, DAY = "payments by this card in 30 days", "payments by this card in 24 h"
@@ -198,6 +197,7 @@ def test_what_cannot_be_used_is_noted_and_does_not_enter(spark: SparkSession) ->
     notes = [0, no_key, no_key, no_key, no_time, no_amount, no_amount, HistoryNote.AHEAD, 0, 0]
     # The profiles have no directory here; without a time there is no day to look for.
     assert [result.notes & ~HistoryNote.NO_PROFILE for result in results] == notes
+    assert not results[7].notes & HistoryNote.NO_PROFILE
     assert [result.values[DAY] for result in results] == [0, None, None, None, None, 1, 1, 1, 1, 2]
     assert [result.values[MEAN] for result in results] == [10, None, None, None, None, None, None, 10, 10, 10]
     assert results[9].values["first payment of this card at this shop"] is None
@@ -260,18 +260,20 @@ def test_names_with_dots_and_aliases_are_followed(spark: SparkSession) -> None:
 
 
 def test_a_card_number_is_never_an_entity_id(spark: SparkSession) -> None:
-    number = "4111111111111111"
-    written = [number, "4111 1111 1111 1111", "4111-1111\u20111111\u00a01111", int(number), "4111111111111112"]
-    keyed = "hmac:" + hmac.new(SECRET, number.encode(), hashlib.sha256).hexdigest()[:32]
-    results = history_of(spark, [text_of(second, card=card) for second, card in enumerate(written)])
-    assert [result.entities[0] for result in results] == [keyed] * 4 + [written[4]]
-    assert [result.values[DAY] for result in results] == [0, 1, 2, 3, 0]
+    written = [*VECTOR, (float(CARD_NUMBER), CARD_ID), (int(CARD_NUMBER), CARD_ID)]
+    results = history_of(spark, [text_of(second, card=card) for second, (card, _) in enumerate(written)])
+    assert [result.entities[0] or "" for result in results] == [identity for _, identity in written]
+    assert results[-1].values[DAY] == sum(identity == CARD_ID for _, identity in written) - 1
 
 
 def test_what_is_no_object_is_left_as_it_is(spark: SparkSession) -> None:
     texts = [None, "", "[]", "{} {}", "[{}]", '{"at":', "null", '{"card": "c1"', '{"a": .5}', "{'a': 1}", "{}x"]
+    # A byte order mark, and the two ways to write UTF-16, all of which is valid UTF-8.
+    texts += ["\ufeff{}", "\0{\0}", "{\0}\0"]
     results = history_of(spark, texts)
     assert [result.text for result in results] == texts
+    frame = spark.createDataFrame([(text,) for text in texts], "text STRING")
+    assert {row[0] for row in frame.select(parse_strings(F.col("text"))).collect()} == {None}
     assert {value for result in results for value in result.values.values()} == {None}
     assert {result.notes for result in results} == {0}
 

@@ -59,7 +59,7 @@ class Events(EventWriter):
 @pytest.fixture
 def keeper(tmp_path: Path) -> HistoryKeeper:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return HistoryKeeper(tmp_path / "checkpoint", tmp_path / "profiles", lambda: bytes(32), Events(), lambda: now)
+    return HistoryKeeper(tmp_path / "checkpoint", tmp_path / "profiles", tmp_path / "entity.key", Events(), lambda: now)
 
 
 @pytest.fixture

@@ -32,11 +32,17 @@ def counts(
     base: int = 1,
     replays: bool = False,
     note: int = 0,
+    arrival: datetime | None = None,
+    is_past: bool = False,
 ) -> list[float]:
-    """Process one record for each offset of a partition; return the payments before, and check that all have `note`."""
+    """Process one record for each offset of a partition; return the payments before, and check that all have `note`.
+
+    A build from past payments has no offsets, but their event ids.
+    """
     at = datetime.fromtimestamp(1.76e9 + second, UTC).isoformat()
     text = json.dumps({"at": at, "card": card, "amount": 1})
-    rows = [(partition, offset, None, text, f"{base}-{partition}-{offset}") for offset in offsets]
+    ids = {offset: f"{base}-{partition}-{offset}" for offset in offsets}
+    rows = [(partition, -1 if is_past else offset, arrival, text, event_id) for offset, event_id in ids.items()]
     frame = spark.createDataFrame(rows, INPUT).coalesce(1)
     results = with_live_history(frame, CONFIG, root, base, replays=replays).collect()
     assert {row[HistoryColumn.NOTES] for row in results} == {note}
@@ -50,6 +56,21 @@ def test_a_repeated_batch_starts_from_the_state_that_it_started_from(spark: Spar
     assert counts(spark, tmp_path, range(5, 6)) == [5]
     assert counts(spark, tmp_path, range(1, 2)) == [0]
     assert counts(spark, tmp_path, range(8, 9)) == [1]
+
+
+def test_a_built_state_that_is_ahead_of_the_stream_is_continued(spark: SparkSession, tmp_path: Path) -> None:
+    assert counts(spark, tmp_path, range(6), is_past=True) == [0, 1, 2, 3, 4, 5]
+    repeated = HistoryNote.REPEATED
+    for _ in range(2):  # as a batch that is repeated after a crash
+        assert counts(spark, tmp_path, range(3, 6), note=repeated) == [5, 5, 5]
+    assert counts(spark, tmp_path, range(6, 8)) == [6, 7]
+
+
+@pytest.mark.parametrize("year", [None, 1969, 2099])
+def test_a_date_in_the_far_future_does_not_enter(spark: SparkSession, tmp_path: Path, year: int | None) -> None:
+    arrival = None if year is None else datetime(year, 12, 31, tzinfo=UTC)
+    assert counts(spark, tmp_path, range(2), second=70 * 365 * DAY, note=HistoryNote.AHEAD, arrival=arrival) == [0, 0]
+    assert counts(spark, tmp_path, range(2, 4), arrival=arrival) == [0, 1]
 
 
 def test_a_replay_computes_what_was_computed_and_writes_nothing(spark: SparkSession, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from entity_ids import CARD, SECRET, VECTOR
 from fraudstream.errors import SettingsError
-from fraudstream.history.identity import LONGEST_VALUE, entity_id, entity_key, entity_value
+from fraudstream.history.identity import LONGEST_VALUE, entity_id, entity_key, entity_value, key_fingerprint
 from fraudstream.transactions.wire import KEYED
 
 
@@ -87,6 +87,7 @@ def test_only_a_card_number_is_replaced_by_a_keyed_hash(value: str, identity: st
 
 def test_another_key_makes_other_ids() -> None:
     assert entity_id(CARD, SECRET) != entity_id(CARD, bytes(32))
+    assert key_fingerprint(SECRET) == key_fingerprint(SECRET) != key_fingerprint(bytes(32))
 
 
 @given(st.text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from columns import MODEL_ID, manifest
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
 from fraudstream.detector.state_build import archived_payments, murmur2, partitioner
-from fraudstream.errors import CheckpointDamaged, DeploymentRefused
+from fraudstream.errors import CheckpointDamaged, DeploymentRefused, SettingsError
 from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.deployment.state import (
     STATE_RECORD,
@@ -54,7 +55,9 @@ class Keeper(HistoryKeeper):
     def __init__(self, tmp_path: Path) -> None:
         self.written = Events()
         now = datetime(2026, 1, 1, tzinfo=UTC)
-        super().__init__(tmp_path / "checkpoint", tmp_path / "profiles", lambda: bytes(32), self.written, lambda: now)
+        super().__init__(
+            tmp_path / "checkpoint", tmp_path / "profiles", tmp_path / "entity.key", self.written, lambda: now
+        )
 
     def start(self, spec: HistorySpec | None, topic_id: str = "id", partitions: int = 2) -> LiveHistory | None:
         return self.begin(spec, {"card": "card_id"}, topic_id, partitions)
@@ -106,6 +109,23 @@ def test_offsets_of_a_recreated_topic_are_not_compared(keeper: Keeper, tmp_path:
     write_state(directory, StateRecord(content_of(SPEC), 2))
     bases = [history.base for topic in ("a", "a", "b", "b") if (history := keeper.start(SPEC, topic)) is not None]
     assert bases == [0, 0, 1, 1]
+
+
+def test_a_state_of_another_key_of_card_numbers_is_refused(keeper: Keeper, tmp_path: Path) -> None:
+    directory = state_directory(tmp_path / "checkpoint")
+    write_state(directory, StateRecord(content_of(SPEC), 2))
+    keeper.start(SPEC)
+    record = read_state(directory)
+    key = keeper.key_file.read_bytes()
+    keeper.key_file.unlink()
+    with pytest.raises(SettingsError, match="another key") as refused:
+        keeper.start(SPEC, "other topic")
+    assert refused.value.where == str(tmp_path / "entity.key")
+    assert "restore the key file" in refused.value.remedy
+    assert "fraudstream state build" in refused.value.remedy
+    assert read_state(directory) == record
+    keeper.key_file.write_bytes(key)
+    assert keeper.start(SPEC) is not None
 
 
 def test_added_partitions_are_an_alarm_and_scoring_goes_on(keeper: Keeper) -> None:
@@ -167,9 +187,10 @@ def test_a_state_of_a_later_release_is_refused(tmp_path: Path) -> None:
         read_state(tmp_path)
 
 
-def snapshot(path: Path) -> None:
+def snapshot(path: Path, **sizes: int) -> None:
+    tables = [{"localFileName": "1.sst", "dfsSstFileName": f"{name}.sst", "sizeBytes": sizes[name]} for name in sizes]
     with zipfile.ZipFile(path, "w") as file:
-        file.writestr("metadata", "v1")
+        file.writestr("metadata", "v1\n" + json.dumps({"sstFiles": tables, "numKeys": -1}))
 
 
 def test_a_missing_or_broken_file_of_the_newest_version_is_named(tmp_path: Path) -> None:
@@ -188,6 +209,22 @@ def test_a_missing_or_broken_file_of_the_newest_version_is_named(tmp_path: Path)
     (folder / "4.changelog").write_bytes(b"changes")
     (folder / "3.zip").write_bytes(b"PK")
     with pytest.raises(CheckpointDamaged, match="truncated"):
+        check_files(tmp_path)
+
+
+def test_a_missing_or_shortened_table_of_the_newest_snapshot_is_named(tmp_path: Path) -> None:
+    tables = tmp_path / "state" / "1" / "0" / "SSTs"
+    tables.mkdir(parents=True)
+    for version in (3, 2):
+        snapshot(tables.parent / f"{version}.zip", **{f"000001-{version}": 5})
+    (tables / "000001-3.sst").write_bytes(b"table")
+    assert check_files(tmp_path) == 1
+    (tables / "000001-3.sst").write_bytes(b"tab")
+    with pytest.raises(CheckpointDamaged, match="has 3 bytes instead of 5") as damaged:
+        check_files(tmp_path)
+    assert damaged.value.where == str(tables / "000001-3.sst")
+    (tables / "000001-3.sst").unlink()
+    with pytest.raises(CheckpointDamaged, match=r"missing, and 3\.zip"):
         check_files(tmp_path)
 
 

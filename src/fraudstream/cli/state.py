@@ -100,7 +100,7 @@ def build_history(data: tuple[Path, ...], reading: ReadingOptions, **flags: obje
     """
     from fraudstream.detector.checkpoint import lock_checkpoint
     from fraudstream.detector.state_build import archived_payments, build_state, payments_of
-    from fraudstream.history.identity import entity_key
+    from fraudstream.history.identity import entity_key, key_fingerprint
     from fraudstream.history.spec import operator_config
     from fraudstream.kafka.client import Cluster
     from fraudstream.kafka.topics import require_topic, topic_id
@@ -117,7 +117,9 @@ def build_history(data: tuple[Path, ...], reading: ReadingOptions, **flags: obje
     content = content_of(artifact.manifest.history)
     cluster = Cluster.of(settings)
     topic = cluster.topic(Topic.TRANSACTIONS)
-    record = StateRecord(content, len(require_topic(cluster, topic).partitions), topic_id(cluster, topic))
+    partitions = len(require_topic(cluster, topic).partitions)
+    fingerprint = key_fingerprint(entity_key(settings.entity_key))
+    record = StateRecord(content, partitions, topic_id(cluster, topic), key_fingerprint=fingerprint)
     config = operator_config(content, dict(deployment.aliases), None, entity_key(settings.entity_key))
     with lock_checkpoint(settings.checkpoint), batch_spark(settings, "state", jars_for(settings).connector) as spark:
         if archive := [path for folder in data for path in archive_files(folder)]:

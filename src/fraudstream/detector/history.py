@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ from pyspark.sql import functions as F
 
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.spark_log import matches_checksum
+from fraudstream.errors import SettingsError
+from fraudstream.history.identity import entity_key, key_fingerprint
 from fraudstream.history.spec import HistorySpec, operator_config
 from fraudstream.messages.ledger import Problem, ProblemKind
 from fraudstream.model.deployment.current import Deployment
@@ -39,7 +42,8 @@ _NOTES: Final = {
     HistoryNote.NO_KEY: "have no readable {key}, and no history",
     HistoryNote.NO_TIME: "have no readable {time}, and no history",
     HistoryNote.NO_AMOUNT: "have no readable {amount}: they do not enter the history",
-    HistoryNote.AHEAD: "have a {time} more than 5 minutes after Kafka's: they do not enter the history",
+    HistoryNote.AHEAD: "have a {time} more than 5 minutes after Kafka's, or a day after now: "
+    "they do not enter the history",
     HistoryNote.REPEATED: "were sent again: they enter the history once",
     HistoryNote.HOT: "are of a {key} with more payments than its history holds: their numbers are at least so many",
     HistoryNote.OTHER_PARTITION: "are of a {key} with earlier payments on another partition, which they lack: "
@@ -54,6 +58,8 @@ _MOVED: Final = 0
 
 STORE: Final = "state"
 """The folder of the store, within the directory of the state."""
+_TABLES: Final = "SSTs"
+"""The folder, beside the versions of a partition, with the files of RocksDB that several snapshots share."""
 _FILE: Final = re.compile(r"\d+\.(zip|changelog)")
 
 
@@ -74,12 +80,12 @@ class HistoryKeeper:
     Args:
         checkpoint: The detector's checkpoint, whose lock is that of the state too.
         profiles: The directory of the daily profiles.
-        secret: Returns the key of the ids of card numbers.
+        key_file: The file with the key of the ids of card numbers.
     """
 
     checkpoint: Path
     profiles: Path
-    secret: Callable[[], bytes]
+    key_file: Path
     events: EventWriter
     now: Callable[[], datetime]
     _spec: HistorySpec | None = field(default=None, init=False)
@@ -96,7 +102,8 @@ class HistoryKeeper:
     ) -> LiveHistory | None:
         """Prepare the state for the next query; None if neither its model nor an earlier one has a history.
 
-        Raises CheckpointDamaged if the query cannot resume from the state.
+        Raises CheckpointDamaged if the query cannot resume from the state, and SettingsError if the state has ids of
+        another key.
         """
         self._spec, self._noted = spec, 0
         directory = state_directory(self.checkpoint)
@@ -109,6 +116,14 @@ class HistoryKeeper:
             self.events.write(EventType.HISTORY, f"{what} {BUILD} fills it")
         elif record.topic_id != topic_id:
             record = replace(record, topic_id=topic_id, base=record.base + 1 if record.topic_id else record.base)
+        fingerprint = key_fingerprint(entity_key(self.key_file))
+        if record.key_fingerprint not in ("", fingerprint):
+            raise SettingsError(
+                "the history was made with another key of card numbers: every card would be a new entity",
+                where=str(self.key_file),
+                remedy=f"restore the key file, or correct FRAUDSTREAM_ENTITY_KEY, or build the state again: {BUILD}",
+            )
+        record = replace(record, key_fingerprint=fingerprint)
         write_state(directory, record)
         check_files(directory)
         if partitions != record.partitions:
@@ -128,7 +143,7 @@ class HistoryKeeper:
         return self._of(manifest.history, deployment.aliases, record)
 
     def _of(self, spec: HistorySpec, aliases: Mapping[str, str], record: StateRecord) -> LiveHistory:
-        config = operator_config(spec, dict(aliases), str(self.profiles.absolute()), self.secret())
+        config = operator_config(spec, dict(aliases), str(self.profiles.absolute()), entity_key(self.key_file))
         return LiveHistory(spec, config, state_directory(self.checkpoint) / STORE, record.base)
 
     def report(self, progress: Mapping[str, Any]) -> None:
@@ -190,5 +205,20 @@ def _check(file: Path) -> None:
         raise state_damaged(file, "it is empty")
     if checksum.exists() and not matches_checksum(content, checksum.read_bytes()):
         raise state_damaged(file, "its checksum does not match")
-    if file.suffix == ".zip" and not zipfile.is_zipfile(file):
-        raise state_damaged(file, "it is truncated")
+    if file.suffix == ".zip":
+        _check_tables(file)
+
+
+def _check_tables(snapshot: Path) -> None:
+    """Check that the tables that a snapshot names are there, with their sizes; their content is not read."""
+    try:
+        with zipfile.ZipFile(snapshot) as archive:
+            tables = json.loads(archive.read("metadata").partition(b"\n")[2]).get("sstFiles") or ()
+    except (zipfile.BadZipFile, KeyError, ValueError) as e:
+        raise state_damaged(snapshot, "it is truncated") from e
+    for table in tables:
+        file = snapshot.parent / _TABLES / table["dfsSstFileName"]
+        size = file.stat().st_size if file.exists() else None
+        if size != table["sizeBytes"]:
+            what = "it is missing" if size is None else f"it has {size} bytes instead of {table['sizeBytes']}"
+            raise state_damaged(file, f"{what}, and {snapshot.name} needs it")

@@ -26,7 +26,6 @@ from fraudstream.detector.ledger import LedgerKeeper
 from fraudstream.detector.partitions import ConsumerLag, PartitionWatch, QueryProbe
 from fraudstream.detector.query import Counts, QuerySettings, Span, Trigger, check_interval, start_query, with_history
 from fraudstream.detector.supervisor import Supervisor, wait_for_model
-from fraudstream.history.identity import entity_key
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import KafkaLedger, Watermarks
 from fraudstream.kafka.topics import ensure_topics, topic_id
@@ -162,7 +161,7 @@ class _Detector:
         history = HistoryKeeper(
             checkpoint=settings.checkpoint,
             profiles=settings.profiles,
-            secret=lambda: entity_key(settings.entity_key),
+            key_file=settings.entity_key,
             events=events,
             now=lambda: datetime.now(UTC),
         )

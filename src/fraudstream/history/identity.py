@@ -18,8 +18,10 @@ from fraudstream.transactions.wire import KEYED
 
 KEY_BYTES: Final = 32
 _DIGITS: Final = 32
-_SEPARATORS: Final = re.compile(f"[{SEPARATORS}]")
+_SEPARATORS: Final = re.compile(f"[{SEPARATORS}./_,]")
 """Those with which a card number is masked in a text."""
+_FRACTION: Final = re.compile(r"\.0+\Z")
+"""Of a number that a floating-point column has made of an identifier."""
 _CARD: Final = re.compile("[0-9]{12,19}")
 
 LONGEST_VALUE: Final = 1_024
@@ -72,14 +74,21 @@ def _text(value: Any) -> str | None:
 def entity_id(value: str, secret: bytes) -> str:
     """Return the id of an entity in state, archive, alerts and pages: its value, unless that is a card number.
 
-    A card number is 12 to 19 digits that pass the Luhn check, whatever spaces and dashes are between them. Its id is
-    `hmac:` and the first 32 hexadecimal digits of HMAC-SHA256 over the digits: with a plain hash, who has the id could
-    try all card numbers. A customer number that passes by chance is hashed too, which does no harm.
+    A card number is 12 to 19 digits that pass the Luhn check, whatever spaces, dashes and punctuation are between them,
+    also with a fraction of zeros. Its id is `hmac:` and the first 32 hexadecimal digits of HMAC-SHA256 over the digits:
+    with a plain hash, who has the id could try all card numbers. A customer number that passes by chance is hashed too,
+    which does no harm.
     """
-    digits = _SEPARATORS.sub("", value)
-    if _CARD.fullmatch(digits) is None or not passes_luhn(digits):
-        return value
-    return KEYED + hmac.new(secret, digits.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+    for text in (_FRACTION.sub("", value), value):
+        digits = _SEPARATORS.sub("", text)
+        if _CARD.fullmatch(digits) is not None and passes_luhn(digits):
+            return KEYED + hmac.new(secret, digits.encode(), hashlib.sha256).hexdigest()[:_DIGITS]
+    return value
+
+
+def key_fingerprint(key: bytes) -> str:
+    """Return 16 hexadecimal digits by which a key is recognised, and which do not reveal it."""
+    return hmac.new(key, b"fraudstream entity key", hashlib.sha256).hexdigest()[:16]
 
 
 def entity_key(path: Path) -> bytes:

@@ -27,12 +27,14 @@ class StateRecord:
         partitions: The number of the topic's partitions when its keys were placed.
         topic_id: Kafka's id of the topic that the offsets belong to; empty for whichever is read next.
         base: Incremented when the offsets belong to another topic.
+        key_fingerprint: Of the key that the ids of card numbers were made with; empty for whichever is read next.
     """
 
     content: HistorySpec
     partitions: int
     topic_id: str = ""
     base: int = 0
+    key_fingerprint: str = ""
     format: int = STATE_FORMAT
 
     def lacks(self, spec: HistorySpec) -> str:

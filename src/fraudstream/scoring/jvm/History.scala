@@ -104,7 +104,7 @@ package fraudstream.history {
     private val profileColumns = texts("profile", "column")
     private val profiles = config.get("profiles").asText(null)
     private val (zone, lagMs) = (ZoneId.of(config.get("zone").asText), config.get("lag_ms").asLong)
-    private val (spanMs, home) = (config.get("state_days").asLong * 86400000L, config.get("home").asText)
+    private val (spanMs, home) = (config.get("state_days").asLong * DayMs, config.get("home").asText)
     private val members = (texts("live", "name") ++ texts("profile", "name")).map(new TextNode(_).toString)
     private val values = new Array[Double](members.length)
     private val ids = new Array[String](kinds.length)
@@ -118,10 +118,14 @@ package fraudstream.history {
       for (i <- ids.indices) ids(i) = Option(transaction.entity(i)).map(transaction.entityId).orNull
       val (time, amount, currency) = (transaction.time, transaction.amount, transaction.currency)
       val isForeign = !home.isEmpty && currency != null && currency != home
+      // Nothing is stored that a wrong date has put far into the future; clocks and zones may differ by hours.
+      val arrival = if (root.isEmpty) timestamp else math.min(if (timestamp < 0) Long.MaxValue else timestamp,
+        System.currentTimeMillis + DayMs)
+      val isAhead = time != Transaction.NoTime && arrival >= 0 && time - MostAheadMs > arrival
       var notes = (if (ids(0) == null) NoKey else 0) | (if (time == Transaction.NoTime) NoTime else 0) |
-        (if (amount.isNaN) NoAmount else 0) | (if (isForeign) OtherCurrency else 0)
+        (if (amount.isNaN) NoAmount else 0) | (if (isForeign) OtherCurrency else 0) |
+        (if (isAhead) Ahead else 0)
       if ((notes & (NoKey | NoTime)) == 0) {
-        if (timestamp >= 0 && time - MostAheadMs > timestamp) notes |= Ahead
         if (lastPartitions != null && hasMoved(ids(0), partition)) notes |= OtherPartition
         val partner = if (ids.length < 2 || ids(1) == null) 0 else nonZero(MurmurHash3.stringHash(ids(1)))
         val event = Event(time, if (isForeign) Double.NaN else amount, partner, if (id == null) 0 else hash(id))
@@ -131,7 +135,8 @@ package fraudstream.history {
       // The last day that has ended for at least the lag.
       val day = if (hasProfiles) Instant.ofEpochMilli(time - lagMs).atZone(zone).toLocalDate.minusDays(1) else null
       val date = if (hasProfiles && addProfiles(day)) day.toString else null
-      result(withMembers(text.toString), date, if (hasProfiles && date == null) notes | NoProfile else notes)
+      if (hasProfiles && date == null && !isAhead) notes |= NoProfile
+      result(withMembers(text.toString), date, notes)
     }
 
     private def addLive(event: Event, notes: Int): Int = {
@@ -189,7 +194,7 @@ package fraudstream.history {
     /** Bits of `history_notes`. */
     val NoKey = 1; val NoTime = 2; val NoAmount = 4; val Ahead = 8; val Repeated = 16; val Hot = 32
     val OtherPartition = 64; val NoProfile = 128; val OtherCurrency = 256
-    private val MostAheadMs = 300000L
+    private val MostAheadMs = 300000L; private val DayMs = 86400000L
     private val Partitions = new ConcurrentHashMap[String, Array[Long]]()
 
     def hash(text: UTF8String): Int =

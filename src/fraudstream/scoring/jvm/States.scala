@@ -137,9 +137,11 @@ private[history] final class StoredStates(root: String, base: Long, isReplay: Bo
   else if (store != null) {
     flush()
     if ((version + 1) % VersionsPerSweep == 0) {
-      // Entities that no window reaches, not even that of a transaction that is late by a whole window.
+      // Entities that no window reaches, not even that of a transaction that is late by a whole window. The newest time
+      // of a state of an earlier release may lie in the far future.
+      val first = math.min(position.newest, System.currentTimeMillis) - SweptMs
       val old = store.iterator(Family).filter(pair => !pair.key.isNullAt(0) &&
-        new Events(pair.value.getBinary(0)).newest < position.newest - SweptMs).map(_.key.copy()).toArray
+        new Events(pair.value.getBinary(0)).newest < first).map(_.key.copy()).toArray
       old.foreach(store.remove(_, Family))
     }
     put(null, position.bytes)

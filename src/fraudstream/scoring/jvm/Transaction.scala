@@ -28,9 +28,14 @@ private[history] final class Transaction(config: JsonNode, readers: Seq[Internal
   private val (own, nested) = (new JavaMap[String, Cell](), new JavaMap[String, Cell]())
   private val json = new JsonFactory().enable(ALLOW_NON_NUMERIC_NUMBERS.mappedFeature)
 
-  /** Reads a transaction; false if the text is not one JSON object in UTF-8. */
-  def read(text: UTF8String): Boolean = text.isValid && (parse(json.createParser(text.getBytes)) ||
-    parse(json.createParser(OddFloat.replaceAllIn(text.toString, "$1null"))))
+  /** Reads a transaction; false if the text is not one JSON object in UTF-8.
+   *
+   *  A parser of bytes would take UTF-16 and a byte order mark too, which are dead letters.
+   */
+  def read(text: UTF8String): Boolean = text.isValid && {
+    val string = text.toString
+    parse(json.createParser(string)) || parse(json.createParser(OddFloat.replaceAllIn(string, "$1null")))
+  }
 
   private def parse(parser: JsonParser): Boolean = try {
     own.clear()
@@ -84,12 +89,14 @@ private[history] final class Transaction(config: JsonNode, readers: Seq[Internal
   mac.init(new SecretKeySpec(secret.padTo(1, 0.toByte), "HmacSHA256"))
 
   /** `entity_id` of history/identity.py: the value, or its HMAC if it is a card number. */
-  def entityId(value: String): String = {
-    val digits = if (value.length < 12) value else Separators.replaceAllIn(value, "")
+  def entityId(value: String): String = if (value.length < 12) value
+    else Iterator(Fraction.replaceFirstIn(value, ""), value).map(Separators.replaceAllIn(_, "")).find(isCard)
+      .fold(value)(digits => "hmac:" + HexFormat.of.formatHex(mac.doFinal(digits.getBytes), 0, 16))
+
+  private def isCard(digits: String): Boolean = {
     def checksum: Int = digits.reverse.zipWithIndex.map { case (digit, i) => (digit - '0') * (1 + i % 2) }
       .map(each => each / 10 + each % 10).sum
-    if (!Card.matches(digits) || checksum % 10 != 0) value
-    else "hmac:" + HexFormat.of.formatHex(mac.doFinal(digits.getBytes), 0, 16)
+    Card.matches(digits) && checksum % 10 == 0
   }
 }
 
@@ -102,6 +109,7 @@ private object Transaction {
   val Missing = Set("", "?", "-", "--", "N/A", "n/a", "#N/A", "NULL", "null", "NaN", "nan", "None")
   private val OddFloat = "(?i)([:\\[,]\\s*)[+-]?(?:nan|inf|infinity)(?=\\s*[,}\\]])".r
   private val Card = "[0-9]{12,19}".r
+  private val Fraction = "\\.0+\\z".r
   private val Separators =
-    "[ \\t\\-\\x00\\u00a0\\u00ad\\u2000-\\u200d\\u2010-\\u2015\\u202f\\u2060\\u2212\\u3000\\ufeff\\uff0d]".r
+    "[ ./_,\\t\\-\\x00\\u00a0\\u00ad\\u2000-\\u200d\\u2010-\\u2015\\u202f\\u2060\\u2212\\u3000\\ufeff\\uff0d]".r
 }
