@@ -56,13 +56,13 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
         return Similarity((), 0, ())
     rows: list[Any] = []
     table: list[list[float]] = []
-    alike = select(*_COLUMNS).where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
+    by_chunk = select(*_COLUMNS).execution_options(yield_per=CHUNK)
+    alike = by_chunk.where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
     before = alike.where(_ALERT.seq.between(alert.seq - AROUND, alert.seq - 1)).order_by(_ALERT.seq.desc())
     after = alike.where(_ALERT.seq.between(alert.seq + 1, alert.seq + AROUND)).order_by(_ALERT.seq)
     ended = time.perf_counter() + SECONDS
-    with store.database.read() as connection:
-        results = [connection.execute(each.execution_options(yield_per=CHUNK)) for each in (before, after)]
-        for row in merge(*results, key=lambda row: abs(row.seq - alert.seq)):  # the closest first
+    with store.database.read() as connection, connection.execute(before) as older, connection.execute(after) as newer:
+        for row in merge(older, newer, key=lambda row: abs(row.seq - alert.seq)):  # the closest first
             if time.perf_counter() > ended:
                 break
             document = orjson.loads(row.body)
