@@ -13,8 +13,9 @@ from flask.testing import FlaskClient
 from apps import create_app
 from dashboards import Clock, alert, json_of
 from fraudstream.config import Settings
-from fraudstream.dashboard.services.charts import Charts, MinuteTally, minute_of
+from fraudstream.dashboard.services.charts import MAX_LATENCIES, Charts, MinuteTally, minute_of
 from fraudstream.dashboard.views.charts import FEWEST, live_charts, with_data
+from fraudstream.errors import StoreError
 from fraudstream.store.minutes import BINS, EDGES, MinuteLabel
 from fraudstream.store.store import AlertStore
 
@@ -51,6 +52,28 @@ def test_a_minute_holds_what_came_in_it_and_a_restart_keeps_it(store: AlertStore
     assert report["minutes"]["latency_to"] == [None, "page", None]
     assert report["scores"]["samples"] == [1, *[0] * (BINS - 2), 1]
     assert report["precision"]["label"] == {"column": "Class", "alerts": 3, "frauds": 2, "share": 0.666667}
+
+
+def test_measurements_during_a_write_that_fails_are_added_to_those_before(clock: Clock) -> None:
+    tally = MinuteTally()
+
+    def measure(payments: int, number: int, seconds: float) -> None:
+        tally.payments(clock(), payments)
+        tally.score(clock(), 0.0)
+        tally.latencies(clock(), "page", [seconds] * number)
+
+    def write_in_vain() -> None:
+        with tally.taken(minute_of(clock()) + 1) as parts:
+            assert [(each.payments, each.latencies) for each in parts] == [(30, MAX_LATENCIES)]
+            measure(12, 3, 0.002)
+            raise StoreError("the disk is full", where="here", remedy="make space")
+
+    measure(30, MAX_LATENCIES, 0.004)
+    with pytest.raises(StoreError):
+        write_in_vain()
+    (minute,) = tally.minutes()
+    assert (minute.payments, minute.scores[0], minute.latencies) == (42, 2, MAX_LATENCIES + 3)
+    assert (minute.p50_ms, minute.p99_ms) == (4.0, 4.0)
 
 
 def test_minutes_older_than_seven_days_are_forgotten(store: AlertStore, clock: Clock) -> None:

@@ -141,6 +141,18 @@ def test_a_second_replay_has_to_be_asked_for(client: FlaskClient) -> None:
     assert document["counts"]["requested"] == 3
 
 
+def test_of_many_only_those_that_were_replayed_before_are_counted(client: FlaskClient) -> None:
+    many = 1_200
+    client.post("/api/dead-letters", json=[dead_letter(n) for n in range(many)])
+    places = [f"{INPUT}/0/{n}" for n in range(0, many, 3)]
+    for _ in range(2):
+        client.post("/api/replays", json=WHO | {"places": places, "again": True})
+    answer = json_of(client.post("/api/replays", json=WHO | {"filter": "", "dry_run": True}))
+    assert (answer["letters"], answer["replayed"]) == (many, len(places))
+    answer = json_of(client.post("/api/replays", json=WHO | {"places": [f"{INPUT}/0/1"], "dry_run": True}))
+    assert (answer["letters"], answer["replayed"]) == (1, 0)
+
+
 def test_a_replay_that_failed_may_be_asked_for_again(client: FlaskClient) -> None:
     client.post("/api/dead-letters", json=[dead_letter(1)])
     body = WHO | {"places": [f"{INPUT}/0/1"]}

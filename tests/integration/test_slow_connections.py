@@ -21,8 +21,9 @@ PROMPT_SECONDS = 15.0
 SERVED_WITH = """
 import functools
 from fraudstream.dashboard import server
+from fraudstream.dashboard.web.client_connection import Limits
 
-server.serve = functools.partial(server.serve, limits=server.Limits({limits}))
+server.serve = functools.partial(server.serve, limits=Limits({limits}))
 """
 TOKENS = """
 import os

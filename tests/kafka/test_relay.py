@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import sqlite3
 import threading
-from base64 import b64decode
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -22,7 +21,7 @@ from fraudstream.kafka.broker import RunningBroker
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import committed_offsets, open_reader
 from fraudstream.relay import carrier
-from fraudstream.relay.carrier import open_consumer
+from fraudstream.relay.carrier import REFUSED_RECORD, open_consumer
 from fraudstream.relay.records import Route
 from fraudstream.relay.service import post_positions
 from fraudstream.runtime.processes import stop as stop_process
@@ -55,8 +54,8 @@ def test_a_record_that_the_api_refuses_is_kept_there_and_holds_up_none_that_foll
     api = Api(away=2)
     relay_until(broker.bootstrap_servers, api, "a3")
     assert {"a1", "a3"} <= set(api.ids())
-    (rejected,) = [item for _, item in api.posts if "unreadable_record" in item]
-    assert b'"alert_id":"a2"' in b64decode(rejected["payload_base64"])
+    (rejected,) = [item for _, item in api.posts if REFUSED_RECORD in item]
+    assert '"alert_id":"a2"' in rejected[REFUSED_RECORD]
     assert rejected["refused_because"] == "413 too much for me"
 
 

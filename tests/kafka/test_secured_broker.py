@@ -301,6 +301,17 @@ def test_a_folder_with_other_files_is_refused_and_stays_as_it_is(tmp_path: Path)
     assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
 
 
+def test_a_new_certificate_deletes_the_key_of_a_former_authority(tmp_path: Path) -> None:
+    folder, former = SecureFolder(tmp_path / "secure"), tmp_path / "secure" / "ca.key"
+    folder.prepare("127.0.0.1:9092")
+    former.touch()
+    folder.prepare("127.0.0.1:9092")
+    assert former.exists()
+    folder.broker.unlink()
+    folder.prepare("127.0.0.1:9092")
+    assert not former.exists()
+
+
 def test_prepared_again_the_folder_keeps_its_passwords_and_certificates(folder: SecureFolder) -> None:
     before = {path.name: path.read_bytes() for path in folder.path.iterdir()}
     folder.prepare(f"127.0.0.1:{Settings.model_fields['port'].default}")

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from audits import TOPIC, alert, audit, dead_letter, entry, loss, row
 from fraudstream.audit.comparison import subtract
-from fraudstream.audit.report import AuditReport, Kind, conclusion, render
+from fraudstream.audit.report import AuditReport, Finding, Kind, conclusion, render
 from fraudstream.cli.entry import run_to_exit
 from fraudstream.messages.ledger import Range, Source, merge_ranges
 
@@ -302,6 +302,21 @@ def test_the_table_shows_the_first_findings_and_how_many_more_there_are() -> Non
     assert f"{TOPIC}[0] 19" in text
     assert "and 10 more" in text
     assert len(report.document()["findings"]) == 30
+
+
+def test_an_id_from_kafka_adds_no_line_to_the_report_and_no_escape_sequence() -> None:
+    forged = "Every acknowledged record is accounted for: 5, each once."
+    hostile = f"x\n{forged}\x1b[2J\r\u2028\u202e\x85y"
+    report = audit([entry(0, 10, alert=1)], [alert(3)], [], marks={0: (0, 10)})
+    report.add([Finding(Kind.EXTRA, hostile), Finding(Kind.DOUBLED, hostile), Finding(Kind.LOST, "gone", hostile)])
+    report.notes.append(hostile)
+    text = render(report)
+    assert text.isascii()
+    assert text.replace("\n", " ").isprintable()
+    assert [line for line in text.split("\n") if line.startswith(forged)] == []
+    assert text.count(f"x {forged}[2J y") == 6
+    assert f"({hostile})" not in conclusion(report)
+    assert report.document()["notes"] == [hostile]
 
 
 def ranges(*spans: tuple[int, int]) -> list[Range]:

@@ -10,6 +10,7 @@ import pytest
 
 from columns import row
 from dashboards import Clock, alert
+from fraudstream.dashboard.services import reasons
 from fraudstream.dashboard.services.live_stream import Hub
 from fraudstream.dashboard.services.reasons import ReasonStore, ReasonWorker, explain_alert
 from fraudstream.dashboard.services.rescoring import rescore_alert
@@ -72,13 +73,16 @@ def test_what_an_earlier_process_left_is_caught_up_on(store: AlertStore, explain
         assert 1 <= len(document["reasons"]) <= 5
 
 
-def test_every_alert_of_a_storm_gets_its_reasons(store: AlertStore, explainer: Explainer, tmp_path: Path) -> None:
+def test_a_storm_is_noted_in_bounded_memory_and_worked_off_from_the_store(
+    store: AlertStore, explainer: Explainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reasons, "MAX_QUEUED", 100)
     hub = Hub()
     work = work_of(store, deployed_linear_model(tmp_path / "models"), hub)
 
     def publish(alerts: list[StoredAlert]) -> None:
         hub.publish(alerts)
-        work.offer()
+        work.offer(alerts)
 
     work.start()
     count = 400
@@ -98,9 +102,9 @@ def test_alerts_are_stored_while_the_reasons_cannot_be_worked_out(store: AlertSt
     entered, released = threading.Event(), threading.Event()
     work = ReasonWorker(ReasonStore(store.database), Hub(), Stuck(tmp_path), clock=Clock())
     work.start()
-    store.add_alerts([alert(1)], on_commit=lambda _: work.offer())
+    store.add_alerts([alert(1)], on_commit=work.offer)
     assert entered.wait(60)
-    assert store.add_alerts([alert(2)], on_commit=lambda _: work.offer()).accepted == 1
+    assert store.add_alerts([alert(2)], on_commit=work.offer).accepted == 1
     released.set()
     assert wait_until(lambda: not ReasonStore(store.database).unexplained(100, 10), 60)
     work.close()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from sqlalchemy import insert
 
 from columns import row
 from dashboards import alert
+from fraudstream.store import similar as module
 from fraudstream.store import tables
 from fraudstream.store.similar import AROUND, Similarity, similar_alerts
 from fraudstream.store.store import AlertStore
@@ -50,3 +54,13 @@ def test_a_large_store_costs_no_more_than_its_neighbourhood(store: AlertStore) -
     matches = similar(store, "id-1", {"V1": 0.5})
     assert 0 < matches.compared <= 2 * AROUND
     assert matches.alerts[0].alert_id == f"x{many - 1}"
+
+
+def test_within_its_time_limit_the_alerts_stored_next_to_it_are_compared(
+    store: AlertStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add_alerts([alert(n, transaction={"V1": float(n)}) for n in range(20)])
+    seconds = chain(repeat(0.0, 1 + 4), repeat(1.0))
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
+    alerts = similar(store, "id-8", {"V1": 8.0}).alerts
+    assert {each.alert_id for each in alerts} == {"id-6", "id-7", "id-9", "id-10"}

@@ -19,6 +19,8 @@ _COLUMNS: Final = ("acknowledged", "accounted", "open", "lost")
 _TEMPLATES: Final = Environment(  # noqa: S701  text, not HTML
     loader=FileSystemLoader(Path(__file__).parent), trim_blocks=True, lstrip_blocks=True
 )
+# An id from Kafka must add no line to the report, and no escape sequence.
+_TEMPLATES.filters["line"] = lambda text: " ".join("".join(c for c in text if c.isprintable() or c.isspace()).split())
 
 
 class Kind(StrEnum):

@@ -2,8 +2,11 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +21,18 @@ from gunicorn.config import Config
 from fraudstream.config import Settings
 from fraudstream.dashboard.app import Dashboard, validate_templates
 from fraudstream.dashboard.services.statistics import DeployedModel
+from fraudstream.dashboard.web.client_connection import LIMITS, Limits
 from fraudstream.dashboard.web.connections import RequestWorker
 from fraudstream.dashboard.web.security import validate_binding
 from fraudstream.runtime.processes import check_port_free, die_with_parent, write_ready
 from fraudstream.store.store import AlertStore
 
+POLL_SECONDS: Final = 0.02
 GRACE_SECONDS: Final = 1
 """Between the stop signal and the kill."""
+
+END_SECONDS: Final = 0.7
+"""Of that, the time to write the current minute and to stop the background threads."""
 
 DEAD_PEER_MS: Final = 30_000
 """A viewer that has read nothing for this long is disconnected, so that it does not hold a thread for ever."""
@@ -33,25 +41,6 @@ SWITCH_SECONDS: Final = 0.0005
 """Python's thread switch interval (default 5 ms): reasons are computed while alerts are received."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Limits on the resources that clients may hold, and for how long."""
-
-    connections: int = 4096
-    """Beyond these, the connection that has waited longest is closed."""
-
-    streams: int = 256
-    body_bytes: int = 128 * 1024 * 1024
-    """Of all requests in memory; beyond it the oldest incomplete one is refused."""
-
-    idle_seconds: float = 30.0
-    head_seconds: float = 10.0
-    body_seconds: float = 30.0
-
-
-LIMITS: Final = Limits()
 
 
 def serve(
@@ -87,6 +76,8 @@ class _Application:
     notice: str | None
     templates: Path | None
     limits: Limits
+    _ends_by: float | None = None
+    _is_closed: bool = False
 
     def __post_init__(self) -> None:
         """Make gunicorn's configuration."""
@@ -111,6 +102,8 @@ class _Application:
             "when_ready": _set_peer_timeout,
             "post_fork": lambda _arbiter, _worker: die_with_parent(master),
             "post_worker_init": self._worker_is_ready,
+            "worker_int": lambda _worker: self._end_soon(),
+            "worker_exit": lambda _arbiter, _worker: self._wait_for_end(),
         }.items():
             self.cfg.set(name, value)
 
@@ -126,23 +119,50 @@ class _Application:
     def reload(self) -> None:
         """Keep the settings: on SIGHUP the arbiter starts a new worker with them."""
 
-    def close(self) -> None:
-        """Stop the background threads; the worker calls it when it stops."""
-        closing = self.dashboard
+    def _end(self) -> None:
+        """Stop the background threads, once, however many signals come."""
+        if self._ends_by is None:
+            self._ends_by = time.monotonic() + END_SECONDS
+            # In a thread: the signal may have come while this one held the hub's lock.
+            threading.Thread(target=self._close, name="end", daemon=True).start()
+
+    def _end_soon(self) -> None:
+        """Stop them and wait, for a signal after which gunicorn exits at once."""
+        self._end()
+        self._wait_for_end()
+
+    def _wait_for_end(self) -> None:
+        """Wait for the threads to stop before the process exits; without open connections gunicorn does not wait."""
+        # Not a lock: Ctrl+C arrives here twice, from the terminal and, nested in that, from the master.
+        while self._ends_by is not None and not self._is_closed and time.monotonic() < self._ends_by:
+            time.sleep(POLL_SECONDS)
+
+    def _close(self) -> None:
         # The streams first, for waiting viewers; then the current minute, which is lost if time runs out.
+        closing = self.dashboard
         for close in (closing.hub.close, closing.charts.close, closing.deployments.close, closing.instances.close):
             try:
                 close()
             except Exception as e:  # whatever it was, the next one is closed too
                 log.warning("the dashboard did not stop cleanly", reason=str(e), exc_info=True)
+        self._is_closed = True
+        # The next process finishes its batch; it may take a while to stop.
+        self.dashboard.reason_worker.close()
 
-    def _worker_is_ready(self, _worker: Any) -> None:
+    def _worker_is_ready(self, worker: Any) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         self.dashboard.instances.start()
         self.dashboard.charts.start()
         if self.settings.explain_alerts:
             self.dashboard.reason_worker.start()
         self.dashboard.deployments.start()
+        stop = worker.handle_exit
+
+        def end_streams_and_stop(signum: int, frame: Any) -> None:
+            self._end()
+            stop(signum, frame)
+
+        signal.signal(signal.SIGTERM, end_streams_and_stop)
         write_ready(self.settings.ready_file, port=self.settings.port)
         log.info("dashboard is ready", address=f"http://{self.settings.host}:{self.settings.port}")
 

@@ -102,9 +102,10 @@ class TopicMerge:
             elif error.name() not in UNREACHABLE:
                 raise KafkaException(error)
         full = {each for each, size in self._bytes.items() if size > MOST_BUFFERED}
+        drained = {each for each in self._paused if self._bytes[each] < MOST_BUFFERED // 2}
         self._consumer.pause([TopicPartition(self._topic, each) for each in full - self._paused])
-        self._consumer.resume([TopicPartition(self._topic, each) for each in self._paused - full])
-        self._paused = full
+        self._consumer.resume([TopicPartition(self._topic, each) for each in drained])
+        self._paused = (self._paused | full) - drained
 
     def in_order(self) -> Iterator[Message]:
         """Yield fetched records as long as no partition may have an earlier one."""

@@ -140,6 +140,7 @@ class SecureFolder:
         form, encryption = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         _write(self.ca, certificate)
         _write(self.broker, certificate + key.private_bytes(serialization.Encoding.PEM, form, encryption))
+        (self.path / "ca.key").unlink(missing_ok=True)  # of the authority of an earlier release
 
 
 def _filled(template: str, **values: object) -> str:

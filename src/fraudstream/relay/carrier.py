@@ -16,7 +16,7 @@ from fraudstream.kafka.reading import open_reader
 from fraudstream.relay.api_client import ApiRefused, ApiUnavailable, DashboardClient
 from fraudstream.relay.records import ROUTE_OF, PostedRecord, Route, encode, rejected, to_payload
 from fraudstream.transactions.masking import DataMask
-from fraudstream.transactions.wire import RELAYED_TOPICS, RecordId, Topic, output_limit
+from fraudstream.transactions.wire import REJECTED_BECAUSE, RELAYED_TOPICS, RecordId, Topic, output_limit
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,9 @@ REJOIN_SECONDS: Final = 60.0
 """Kafka assigns partitions again within seconds of being reachable."""
 HOLD_SECONDS: Final = 0.2
 """How long events are held to be batched: they are not urgent, and posting one delays the alerts behind it."""
-REASON_CHARS: Final = 4_000
-"""An error is truncated to this length."""
+REFUSED_RECORD: Final = "refused_record"
+REFUSED_BYTES: Final = 4_000
+"""A record that the API refuses is truncated to this length there, as is an error; the topic has all of it."""
 
 _Partition = tuple[str, int]
 
@@ -235,7 +236,9 @@ class Relay:
             record = str(RecordId(*item.partition, item.offset))
             log.error("the dashboard refused a record", route=route.value, reason=str(e), record=record)
             if not item.is_refused:
-                body = encode(rejected(record, item.body, str(e)))
+                # It lacks every required member, so that the API stores it as a rejected record.
+                head = item.body[:REFUSED_BYTES].decode(errors="replace")
+                body = encode({REFUSED_RECORD: head, REJECTED_BECAUSE: str(e)})
                 return self._post(route, [replace(item, body=body, is_refused=True)])
         for item in items:
             self._posted[item.partition] = item.offset + 1
@@ -281,7 +284,7 @@ def _item(message: Message, topic: Topic, mask: DataMask) -> _Item:
     try:
         body = encode(mask.record(to_payload(PostedRecord.of(message, topic))))
     except Exception as e:
-        reason = f"{type(e).__name__}: {e}"[:REASON_CHARS].encode(errors="backslashreplace").decode()
+        reason = f"{type(e).__name__}: {e}"[:REFUSED_BYTES].encode(errors="backslashreplace").decode()
         log.error("cannot convert a record", record=f"{name}[{partition}] {offset}", reason=reason)
         body = encode(mask.record(rejected(f"{name}/{partition}/{offset}", message.value(), reason)))
     return _Item((name, partition), offset, ROUTE_OF[topic], body)

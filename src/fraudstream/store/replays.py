@@ -25,6 +25,8 @@ MOST_AT_ONCE: Final = 100_000
 RESULT_SECONDS: Final = 30
 """A claimed replay without a result can be claimed again after this long: its sender may have been killed."""
 
+_LOOKED_UP_AT_ONCE: Final = 500
+
 # What a sender needs of the dead letter: where its copy is, whether that is complete, and which record it is.
 _SENDER_FIELDS: Final = (
     DeadLetterField.DEAD_LETTER,
@@ -61,10 +63,13 @@ class ReplayLog(Repository):
             if len(rows_by_id) > MOST_AT_ONCE:
                 message = f"more than {MOST_AT_ONCE:,} match: narrow the filter and replay in several steps"
                 raise RequestError(message, status=422)
-        column = tables.replays.c
-        before = select(column.origin).distinct().where(column.state != ReplayState.FAILED.value)
+        column, origins = tables.replays.c, list(rows_by_id)
+        before = select(func.count(column.origin.distinct())).where(column.state != ReplayState.FAILED.value)
         with self._database.write() as connection:
-            replayed = sum(origin in rows_by_id for origin in connection.execute(before).scalars())
+            replayed = sum(
+                connection.execute(before.where(column.origin.in_(origins[at : at + _LOOKED_UP_AT_ONCE]))).scalar_one()
+                for at in range(0, len(origins), _LOOKED_UP_AT_ONCE)
+            )
             if request.dry_run or not rows_by_id or (replayed and not request.again):
                 return ReplayBatch(None, len(rows_by_id), replayed, without_place)
             at_us, batch = microseconds(now), uuid.uuid4().hex

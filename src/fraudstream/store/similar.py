@@ -6,6 +6,7 @@ Only the alerts stored around it are compared, within a time limit: the cost doe
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from heapq import merge
 from typing import Any, Final
 
 import numpy as np
@@ -55,12 +56,13 @@ def similar_alerts(store: AlertReader, alert: StoredAlert, values: Mapping[str, 
         return Similarity((), 0, ())
     rows: list[Any] = []
     table: list[list[float]] = []
-    is_around = (_ALERT.seq.between(alert.seq - AROUND, alert.seq + AROUND), _ALERT.seq != alert.seq)
-    is_alike = (_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
-    query = select(*_COLUMNS).where(*is_around, *is_alike).order_by(_ALERT.seq.desc())
+    by_chunk = select(*_COLUMNS).execution_options(yield_per=CHUNK)
+    alike = by_chunk.where(_ALERT.outcome == Outcome.ALERT.value, _ALERT.model_id == model_id)
+    before = alike.where(_ALERT.seq.between(alert.seq - AROUND, alert.seq - 1)).order_by(_ALERT.seq.desc())
+    after = alike.where(_ALERT.seq.between(alert.seq + 1, alert.seq + AROUND)).order_by(_ALERT.seq)
     ended = time.perf_counter() + SECONDS
-    with store.database.read() as connection:
-        for row in connection.execute(query.execution_options(yield_per=CHUNK)):
+    with store.database.read() as connection, connection.execute(before) as older, connection.execute(after) as newer:
+        for row in merge(older, newer, key=lambda row: abs(row.seq - alert.seq)):  # the closest first
             if time.perf_counter() > ended:
                 break
             document = orjson.loads(row.body)

@@ -3,13 +3,13 @@
 import math
 import threading
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Final
+from typing import Final, Self
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -42,7 +42,8 @@ def percentile(values: Collection[float], share: float) -> float:
 class _Count:
     payments: int | None = None
     scores: list[int] = field(default_factory=lambda: [0] * BINS)
-    times: dict[str, deque[float]] = field(default_factory=dict)
+    measured: Counter[str] = field(default_factory=Counter)
+    times: dict[str, deque[float]] = field(default_factory=lambda: defaultdict(lambda: deque(maxlen=MAX_LATENCIES)))
 
     def minute(self, number: int) -> Minute:
         to = "page" if "page" in self.times else "store" if self.times else None
@@ -51,11 +52,20 @@ class _Count:
             number,
             payments=self.payments,
             scores=tuple(self.scores),
-            latencies=len(times) if times else 0,
+            latencies=self.measured[to] if to is not None else 0,
             latency_to=to,
             p50_ms=percentile(times, 0.50) if times else None,
             p99_ms=percentile(times, 0.99) if times else None,
         )
+
+    def add(self, later: Self) -> None:
+        """Add what was counted later in the same minute."""
+        if later.payments is not None:
+            self.payments = (self.payments or 0) + later.payments
+        self.scores = [a + b for a, b in zip(self.scores, later.scores, strict=True)]
+        self.measured += later.measured
+        for to, times in later.times.items():
+            self.times[to].extend(times)
 
 
 class MinuteTally:
@@ -76,10 +86,12 @@ class MinuteTally:
         with self._lock:
             self._count(minute_of(at)).scores[bisect_right(EDGES, score, 1, BINS) - 1] += 1
 
-    def latencies(self, at: datetime, to: str, seconds: Iterable[float]) -> None:
+    def latencies(self, at: datetime, to: str, seconds: Collection[float]) -> None:
         """Record the latencies of alerts to the store or to a page."""
         with self._lock:
-            self._count(minute_of(at)).times.setdefault(to, deque(maxlen=MAX_LATENCIES)).extend(seconds)
+            count = self._count(minute_of(at))
+            count.measured[to] += len(seconds)
+            count.times[to].extend(seconds)
 
     def minutes(self) -> list[Minute]:
         """Return all minutes counted here."""
@@ -88,13 +100,15 @@ class MinuteTally:
 
     @contextmanager
     def taken(self, before: int) -> Iterator[list[Minute]]:
-        """Remove the minutes before one; they come back if they cannot be stored."""
+        """Remove the minutes before one; they are added again if they cannot be stored."""
         with self._lock:
             taken = {number: self._counts.pop(number) for number in sorted(self._counts) if number < before}
         try:
             yield [count.minute(number) for number, count in taken.items()]
         except (StoreError, SQLAlchemyError):
             with self._lock:
+                for number in taken.keys() & self._counts.keys():
+                    taken[number].add(self._counts[number])
                 self._counts |= taken
             raise
 

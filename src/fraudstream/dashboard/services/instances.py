@@ -1,7 +1,7 @@
 """Keeps several dashboards on one PostgreSQL database in step, by its notifications."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -23,7 +23,19 @@ WAIT_SECONDS: Final = 1.0
 
 RETRY_SECONDS: Final = 1.0
 MOST_BYTES: Final = 7_800
-"""Of the item in a notification, which holds 7,999 bytes in all."""
+"""Of the items in a notification, which holds 7,999 bytes in all."""
+
+
+def packed(items: Iterable[Mapping[str, Any] | Sequence[Any]]) -> Iterator[str]:
+    """Yield the JSON of items in as few notifications as possible, without those that are too long for one."""
+    joined = b""
+    for item in (each for each in map(orjson.dumps, items) if len(each) <= MOST_BYTES):
+        if joined and len(joined) + 1 + len(item) > MOST_BYTES:
+            yield joined.decode()
+            joined = b""
+        joined = joined + b"," + item if joined else item
+    if joined:
+        yield joined.decode()
 
 
 class Instances(BackgroundService):
@@ -70,9 +82,8 @@ class Instances(BackgroundService):
             return
         try:
             with self._store.database.read() as connection, connection.begin():
-                for item in map(orjson.dumps, items):
-                    if len(item) <= MOST_BYTES:
-                        self._store.database.notify(connection, kind, item.decode())
+                for joined in packed(items):
+                    self._store.database.notify(connection, kind, joined)
         except SQLAlchemyError as e:
             log.warning("cannot notify the other dashboards", reason=str(e).partition("\n")[0])
 

@@ -1,11 +1,12 @@
 """Computes and stores the reasons of alerts in a background thread, after the alerts are stored and shown.
 
-An alert never waits for it. They are read from the store, the newest first, so that none is missed in a storm or at a
-restart.
+An alert never waits for it: `offer` queues it and returns. In a storm the newest come first; those that do not fit in
+the queue, or that an earlier process left, are read from the store when it is quiet again.
 """
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -51,13 +52,13 @@ class ReasonStore(Repository):
             with self._database.write() as connection:
                 connection.execute(_INSERT, rows)
 
-    def unexplained(self, before: int, limit: int, after: int = 0) -> list[StoredAlert]:
-        """Return the newest alerts between two `seq` without reasons, the newest first."""
+    def unexplained(self, before: int, limit: int) -> list[StoredAlert]:
+        """Return the newest alerts below a `seq` without reasons, the newest first."""
         alert, column = tables.alerts.c, tables.reasons.c
         query = (
             select(*STORED_COLUMNS)
             .join_from(tables.alerts, tables.reasons, alert.seq == column.seq, isouter=True)
-            .where(alert.outcome == Outcome.ALERT.value, alert.seq > after, alert.seq < before, column.seq.is_(None))
+            .where(alert.outcome == Outcome.ALERT.value, alert.seq < before, column.seq.is_(None))
             .order_by(alert.seq.desc())
             .limit(limit)
         )
@@ -86,9 +87,12 @@ class ReasonStore(Repository):
 
 log = structlog.get_logger(__name__)
 
-BATCH_ALERTS: Final = 8
+MAX_QUEUED: Final = 1_000
+MAX_QUEUED_BYTES: Final = 16 * 1024 * 1024
+BATCH_ALERTS: Final = 16
 """Alerts whose reasons are stored and published together."""
 
+MAX_BATCH_SECONDS: Final = 0.2
 YIELD_SECONDS: Final = 0.01
 """Between an alert's commit and the start on its reasons: the post is answered and pages are served first. Without it
 the median post took 0.5 ms longer, of 3.5."""
@@ -102,14 +106,12 @@ MAX_REST_SECONDS: Final = 0.5
 
 SCORE_TOLERANCE: Final = 1e-9
 RETRY_SECONDS: Final = 5.0
-IDLE_SECONDS: Final = 1.0
-NEWEST: Final = 2**63 - 1
 DEFECT: Final = "they could not be worked out"
 """How the stored cause begins if this very payment made the explainer fail."""
 
 
 class ReasonWorker(BackgroundService):
-    """Explains the alerts in the store that have no reasons, after each `offer`."""
+    """Explains the alerts passed to `offer`, and the backlog of an earlier process."""
 
     def __init__(
         self,
@@ -127,53 +129,88 @@ class ReasonWorker(BackgroundService):
         self._share = share
         self._library = library
         self._clock = clock
-        self._offered = threading.Event()
-        self._offered.set()  # an earlier process may have left some
+        self._changed = threading.Condition()
+        self._queue: deque[StoredAlert] = deque()
+        self._queue_bytes = 0
+        self._has_backlog = True
+        """Whether the store may hold alerts without reasons that are not queued here."""
+        self._backlog_cursor: int | None = None
+        """The `seq` that the walk through the store has reached, from the newest down; None for its start."""
         self._offered_at = float("-inf")
 
-    def offer(self) -> None:
-        """Have newly committed alerts explained."""
-        self._offered_at = time.perf_counter()
-        self._offered.set()
+    def close(self) -> None:
+        """Stop the thread; the next process handles what is queued."""
+        with self._changed:
+            self._ending.set()
+            self._changed.notify_all()
+        super().close()
+
+    def offer(self, alerts: Sequence[StoredAlert]) -> None:
+        """Queue newly committed alerts; costs a microsecond each."""
+        if not self._thread.is_alive():
+            return
+        with self._changed:
+            self._offered_at = time.perf_counter()
+            for alert in alerts:
+                if alert.outcome == Outcome.ALERT:
+                    self._queue.append(alert)
+                    self._queue_bytes += len(alert.body)
+            while len(self._queue) > MAX_QUEUED or self._queue_bytes > MAX_QUEUED_BYTES:
+                self._queue_bytes -= len(self._queue.popleft().body)
+                self._has_backlog, self._backlog_cursor = True, None
+            self._changed.notify_all()
 
     def _run(self) -> None:
-        explained = newest = below = 0  # all up to `explained` have reasons; from `newest` down, those from `below` on
         while not self._ending.is_set():
-            if not below or self._offered.is_set():
-                if not self._offered.wait(IDLE_SECONDS):
-                    continue
-                self._offered.clear()
-                self._ending.wait(max(0.0, self._offered_at + YIELD_SECONDS - time.perf_counter()))
-                newest, below = 0, NEWEST
             started = time.perf_counter()
             try:
-                page = self._store.unexplained(below, BATCH_ALERTS, after=explained)
-                self._explain_batch(page)
+                self._explain_batch(self._next() or self._next_from_store())
             except (StoreError, SQLAlchemyError) as e:
                 log.warning("cannot store reasons", reason=e.what if isinstance(e, StoreError) else str(e))
-                self._offered.set()
+                self._has_backlog, self._backlog_cursor = True, None
                 self._ending.wait(RETRY_SECONDS)
-                continue
-            newest = newest or (page[0].seq if page else explained)
-            if len(page) < BATCH_ALERTS:
-                explained, below = newest, 0
-            else:
-                below = page[-1].seq
-                ended = time.perf_counter()
-                share = REST_IN_A_STORM if ended - self._offered_at < QUIET_SECONDS else REST_WHEN_QUIET
+            ended = time.perf_counter()
+            if self._has_backlog or len(self._queue) > BATCH_ALERTS:
+                storms = ended - self._offered_at < QUIET_SECONDS
+                share = REST_IN_A_STORM if storms else REST_WHEN_QUIET
                 self._ending.wait(min((ended - started) * share, MAX_REST_SECONDS))
 
+    def _next(self) -> list[StoredAlert]:
+        """Take the newest queued alerts; empty if the queue is empty and the store has a backlog."""
+        batch: list[StoredAlert] = []
+        with self._changed:
+            while not self._ending.is_set() and not self._queue and not self._has_backlog:
+                self._changed.wait()
+        self._ending.wait(max(0.0, self._offered_at + YIELD_SECONDS - time.perf_counter()))
+        with self._changed:
+            while self._queue and len(batch) < BATCH_ALERTS:
+                batch.append(self._queue.pop())
+                self._queue_bytes -= len(batch[-1].body)
+        return batch
+
+    def _next_from_store(self) -> list[StoredAlert]:
+        """Return the next alerts without reasons in the store, from the newest down."""
+        cursor = self._backlog_cursor
+        page = self._store.unexplained(self._hub.latest + 1 if cursor is None else cursor, BATCH_ALERTS)
+        with self._changed:
+            if self._backlog_cursor == cursor:  # else the queue overflowed meanwhile: start over
+                self._has_backlog, self._backlog_cursor = bool(page), page[-1].seq if page else None
+        return page
+
     def _explain_batch(self, batch: Sequence[StoredAlert]) -> None:
+        started = time.perf_counter()
         explanations: dict[int, Mapping[str, Any]] = {}
         events: list[Mapping[str, Any]] = []
         for alert in batch:
             document = alert.document()
             explanations[alert.seq] = reasons = self._explain(document)
             events.append({"seq": alert.seq, AlertField.ALERT_ID.value: document[AlertField.ALERT_ID], **reasons})
-        if events:
-            self._store.add(explanations, self._clock())
-            self.broadcast(events)
-            self._share(events)
+            if time.perf_counter() - started > MAX_BATCH_SECONDS:
+                self._publish(explanations, events)
+                started, explanations, events = time.perf_counter(), {}, []
+            if self._ending.is_set():
+                break
+        self._publish(explanations, events)
 
     def _explain(self, alert: Mapping[str, Any]) -> Mapping[str, Any]:
         try:
@@ -182,6 +219,12 @@ class ReasonWorker(BackgroundService):
             # One unforeseen payment must not keep the others from their reasons.
             log.exception("cannot explain an alert", alert_id=alert.get(AlertField.ALERT_ID))
             return cause_form(f"{DEFECT} ({type(e).__name__}); see the dashboard's log")
+
+    def _publish(self, explanations: Mapping[int, Mapping[str, Any]], events: Sequence[Mapping[str, Any]]) -> None:
+        if explanations:
+            self._store.add(explanations, self._clock())
+            self.broadcast(events)
+            self._share(events)
 
     def broadcast(self, events: Sequence[Mapping[str, Any]]) -> None:
         """Send reasons to every viewer."""

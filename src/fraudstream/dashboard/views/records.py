@@ -67,7 +67,7 @@ class RecordViews:
         def publish(alerts: list[StoredAlert]) -> None:
             self.statistics.committed(alerts)
             self.instances.publish(alerts)
-            self.reasons.offer()
+            self.reasons.offer(alerts)
 
         describe, columns_of = self.statistics.describe, self.entity_columns
         add = partial(self.store.add_alerts, on_commit=publish, describe=describe, columns_of=columns_of)

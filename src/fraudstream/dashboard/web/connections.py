@@ -1,110 +1,63 @@
 """Implements a gunicorn worker that uses threads only for complete requests, with separate pools by kind."""
 
-import asyncio
+import errno
 import resource
 import socket
-import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from functools import partial
+from selectors import EVENT_READ, EVENT_WRITE
 from typing import Any, Final
 
 import flask
-import orjson
 import structlog
-from gunicorn.http import RequestParser, wsgi
-from gunicorn.util import unquote_to_wsgi_str
+from gunicorn.http import wsgi
 from gunicorn.workers.gthread import ThreadWorker
-from werkzeug.http import HTTP_STATUS_CODES
+from werkzeug.exceptions import HTTPException
 
-from fraudstream.errors import RequestError
+from fraudstream.dashboard.web.client_connection import HEAD_BYTES, STALLED_SECONDS, Connection, Limits
+from fraudstream.errors import FraudstreamError
 
 THREADS: Final = {"ingest": 8, "health": 2, "page": 8, "download": 16}
 """Plus a thread for each live stream. A pool whose threads are busy does not delay another; more threads for pages
-would slow down ingest, by Python's GIL."""
-
-INGEST: Final = frozenset(
-    f"/api/{name}" for name in ("alerts", "events", "dead-letters", "ledger", "replays/claim", "replays/results")
-)
+would slow down ingest, by Python's GIL.
+"""
 
 QUEUE: Final = 512
 """Requests that may wait for a thread of a pool; at most an eighth of the connections."""
 
 ACCEPT_AT_ONCE: Final = 256
 TICK_SECONDS: Final = 0.1
-STOP_SECONDS: Final = 0.7
-"""To finish requests and to close the app, of the second between the stop signal and the kill."""
-
-STALLED_SECONDS: Final = 30
-"""How long a thread waits for a client that reads nothing of its response."""
-
 LINGER_SECONDS: Final = 2.0
 """After the last response: closing with unread bytes would reset the connection before the client has read it."""
 
-HEAD_END: Final = b"\r\n\r\n"
-HEAD_BYTES: Final = 65_536
+UNADMITTED_SECONDS: Final = 0.25
 UNADMITTED_BYTES: Final = 65_536
-"""The largest body that is read before the app checks whether it accepts the request."""
+"""How much of a body is read, for how long, before the app checks whether it accepts the request."""
 
 RECEIVE_BYTES: Final = 131_072
 OTHER_FILES: Final = 256
 """Descriptors that connections leave to the database, logs and models."""
 
-RETRY_SECONDS: Final = 5
 LOG_SECONDS: Final = 10.0
 
 log = structlog.get_logger(__name__)
 
 
-class _Connection(socket.socket):
-    """A client's connection with the received part of its next requests; threads write the responses."""
-
-    def __init__(self, accepted: socket.socket, client: Any, server: Any) -> None:
-        super().__init__(accepted.family, accepted.type, accepted.proto, accepted.detach())
-        self.setblocking(False)
-        self.sock = self  # as gunicorn calls the socket
-        self.client = client
-        self.server = server
-        self.received = bytearray()
-        self.held = 0
-        self.is_busy = False  # a part of a request has arrived that has no response yet
-        self.deadline: asyncio.Timeout
-        self.refusal: RequestError | None = None
-
-    def sendall(self, data: Any, _flags: int = 0, /) -> None:
-        """Send everything; raises TimeoutError when nothing can be sent for the timeout of the socket."""
-        unsent = memoryview(data)
-        while unsent:
-            unsent = unsent[self.send(unsent) :]
-
-    def close(self) -> None:
-        """Leave closing to the loop; gunicorn calls this after a failed response."""
-
-    def discard(self) -> None:
-        """Close the socket."""
-        super().close()
-
-    def body_end(self, length: int | None) -> int | None:
-        """Return the end of a body in the received bytes; None while it is incomplete."""
-        if length is None:  # chunked; the parser notices a false end
-            end = bytes(self.received[-7:])
-            return len(self.received) if end in (b"\r\n0\r\n\r\n", b"0\r\n\r\n") else None
-        return length if len(self.received) >= length else None
-
-
 class RequestWorker(ThreadWorker):  # type: ignore[misc]
-    """Reads requests in one event loop, with deadlines; threads run the app and send the responses."""
+    """Reads requests and sends the rest of responses in one loop, with deadlines; threads run the app."""
 
     def init_process(self) -> None:
-        """Set the app's limits, then serve until the stop signal."""
-        self._limits = limits = self.app.limits
-        self._open: dict[_Connection, asyncio.Task[None]] = {}
-        self._waiting: dict[_Connection, None] = {}  # for the client, in order of arrival
+        """Set the limits, then serve until the stop signal."""
+        limits: Limits = self.app.limits
+        self._limits = limits
+        self._waiting: dict[Connection, None] = {}  # in order of arrival
         self._held_bytes = 0
         self._in_pool: Counter[str] = Counter()
-        self._next_log = 0.0
+        self._turned_away: Counter[str] = Counter()
+        self._next_tick = self._next_log = 0.0
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         needed = limits.connections + OTHER_FILES
         if soft < needed:
@@ -114,211 +67,241 @@ class RequestWorker(ThreadWorker):  # type: ignore[misc]
         super().init_process()
 
     def get_thread_pool(self) -> ThreadPoolExecutor:
-        """Create the pools; gunicorn knows the one for pages."""
+        """Create the pools; gunicorn shuts down the one for pages, Python the others at exit."""
         threads = {**THREADS, "stream": self._limits.streams}
         self._pools = {name: ThreadPoolExecutor(count, name) for name, count in threads.items()}
         queue = min(QUEUE, self._most_connections // 8)
         self._capacity = {name: count + (0 if name == "stream" else queue) for name, count in threads.items()}
         return self._pools["page"]
 
-    def handle_quit(self, _signum: int, _frame: Any) -> None:
-        """Stop as on SIGTERM; gunicorn would end the process at once."""
-        self.alive = False
-
-    def run(self) -> None:
-        """Serve until the stop signal."""
-        asyncio.run(self._run())
-
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        for listener in self.sockets:
-            listener.setblocking(False)
-            loop.add_reader(listener, self._accept, listener)
-        while self.alive and self.is_parent_alive():
-            self.notify()
-            await asyncio.sleep(TICK_SECONDS)
-        for listener in self.sockets:
-            loop.remove_reader(listener)
-            listener.close()
-        closing = threading.Thread(target=self.app.close, name="close", daemon=True)
-        closing.start()
-        ends_at = loop.time() + STOP_SECONDS
-        while (closing.is_alive() or any(each.is_busy for each in self._open)) and loop.time() < ends_at:
-            await asyncio.sleep(TICK_SECONDS)
-
-    def _accept(self, listener: Any) -> None:
+    def accept(self, listener: Any) -> None:
+        """Accept waiting connections; beyond the limit, close those that have waited longest."""
         for _ in range(ACCEPT_AT_ONCE):
             try:
                 accepted, client = listener.accept()
-            except OSError:
+            except OSError as e:
+                if e.errno in (errno.EMFILE, errno.ENFILE) and self._waiting:
+                    self._evict(next(iter(self._waiting)))
                 return
-            connection = _Connection(accepted, client, listener.getsockname())
-            self._open[connection] = asyncio.get_running_loop().create_task(self._converse(connection))
+            self.nr_conns += 1
+            self._wait(Connection(accepted, client, listener.getsockname()), self._limits.idle_seconds)
+            if self.nr_conns > self._most_connections:
+                self._evict(next(iter(self._waiting)))
 
-    async def _converse(self, connection: _Connection) -> None:
-        """Respond to the requests of a connection one after the other."""
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Run one round of the loop."""
+        super().wait_for_and_dispatch_events(min(timeout, TICK_SECONDS))
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK_SECONDS
+        for connection in [each for each in self._waiting if each.deadline <= now or not (self.alive or each.is_busy)]:
+            self._step(self._expire, connection)
+        if self._turned_away and now >= self._next_log:
+            log.warning("refused clients", reasons=dict(self._turned_away))
+            self._turned_away.clear()
+            self._next_log = now + LOG_SECONDS
+
+    def _wait(self, connection: Connection, seconds: float, event: int = EVENT_READ) -> None:
+        connection.deadline = time.monotonic() + seconds
+        if connection.watched_for != event:
+            self._unwatch(connection)
+            step = self._read if event == EVENT_READ else self._write
+            self.poller.register(connection, event, partial(self._step, step))
+            connection.watched_for = event
+        self._waiting[connection] = None
+
+    def _unwatch(self, connection: Connection) -> None:
+        if connection.watched_for:
+            connection.watched_for = 0
+            self.poller.unregister(connection)
+
+    def _step(self, step: Callable[..., None], connection: Connection, *details: object) -> None:
+        """Run a step of a connection; a failure must not end the loop."""
+        if connection.is_dropped:  # dropped for another one in the same round
+            return
         try:
-            try:
-                while await self._exchange(connection):
-                    pass
-            except RequestError as e:
-                if not connection.is_busy:
-                    return
-                connection.send(_response(e))
-                if time.monotonic() >= self._next_log:
-                    log.warning("a request is refused", reason=e.what)
-                    self._next_log = time.monotonic() + LOG_SECONDS
-            connection.is_busy = False
-            connection.shutdown(socket.SHUT_WR)
-            connection.received.clear()
-            with suppress(RequestError):
-                async with self._waits(connection, LINGER_SECONDS):
-                    while await asyncio.get_running_loop().sock_recv(connection, RECEIVE_BYTES):
-                        pass
-        except (OSError, EOFError) as e:
-            log.debug("client disconnected", reason=str(e))
+            step(connection, *details)
+        except OSError:
+            self._drop(connection)
         except Exception:
             log.exception("a connection failed")
-        finally:
-            self._open.pop(connection, None)
-            self._hold(connection, 0)
-            connection.discard()
+            self._drop(connection)
 
-    async def _exchange(self, connection: _Connection) -> bool:
-        """Receive a request and respond to it; return whether another one may follow."""
-        if not connection.received:
-            async with self._waits(connection, self._limits.idle_seconds):
-                await self._receive(connection)
-        connection.is_busy, searched = True, 0
-        async with self._waits(connection, self._limits.head_seconds):
-            while (end := connection.received.find(HEAD_END, max(0, searched - len(HEAD_END) + 1))) < 0:
-                searched = len(connection.received)
-                if searched > HEAD_BYTES:
-                    raise RequestError("the headers are too long", status=431)
-                await self._receive(connection)
-        head = bytes(connection.received[: end + len(HEAD_END)])
-        del connection.received[: len(head)]
+    def _drop(self, connection: Connection) -> None:
+        self._waiting.pop(connection, None)
+        self._unwatch(connection)
+        self._hold(connection, 0)
+        self.nr_conns -= 1
+        connection.is_dropped = True
+        connection.discard()
+
+    def _hold(self, connection: Connection, size: int) -> None:
+        self._held_bytes += size - connection.held
+        connection.held = size
+
+    def _read(self, connection: Connection) -> None:
+        if connection not in self._waiting:  # served by a thread; watched until more arrives
+            self._unwatch(connection)
+            return
         try:
-            parser = RequestParser(self.cfg, [head], connection.client)
-            request = next(parser)
-        except Exception as e:  # gunicorn maps errors to responses
-            self.handle_error(None, connection, connection.client, e)
-            return False
-        pool = _pool(request.method, unquote_to_wsgi_str(request.path))
-        body_end = await self._body_end(connection, request, pool)
-        parser.unreader.unread(bytes(connection.received[:body_end]))
-        del connection.received[:body_end]
-        keeps_alive: bool = await self._run_in(pool, self._serve, connection, request)
-        connection.is_busy = False
-        self._hold(connection, len(connection.received))
-        return keeps_alive
-
-    async def _body_end(self, connection: _Connection, request: Any, pool: str) -> int:
-        """Receive the body and return its end; 0 if the app refuses the request without it."""
-        length = getattr(request.body.reader, "length", None)
-        end = connection.body_end(length)
-        expects, request._expected_100_continue = request._expected_100_continue, False  # noqa: SLF001
-        is_large = length is None or length > UNADMITTED_BYTES
-        if end is None and (expects or is_large) and not await self._run_in(pool, self._admits, connection, request):
-            request.must_close = True
-            return 0
-        if expects:
-            connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        async with self._waits(connection, self._limits.body_seconds):
-            while end is None:
-                await self._receive(connection)
-                end = connection.body_end(length)
-        return end
-
-    @asynccontextmanager
-    async def _waits(self, connection: _Connection, seconds: float) -> AsyncIterator[None]:
-        """Wait for the client; raises RequestError at the deadline, or if it is cut off meanwhile."""
-        try:
-            async with asyncio.timeout(seconds) as connection.deadline:
-                self._waiting[connection] = None
-                if len(self._open) > self._most_connections:
-                    self._cut(next(iter(self._waiting)), "too many requests are open")
-                yield
-        except TimeoutError:
-            raise connection.refusal or RequestError("the request did not arrive in time", status=408) from None
-        finally:
-            self._waiting.pop(connection, None)
-
-    async def _receive(self, connection: _Connection) -> None:
-        data = await asyncio.get_running_loop().sock_recv(connection, RECEIVE_BYTES)
+            data = connection.recv(RECEIVE_BYTES)
+        except BlockingIOError:
+            return
         if not data:
-            raise EOFError("the client has closed the connection")
-        connection.received += data
-        self._hold(connection, len(connection.received))
+            self._drop(connection)
+        elif not connection.is_ending:
+            if connection.request is None and not connection.received:
+                connection.deadline = time.monotonic() + self._limits.head_seconds
+            connection.received += data
+            self._hold(connection, connection.held + len(data))
+            self._advance(connection)
+            self._shed()
+
+    def _shed(self) -> None:
         while self._held_bytes > self._limits.body_bytes:
             oldest = next((each for each in self._waiting if each.held), None)
             if oldest is None:
                 break
-            self._cut(oldest, "too many large requests are open")
+            self._step(self._refuse, oldest, 503, "too many large requests are open")
 
-    def _hold(self, connection: _Connection, size: int) -> None:
-        self._held_bytes += size - connection.held
-        connection.held = size
+    def _write(self, connection: Connection) -> None:
+        connection.flush()
+        if not connection.unsent:
+            self._waiting.pop(connection, None)
+            self._on_response_sent(connection)
 
-    def _cut(self, connection: _Connection, message: str) -> None:
-        """End a wait; a request of which a part has arrived is refused."""
-        del self._waiting[connection]
-        self._open.pop(connection, None)
-        self._hold(connection, 0)
-        connection.refusal = RequestError(message, status=503)
-        if not connection.deadline.expired():
-            connection.deadline.reschedule(0.0)
+    def _expire(self, connection: Connection) -> None:
+        if connection.request is not None and not connection.is_admitted:
+            self._run_in_pool(connection, self._check_admission)
+        elif connection.received or connection.request is not None:
+            self._refuse(connection, 408, "the request did not arrive in time")
+        else:
+            self._drop(connection)
 
-    async def _run_in(self, pool: str, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Run in a thread of a pool."""
-        if self._in_pool[pool] >= self._capacity[pool]:
-            raise RequestError(f"too many requests of this kind are open: {pool}", status=503)
-        self._in_pool[pool] += 1
+    def _evict(self, connection: Connection) -> None:
+        if connection.received or connection.request is not None:
+            self._step(self._refuse, connection, 503, "too many requests are open")
+        else:
+            self._turned_away["idle"] += 1
+        if not connection.is_dropped:
+            self._drop(connection)
+
+    def _refuse(self, connection: Connection, status: int, message: str) -> None:
+        """Respond without the app, and close."""
+        self._waiting.pop(connection, None)
+        self._turned_away[message] += 1
+        connection.refuse(status, message)
+        self._finish(connection, False)
+
+    def _advance(self, connection: Connection) -> None:
+        """Serve the received bytes as soon as they are a request."""
+        if connection.request is None and not self._parse_head(connection):
+            return
+        end = connection.body_end()
+        if end is not None:
+            self._submit(connection, end)
+        elif not connection.is_admitted and (
+            len(connection.received) > UNADMITTED_BYTES or connection.request._expected_100_continue  # noqa: SLF001
+        ):
+            self._run_in_pool(connection, self._check_admission)
+
+    def _parse_head(self, connection: Connection) -> bool:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pools[pool], work, *arguments)
-        finally:
-            self._in_pool[pool] -= 1
+            if not connection.parse_head(self.cfg):
+                if connection.searched > HEAD_BYTES:
+                    self._refuse(connection, 431, "the headers are too long")
+                return False
+        except Exception as e:  # gunicorn maps errors to responses
+            self._waiting.pop(connection, None)
+            self.handle_error(None, connection, connection.client, e)
+            self._finish(connection, False)
+            return False
+        connection.deadline = time.monotonic() + UNADMITTED_SECONDS
+        return True
 
-    def _serve(self, connection: _Connection, request: Any) -> bool:
+    def _submit(self, connection: Connection, body_end: int) -> None:
+        connection.parser.unreader.unread(bytes(connection.received[:body_end]))
+        del connection.received[:body_end]
+        self._run_in_pool(connection, self._serve)
+
+    def _run_in_pool(self, connection: Connection, work: Callable[[Connection], None]) -> None:
+        self._waiting.pop(connection, None)
+        pool = connection.pool
+        if self._in_pool[pool] < self._capacity[pool]:
+            self._in_pool[pool] += 1
+            self._pools[pool].submit(work, connection)
+        else:
+            self._refuse(connection, 503, f"too many requests of this kind are open: {pool}")
+
+    def _serve(self, connection: Connection) -> None:
         """Run the app; in a thread of a pool."""
-        connection.settimeout(STALLED_SECONDS)
+        keeps_alive = False
         try:
-            return self.handle_request(request, connection) and not request.body.failed
+            keeps_alive = self.handle_request(connection.request, connection) and not connection.request.body.failed
         except (OSError, StopIteration) as e:
             log.debug("client disconnected", reason=str(e))
         except Exception as e:
-            self.handle_error(request, connection, connection.client, e)
+            self.handle_error(connection.request, connection, connection.client, e)
         finally:
-            connection.setblocking(False)
-        return False
+            self.method_queue.defer(self._return_from_pool, self._finish, connection, keeps_alive)
 
-    def _admits(self, connection: _Connection, request: Any) -> bool:
+    def _check_admission(self, connection: Connection) -> None:
         """Check whether the app accepts the request before reading its body; in a thread of a pool."""
-        _, environ = wsgi.create(request, connection, connection.client, connection.server, self.cfg)
+        admitted = False
         try:
-            with self.wsgi.request_context(environ):
+            admitted = self._admits(connection)
+        except Exception as e:  # it fails again and gets its response while it is served
+            log.debug("cannot check a request before its body", reason=str(e))
+        finally:
+            self.method_queue.defer(self._return_from_pool, self._on_admission, connection, admitted)
+
+    def _return_from_pool(self, step: Callable[..., None], connection: Connection, outcome: bool) -> None:
+        self._in_pool[connection.pool] -= 1
+        self._step(step, connection, outcome)
+
+    def _on_admission(self, connection: Connection, admitted: bool) -> None:
+        if admitted:
+            connection.is_admitted = True
+            self._wait(connection, self._limits.body_seconds)
+            self._shed()
+        else:
+            connection.request.must_close = True
+            self._submit(connection, 0)
+
+    def _admits(self, connection: Connection) -> bool:
+        request = connection.request
+        expects, request._expected_100_continue = request._expected_100_continue, False  # noqa: SLF001
+        _, environ = wsgi.create(request, connection, connection.client, connection.server, self.cfg)
+        with self.wsgi.request_context(environ):
+            try:
                 refused = flask.request.routing_exception or self.wsgi.preprocess_request()
-                most = flask.request.max_content_length
-                return not refused and (most is None or (flask.request.content_length or 0) <= most)
-        except Exception:  # it is raised again, and gets its response, while the request is served
-            return False
+            except (HTTPException, FraudstreamError):
+                return False
+            most = flask.request.max_content_length
+            if refused or (most is not None and (flask.request.content_length or 0) > most):
+                return False
+        if expects:
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return True
 
+    def _finish(self, connection: Connection, keeps_alive: bool) -> None:
+        connection.request, connection.is_admitted, connection.keeps_alive = None, False, keeps_alive
+        if not keeps_alive:
+            connection.received.clear()
+        self._hold(connection, len(connection.received))
+        if connection.unsent:
+            self._wait(connection, STALLED_SECONDS, EVENT_WRITE)
+        else:
+            self._on_response_sent(connection)
 
-def _response(refusal: RequestError) -> bytes:
-    """Return the response of the worker itself."""
-    status = refusal.http_status
-    body = orjson.dumps({"error": refusal.what, "status": status})
-    return (
-        b"HTTP/1.1 %d %s\r\nConnection: close\r\nRetry-After: %d\r\nContent-Type: application/json\r\n"
-        b"Content-Length: %d\r\n\r\n%s" % (status, HTTP_STATUS_CODES[status].encode(), RETRY_SECONDS, len(body), body)
-    )
-
-
-def _pool(method: str, path: str) -> str:
-    if path == "/api/stream":
-        return "stream"
-    if path in ("/health", "/ready", "/metrics"):
-        return "health"
-    if method == "POST" and path in INGEST:
-        return "ingest"
-    return "download" if path.endswith((".csv", ".json", ".jsonl")) else "page"
+    def _on_response_sent(self, connection: Connection) -> None:
+        if connection.keeps_alive:
+            self._wait(connection, self._limits.idle_seconds)
+            if connection.received:
+                connection.deadline = time.monotonic() + self._limits.head_seconds
+                self._advance(connection)
+        else:
+            connection.is_ending = True
+            connection.shutdown(socket.SHUT_WR)
+            self._wait(connection, LINGER_SECONDS)
