@@ -140,8 +140,10 @@ def test_the_page_has_the_archived_payments_the_newest_first(client: FlaskClient
     assert [each["event_id"] for each in entity["payments"]] == ["id-8", "id-7", "id-5", "id-3", "id-1"]
     assert entity["payments"][0]["at"] == "2024-10-05T12:00:00.000+00:00"
     assert entity["payments"][0]["transaction"] == {"V1": 1.5, "Amount": 8.25}
+    assert entity["payments"][0]["entity_ids"] == {"terminal_id": "T/7", "card_id": "C1"}
     page = client.get("/entities/terminal_id/T/7").text
     assert "8.25" in page
+    assert page.count("<td>card_id C1</td>") == 5
     assert page.count(">alert</a>") == 1  # that of id-1: of id-3, another terminal's alert has the id
 
 

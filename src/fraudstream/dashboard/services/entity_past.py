@@ -29,10 +29,11 @@ MOST_ROWS: Final = 2_000_000
 
 @dataclass(frozen=True)
 class ArchivedPayment:
-    """A payment as the archive has it: its event id, Kafka's timestamp, and the masked transaction."""
+    """A payment as the archive has it: its event id, Kafka's timestamp, its entities' ids, the masked transaction."""
 
     event_id: str
     at: str
+    entity_ids: dict[str, str]
     transaction: Object
 
 
@@ -89,17 +90,16 @@ class EntityPast:
 
 
 def _payments_in(path: Path, entity: Entity) -> list[tuple[datetime, ArchivedPayment]]:
-    columns = [ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.TEXT]
+    columns = [ArchiveColumn.TIMESTAMP, ArchiveColumn.EVENT_ID, ArchiveColumn.ENTITY_IDS, ArchiveColumn.TEXT]
     try:
         with readable(path):
-            table = pq.read_table(path, columns=[*columns, ArchiveColumn.ENTITY_IDS], partitioning=None)
+            table = pq.read_table(path, columns=columns, partitioning=None)
     except DataError:  # removed meanwhile, as it is too old
         return []
     ids = pc.map_lookup(table[ArchiveColumn.ENTITY_IDS], pa.scalar(entity.column), "first")
-    rows = table.select(columns).filter(pc.fill_null(pc.equal(ids, entity.value), False)).to_pylist()
+    rows = table.filter(pc.fill_null(pc.equal(ids, entity.value), False)).select(columns).to_pylist()
     return [
-        (row[ArchiveColumn.TIMESTAMP], ArchivedPayment(
-            row[ArchiveColumn.EVENT_ID], iso(row[ArchiveColumn.TIMESTAMP]), orjson.loads(row[ArchiveColumn.TEXT])
-        ))
-        for row in rows if row[ArchiveColumn.TEXT] is not None
-    ]  # fmt: skip
+        (at, ArchivedPayment(event_id, iso(at), dict(entity_ids), orjson.loads(text)))
+        for at, event_id, entity_ids, text in (row.values() for row in rows)
+        if text is not None
+    ]

@@ -83,10 +83,7 @@ class EntityViews:
             statuses=self.store.entities.statuses(entity),
             timeline=self.store.entities.timeline(totals),
             bars=BARS,
-            payments=[
-                (each, amount_of(each.transaction), presentation.largest_values(each.transaction))
-                for each in self.past.payments(entity)
-            ],
+            payments=[(each, amount_of(each.transaction)) for each in self.past.payments(entity)],
             profile=self.past.profile(entity),
             alert_ids={row.alert_id for row in rows},
             undecided=self.store.entities.undecided(entity, MOST_ALERTS),
