@@ -190,7 +190,18 @@ def run(arguments: Any, folder: Path) -> dict[str, Any]:
     environment = {**os.environ, "FRAUDSTREAM_ENTITY_KEY": str(key), "FRAUDSTREAM_PROFILES": str(profiles)}
     model = models / "current"
     study.say("training ...")
-    train = ("train", "--data", training, "--models", models, "--no-refit", "--deploy", "--force")
+    train = (
+        "train",
+        "--data",
+        training,
+        "--models",
+        models,
+        "--no-refit",
+        "--deploy",
+        "--force",
+        "--algorithm",
+        "random-forest",
+    )
     entities = [part for entity in ENTITIES for part in ("--entity", entity)]
     excluded = [part for name in ("TRANSACTION_ID", "TX_FRAUD_SCENARIO", "TX_TIME_SECONDS", "TX_TIME_DAYS")
                 for part in ("--exclude", name)]  # fmt: skip

@@ -47,7 +47,20 @@ def train(folder: Path, data: Path, environment: Mapping[str, str]) -> dict[str,
     for name, extra in zip(NAMES, ([], entities), strict=True):
         study.say(f"training {name} history ...")
         models = folder / f"models-{name}"
-        arguments = ("train", "--data", data, "--models", models, "--no-refit", "--deploy", "--force", "--label", LABEL)
+        arguments = (
+            "train",
+            "--data",
+            data,
+            "--models",
+            models,
+            "--no-refit",
+            "--deploy",
+            "--force",
+            "--label",
+            LABEL,
+            "--algorithm",
+            "random-forest",
+        )
         run_command(folder / f"train-{name}.log", environment, *arguments, *excluded, *extra)
         run_command(
             folder / f"threshold-{name}.log", environment, "threshold", "set", "0.5", "--model", models / "current"
