@@ -157,7 +157,7 @@ def test_the_page_has_the_newest_profile_in_the_model_s_words(
     artifact = linear_model(settings.model, linear=replace(manifest("m-1"), history=spec))
     for day, count in ((1, 3.0), (2, 5.0)):
         table = pa.table({"id": ["T/7"], "payments_1": [count], "mean_amount_30": [None]})
-        write_table(table, profile_path(settings.profiles, "shop", date(2024, 10, day)))
+        write_table(table, profile_path(settings.profiles, spec.profile_folder(spec.entities[1]), date(2024, 10, day)))
     app = create_app(settings.model_copy(update={"model": artifact.path}), store)
     past = json_of(app.test_client().get("/api/entities/terminal_id/T/7"))["profile"]
     assert past["date"] == "2024-10-02"

@@ -188,10 +188,9 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
         what = f"the profiles cannot be written: {e.strerror}"
         raise DataError(what, where=str(settings.profiles), remedy="free space, or correct the permissions") from e
     for entity in spec.entities[1:]:
-        dates = [path.name.partition(".")[0] for path in written if path.parent.name == entity.kind]
+        folder = settings.profiles / spec.profile_folder(entity)
+        dates = [path.name.partition(".")[0] for path in written if path.parent == folder]
         period = f"{dates[0]} to {dates[-1]}" if dates else "every day that has ended has one"
-        click.echo(
-            f"{settings.profiles / entity.kind}: {len(dates):,} day{'s' if len(dates) != 1 else ''} written; {period}"
-        )
+        click.echo(f"{folder}: {len(dates):,} day{'s' if len(dates) != 1 else ''} written; {period}")
         if dates and dates[0] < (whole := f"{whole_from(payments, spec)}"):
             click.echo(f"warning: before {whole} the windows reach back beyond the first payment", err=True)

@@ -99,21 +99,21 @@ def write_profiles(
     for entity in spec.entities[1:]:
         builder = ProfileBuilder(payments, spec, entity.kind)
         for day in builder.dates:
-            path = profile_path(root, entity.kind, day)
+            path = profile_path(root, spec.profile_folder(entity), day)
             if after < day <= until and (not path.exists() or (replaces and day >= whole)):
                 write_table(builder.table(day), path)
                 written.append(path)
     return written
 
 
-def profile_path(root: Path, kind: str, day: date) -> Path:
-    """Return the file of a kind's table of a day."""
-    return root / kind / f"{day}.csv.gz"
+def profile_path(root: Path, folder: str, day: date) -> Path:
+    """Return the file of a day's table in the folder of an entity, `HistorySpec.profile_folder`."""
+    return root / folder / f"{day}.csv.gz"
 
 
 def latest_profile(root: Path, spec: HistorySpec) -> date:
     """Return the newest day of which every kind of entity has a table; `date.min` if one has none."""
-    folders = (root / entity.kind for entity in spec.entities[1:])
+    folders = (root / spec.profile_folder(entity) for entity in spec.entities[1:])
     kinds = [[path.name.partition(".")[0] for path in folder.glob("????-??-??.csv.gz")] for folder in folders]
     return min(date.fromisoformat(max(days, default="0001-01-01")) for days in kinds)
 

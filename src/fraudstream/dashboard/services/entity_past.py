@@ -76,14 +76,16 @@ class EntityPast:
             history = read_model(self.model, read_manifest)[0].history
         except (ModelError, OSError):
             return None
-        kinds = [each.kind for each in history.entities[1:] if each.column == entity.column] if history else []
-        tables = (path for kind in kinds for path in (self.profiles / kind).glob("????-??-??.csv.gz"))
+        entities = [each for each in history.entities[1:] if each.column == entity.column] if history else []
+        if history is None or not entities:
+            return None
+        tables = (self.profiles / history.profile_folder(entities[0])).glob("????-??-??.csv.gz")
         newest = max(tables, default=None, key=lambda path: path.name)
-        if newest is None or history is None:
+        if newest is None:
             return None
         table = csv.read_csv(newest, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))
         row = table.filter(pc.equal(table["id"], entity.value)).to_pylist()
-        names = {each.column: each.name for each in history.profiles if each.kind == kinds[0]}
+        names = {each.column: each.name for each in history.profiles if each.kind == entities[0].kind}
         date = newest.name.partition(".")[0]
         return Profile(date, {names[name]: row[0][name] for name in names if name in row[0]}) if row else None
 
