@@ -134,6 +134,12 @@ class ProfileColumn:
     PARTNERS: Final = "partners"
     SHARE: Final = "fraud_share"
 
+    @classmethod
+    def numbers(cls) -> list[str]:
+        """Return the names of all columns but the id."""
+        names = (cls.PAYMENTS, cls.MEAN, cls.PARTNERS, cls.SHARE)
+        return [f"{name}_{days}" for days in PROFILE_WINDOWS for name in names]
+
 
 _DAY, _WEEK, _MONTH = 24, 7 * 24, STATE_DAYS * 24
 _LIVE: Final = (

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from fraudstream.errors import DataError, ModelError
+from fraudstream.history.spec import ProfileColumn
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.current import read_model
@@ -83,8 +84,13 @@ class EntityPast:
         newest = max(tables, default=None, key=lambda path: path.name)
         if newest is None:
             return None
-        table = csv.read_csv(newest, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))
-        row = table.filter(pc.equal(table["id"], entity.value)).to_pylist()
+        types = dict.fromkeys(ProfileColumn.numbers(), pa.float64()) | {ProfileColumn.ID: pa.string()}
+        parsing, conversion = csv.ParseOptions(newlines_in_values=True), csv.ConvertOptions(column_types=types)
+        try:
+            table = csv.read_csv(newest, parse_options=parsing, convert_options=conversion)
+        except (pa.ArrowInvalid, OSError):  # damaged, or removed meanwhile; the detector counts it as missing too
+            return None
+        row = table.filter(pc.equal(table[ProfileColumn.ID], entity.value)).to_pylist()
         names = {each.column: each.name for each in history.profiles if each.kind == entities[0].kind}
         date = newest.name.partition(".")[0]
         return Profile(date, {names[name]: row[0][name] for name in names if name in row[0]}) if row else None
