@@ -56,15 +56,22 @@ def test_only_the_table_of_the_day_itself_counts(spark: SparkSession, tmp_path: 
     tables = [lookup(spark, tmp_path, "terminal", DAY + timedelta(number)) for number in range(3)]
     assert [table and table.get("t")[0] for table in tables] == [1.0, None, 3.0]
     assert lookup(spark, tmp_path, "merchant", DAY) is None
+    write(tmp_path, "device", DAY, [], payments_1=[])
+    assert list(lookup(spark, tmp_path, "device", DAY).get("t")) == [0.0]
 
 
 def test_a_broken_table_counts_as_missing(spark: SparkSession, tmp_path: Path) -> None:
     path = write(tmp_path, "terminal", DAY, ["t"] * 1000, payments_1=list(np.arange(1000.0)))
     path.write_bytes(path.read_bytes()[:-20])
     assert lookup(spark, tmp_path, "terminal", DAY) is None
+
+
+def test_a_cell_that_is_no_finite_number_is_missing(spark: SparkSession, tmp_path: Path) -> None:
+    path = write(tmp_path, "terminal", DAY, ["t"], payments_1=[1.0])
     with gzip.open(path, "wt") as file:
-        file.write("id,payments_1\nt,many\n")
-    assert lookup(spark, tmp_path, "terminal", DAY + timedelta(1)) is None
+        file.write("id,a,b,c,d,e\nt,many,inf,Infinity,1e999,2\n")
+    numbers = list(lookup(spark, tmp_path, "terminal", DAY).get("t"))
+    assert [math.isnan(number) for number in numbers] == [True, True, True, True, False]
 
 
 @pytest.mark.nightly

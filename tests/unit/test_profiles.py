@@ -234,6 +234,18 @@ def test_an_amount_in_another_currency_is_none(tmp_path: Path) -> None:
     assert amounts == pytest.approx([1, float("nan"), 3], nan_ok=True)
 
 
+def test_what_the_operator_does_not_read_enters_no_table(tmp_path: Path) -> None:
+    long = "t" * 1025
+    rows = [f"{n},2026-03-20 10:00:00,c,{shop},{amount},0" for n, (shop, amount) in enumerate(
+        [("t", "1e305"), ("t", "-1e308"), ("t", "3e38"), (long, "1"), (long[1:], "2")]
+    )]  # fmt: skip
+    payments = read_payments(open_data(payment_file(tmp_path / "a.csv", rows)), NAMED, str)
+    assert payments.entities["terminal"].values == ("t", long[1:])
+    assert payments.entities["terminal"].codes.tolist() == [0, 0, 0, -1, 1]
+    write_profiles(tmp_path, payments, NAMED)
+    assert table(tmp_path, 0, NAMED)["t"]["mean_amount_1"] == 3e38
+
+
 def archive_of(root: Path, *days: int, again: int = 0) -> Path:
     """An archive with a payment at noon of each day, the first of them sent again."""
     with Archive.open(root, "t", "id") as archive:

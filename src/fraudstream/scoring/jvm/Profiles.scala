@@ -82,6 +82,9 @@ object Profiles extends Logging {
       entries.remove(id, entry)
   }
 
+  private def number(cell: String): Double =
+    Option(cell).flatMap(_.toDoubleOption).filterNot(_.isInfinite).getOrElse(Double.NaN)
+
   private def read(path: String): Table = {
     val settings = new CsvParserSettings()
     settings.setMaxCharsPerColumn(-1)
@@ -96,7 +99,7 @@ object Profiles extends Logging {
       val columns = parser.parseNext().drop(1)
       val rows = LongMap.empty[Array[Double]]
       for (row <- Iterator.continually(parser.parseNext()).takeWhile(_ != null))
-        rows(hash(row(0))) = Array.tabulate(columns.length)(i => Option(row(i + 1)).fold(Double.NaN)(_.toDouble))
+        rows(hash(row(0))) = Array.tabulate(columns.length)(i => number(row(i + 1)))
       new Table(columns, rows)
     } finally bytes.close()
   }
