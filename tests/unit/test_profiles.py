@@ -163,6 +163,26 @@ def test_days_without_payments_have_a_table_and_times_beyond_all_days_have_none(
     assert latest_profile(tmp_path / "none", SPEC) == date.min
 
 
+def test_a_kind_that_is_rare_has_a_table_of_each_day(tmp_path: Path) -> None:
+    payments = payments_of([Payment(at(0)), *(Payment(at(day), terminal="") for day in range(20, 80, 20))])
+    assert len(write_profiles(tmp_path, payments, SPEC)) == 61
+    assert table(tmp_path, 60) == {}
+
+    none = payments_of([Payment(at(0), terminal="")])
+    assert len(write_profiles(tmp_path / "none", none, SPEC)) == 1
+
+
+def test_a_wrong_date_has_few_tables_and_begins_no_period(tmp_path: Path) -> None:
+    right = [Payment(at(day)) for day in range(3)]
+    last_second = round(datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() * 1000)
+    payments = payments_of([Payment(0), *right, Payment(last_second)])
+    names = [path.name[:10] for path in write_profiles(tmp_path, payments, SPEC)]
+    assert (names[0], names[32], names[33]) == ("1970-01-01", "1970-02-02", "2026-03-20")
+    assert names[-2:] == ["2026-04-23", "2099-12-31"]
+    assert len(names) == 33 + 35 + 1
+    assert whole_from(payments, SPEC) == whole_from(payments_of(right), SPEC) == date(2026, 4, 21)
+
+
 def test_a_table_belongs_to_all_that_its_numbers_depend_on() -> None:
     entities = HistoryEntity("terminal", "shop"), HistoryEntity("card", "number")
     changes: list[dict[str, Any]] = [
@@ -299,8 +319,8 @@ def test_the_command_reads_of_an_archive_what_new_days_need(model: Path, tmp_pat
     labels.write_text("event_id,label,known_at\nevent-60,fraud,2026-05-20\n")
     arguments = ("--from", archive, "--labels", labels)
     answer = build(tmp_path, *arguments)
-    # The last day may have more payments than have been archived.
-    assert ": 100 days written; 2026-03-20 to 2026-06-27" in answer.output
+    # The last day may have more payments than have been archived; the seven days before have none in their windows.
+    assert ": 93 days written; 2026-03-20 to 2026-06-20" in answer.output
     assert table(tmp_path / "profiles", 63, NAMED)["t"]["fraud_share_1"] == 1
     (archive / "date=2026-03-20" / next((archive / "date=2026-03-20").iterdir()).name).write_bytes(b"not read again")
     archive_of(archive, 102)
