@@ -328,6 +328,14 @@ def test_the_command_reads_of_an_archive_what_new_days_need(model: Path, tmp_pat
     assert table(tmp_path / "profiles", 101, NAMED)["t"]["payments_30"] == 1
 
 
+def test_a_payment_from_the_future_does_not_end_a_day_of_the_archive(model: Path, tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "archive", 0, 1)
+    text = json.dumps({"when": "2099-01-01 12:00:00", "card": "c", "terminal": "t", "amount": 1, "fraud": 0})
+    with Archive.open(archive, "t", "id") as writer:
+        writer.write({0: [row(20, at=at(1.6), text=text)]}, {0: 21})
+    assert ": 1 day written; 2026-03-20 to 2026-03-20" in build(tmp_path, "--from", archive).output
+
+
 def test_the_command_writes_no_day_that_has_not_ended(model: Path, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     rows = [f"{n},{now - timedelta(days=n):%Y-%m-%d %H:%M:%S},c,t,1,0" for n in range(3)]

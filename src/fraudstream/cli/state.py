@@ -151,6 +151,7 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
     from fraudstream.history.payments import read_payments
     from fraudstream.history.profiles import day_of, latest_profile, whole_from, write_profiles
     from fraudstream.model.deployment.current import resolve
+    from fraudstream.transactions.archive_files import newest_timestamp
 
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)
@@ -178,8 +179,8 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
     fraud = None if source.fraud_list else (manifest.label, manifest.label_values.fraud)
     payments = read_payments(source, spec, lambda value: entity_id(value, secret), fraud, deployment.aliases)
     today = day_of(round(time.time() * 1000), spec)
-    if archived:  # which may be behind, and a profile is final
-        today = min(today, day_of(int(payments.time.max(initial=0)), spec))
+    if archived:  # which may be behind, and a profile is final; a time of its own that is ahead proves nothing
+        today = min(today, day_of(min(int(payments.time.max(initial=0)), newest_timestamp(archived)), spec))
     try:
         written = write_profiles(
             settings.profiles, payments, spec, after=after, until=today - timedelta(days=1), replaces=replaces
