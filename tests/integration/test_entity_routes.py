@@ -157,10 +157,16 @@ def test_the_page_has_the_newest_profile_in_the_model_s_words(
     )
     settings.model.mkdir()
     artifact = linear_model(settings.model, linear=replace(manifest("m-1"), history=spec))
-    for day, count in ((1, 3.0), (2, 5.0)):
-        table = pa.table({"id": ["T/7"], "payments_1": [count], "mean_amount_30": [None]})
-        write_table(table, profile_path(settings.profiles, "shop", date(2024, 10, day)))
+    # Other texts are ids too, and most shares are 0.
+    ids = ["two\nlines\r\n", 'quote "', "x" * 1024, *(f"T{number}" for number in range(100_000)), "T/7"]
+    for day, count in ((1, 3.0), (2, 5.5)):
+        counts, means = [0.0] * (len(ids) - 1) + [count], pa.nulls(len(ids), pa.float64())
+        path = profile_path(settings.profiles, spec.profile_folder(spec.entities[1]), date(2024, 10, day))
+        write_table(pa.table({"id": ids, "payments_1": counts, "mean_amount_30": means}), path)
     app = create_app(settings.model_copy(update={"model": artifact.path}), store)
-    past = json_of(app.test_client().get("/api/entities/terminal_id/T/7"))["profile"]
+    client = app.test_client()
+    past = json_of(client.get("/api/entities/terminal_id/T/7"))["profile"]
     assert past["date"] == "2024-10-02"
-    assert past["numbers"] == {"payments at this shop in 1 day": 5.0, "mean amount at this shop in 30 days": None}
+    assert past["numbers"] == {"payments at this shop in 1 day": 5.5, "mean amount at this shop in 30 days": None}
+    path.write_bytes(path.read_bytes()[:-20])
+    assert json_of(client.get("/api/entities/terminal_id/T/7"))["profile"] is None

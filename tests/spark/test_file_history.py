@@ -132,6 +132,22 @@ def test_no_share_of_frauds_knows_a_label_before_the_delay(spark: SparkSession, 
     assert min(rows[row].at for row in differing) >= known
 
 
+def test_a_wrong_date_leaves_the_history_of_other_rows_unchanged(spark: SparkSession, tmp_path: Path) -> None:
+    first, *others = payments(days=3, a_day=20)
+    rows = [first._replace(is_fraud=True), *others]
+    spec, right = history(spark, tmp_path / "right.csv", rows)
+    wrong = [row._replace(at=row.at.replace(year=year)) for row in rows for year in (1969, 2150)]
+    source = open_data(write_payments(tmp_path / "wrong.csv", [*rows, *wrong]))
+    added = add_history(spark, source, spec, LABEL)
+    mixed = list(map(json.loads, added.json_rows()))
+    assert mixed[: len(rows)] == right
+    assert {row[name] for row in mixed[len(rows) :] for name in spec.names} == {None}
+    early = sum(row.at < first.at.replace(hour=6, minute=0, second=0) + timedelta(days=1) for row in rows)
+    assert added.warnings[-1].endswith(
+        f"{len(wrong)} with no readable TX_TIME, {early} with no daily profiles of the day before"
+    )
+
+
 def test_a_row_without_key_or_time_has_no_history_and_is_scored(
     spark: SparkSession, data: Path, model: TrainingResult, tmp_path: Path
 ) -> None:

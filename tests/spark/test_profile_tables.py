@@ -8,6 +8,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -28,13 +29,13 @@ DAY = date(2026, 3, 1)
 HOSTILE = ["1", " a ", "#x", 'quote " and, comma', "two\nlines\r\n", "", "ünï", "null", "hmac:0"]
 
 
-def lookup(spark: SparkSession, root: Path, kind: str, day: date) -> Any:
+def lookup(spark: SparkSession, root: Path, folder: str, day: date) -> Any:
     profiles = cast(Any, spark)._jvm.fraudstream.history.Profiles  # noqa: SLF001 - py4j's way to a Scala object
-    return profiles.of(str(root), kind, (day - EPOCH).days)
+    return profiles.of(str(root), folder, (day - EPOCH).days)
 
 
-def write(root: Path, kind: str, day: date, ids: list[str], **columns: Sequence[float | None]) -> Path:
-    path = profile_path(root, kind, day)
+def write(root: Path, folder: str, day: date, ids: list[str], **columns: Sequence[float | None]) -> Path:
+    path = profile_path(root, folder, day)
     write_table(pa.table({"id": ids, **{name: pa.array(cells, pa.float64()) for name, cells in columns.items()}}), path)
     return path
 
@@ -55,15 +56,22 @@ def test_only_the_table_of_the_day_itself_counts(spark: SparkSession, tmp_path: 
     tables = [lookup(spark, tmp_path, "terminal", DAY + timedelta(number)) for number in range(3)]
     assert [table and table.get("t")[0] for table in tables] == [1.0, None, 3.0]
     assert lookup(spark, tmp_path, "merchant", DAY) is None
+    write(tmp_path, "device", DAY, [], payments_1=[])
+    assert list(lookup(spark, tmp_path, "device", DAY).get("t")) == [0.0]
 
 
 def test_a_broken_table_counts_as_missing(spark: SparkSession, tmp_path: Path) -> None:
     path = write(tmp_path, "terminal", DAY, ["t"] * 1000, payments_1=list(np.arange(1000.0)))
     path.write_bytes(path.read_bytes()[:-20])
     assert lookup(spark, tmp_path, "terminal", DAY) is None
+
+
+def test_a_cell_that_is_no_finite_number_is_missing(spark: SparkSession, tmp_path: Path) -> None:
+    path = write(tmp_path, "terminal", DAY, ["t"], payments_1=[1.0])
     with gzip.open(path, "wt") as file:
-        file.write("id,payments_1\nt,many\n")
-    assert lookup(spark, tmp_path, "terminal", DAY + timedelta(1)) is None
+        file.write("id,a,b,c,d,e\nt,many,inf,Infinity,1e999,2\n")
+    numbers = list(lookup(spark, tmp_path, "terminal", DAY).get("t"))
+    assert [math.isnan(number) for number in numbers] == [True, True, True, True, False]
 
 
 @pytest.mark.nightly
@@ -93,7 +101,8 @@ def test_a_transaction_reads_the_profile_of_the_last_day_before_the_lag(spark: S
     spec = with_features(HistorySpec(entities, time="at", amount="amount", zone="Europe/Berlin"))
     columns = {each.column: each.name for each in spec.profiles}
     for number in range(2):
-        write(tmp_path, "terminal", DAY + timedelta(number), ["s"], **{name: [number + 0.5] for name in columns})
+        folder = spec.profile_folder(spec.entities[1])
+        write(tmp_path, folder, DAY + timedelta(number), ["s"], **{name: [number + 0.5] for name in columns})
     # In Berlin the day begins an hour before that of UTC, and its profile serves from 6 hours later on.
     moments = ["2026-03-02 04:59:59", "2026-03-02 05:00:00", "2026-03-03 05:00:00", "2026-03-04 05:00:00"]
     texts = [json.dumps({"at": moment, "card": "c", "shop": "s", "amount": 1.0}) for moment in moments]
@@ -107,3 +116,6 @@ def test_a_transaction_reads_the_profile_of_the_last_day_before_the_lag(spark: S
     assert last == [None, 0.5, 1.5, None]
     assert [bool(row[HistoryColumn.NOTES] & HistoryNote.NO_PROFILE) for row in results] == [True, False, False, True]
     assert [str(row[HistoryColumn.PROFILE_DATE]) for row in results[1:3]] == ["2026-03-01", "2026-03-02"]
+    other = replace(spec, delay_days=spec.delay_days + 1)
+    results = with_history(frame, operator_config(other, {}, str(tmp_path), bytes(32))).collect()
+    assert {row[HistoryColumn.VALUES][-1] for row in results} == {None}

@@ -75,8 +75,8 @@ def read(path: Path) -> dict[str, dict[str, float | None]]:
     return {row.pop("id"): {name: float(cell) if cell else None for name, cell in row.items()} for row in rows}
 
 
-def table(root: Path, days: int) -> dict[str, dict[str, float | None]]:
-    return read(profile_path(root, "terminal", START.date() + timedelta(days)))
+def table(root: Path, days: int, spec: HistorySpec = SPEC) -> dict[str, dict[str, float | None]]:
+    return read(profile_path(root, spec.profile_folder(spec.entities[1]), START.date() + timedelta(days)))
 
 
 def expected(payments: list[Payment], terminal: str, day: date, spec: HistorySpec) -> dict[str, Any]:
@@ -138,13 +138,13 @@ def test_a_profile_depends_on_no_later_payment_and_on_no_order(tmp_path: Path) -
     paths = write_profiles(tmp_path / "early", payments_of(early), SPEC)
     assert len(paths) == 5
     for path in paths:
-        assert path.read_bytes() == (tmp_path / "all" / "terminal" / path.name).read_bytes()
+        assert path.read_bytes() == (tmp_path / "all" / path.parent.name / path.name).read_bytes()
 
 
 def test_a_table_that_is_there_is_final(tmp_path: Path) -> None:
-    first = write_profiles(tmp_path, payments_of([Payment(at(0)), Payment(at(40))]), SPEC)
+    first = write_profiles(tmp_path, payments_of([Payment(at(0)), Payment(at(20)), Payment(at(40))]), SPEC)
     before = {path: path.read_bytes() for path in first}
-    changed = payments_of([Payment(at(0), amount=1), Payment(at(40), amount=1), Payment(at(41))])
+    changed = payments_of([Payment(at(day), amount=1) for day in (0, 20, 40, 41)])
     assert [path.name for path in write_profiles(tmp_path, changed, SPEC)] == ["2026-04-30.csv.gz"]
     assert {path: path.read_bytes() for path in first} == before
     replaced = write_profiles(tmp_path, changed, SPEC, replaces=True)
@@ -161,6 +161,40 @@ def test_days_without_payments_have_a_table_and_times_beyond_all_days_have_none(
     assert table(tmp_path, 1)["t1"]["payments_7"] == 1
     assert write_profiles(tmp_path, payments_of([Payment(NO_TIME)]), SPEC) == []
     assert latest_profile(tmp_path / "none", SPEC) == date.min
+
+
+def test_a_kind_that_is_rare_has_a_table_of_each_day(tmp_path: Path) -> None:
+    payments = payments_of([Payment(at(0)), *(Payment(at(day), terminal="") for day in range(20, 80, 20))])
+    assert len(write_profiles(tmp_path, payments, SPEC)) == 61
+    assert table(tmp_path, 60) == {}
+
+    none = payments_of([Payment(at(0), terminal="")])
+    assert len(write_profiles(tmp_path / "none", none, SPEC)) == 1
+
+
+def test_a_wrong_date_has_few_tables_and_begins_no_period(tmp_path: Path) -> None:
+    right = [Payment(at(day)) for day in range(3)]
+    last_second = round(datetime(2099, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp() * 1000)
+    payments = payments_of([Payment(0), *right, Payment(last_second)])
+    names = [path.name[:10] for path in write_profiles(tmp_path, payments, SPEC)]
+    assert (names[0], names[32], names[33]) == ("1970-01-01", "1970-02-02", "2026-03-20")
+    assert names[-2:] == ["2026-04-23", "2099-12-31"]
+    assert len(names) == 33 + 35 + 1
+    assert whole_from(payments, SPEC) == whole_from(payments_of(right), SPEC) == date(2026, 4, 21)
+
+
+def test_a_table_belongs_to_all_that_its_numbers_depend_on() -> None:
+    entities = HistoryEntity("terminal", "shop"), HistoryEntity("card", "number")
+    changes: list[dict[str, Any]] = [
+        {"entities": (SPEC.key, entities[0])}, {"entities": (entities[1], SPEC.entities[1])}, {"time": "when"},
+        {"clock": 1}, {"amount": "sum"}, {"currency": "money"}, {"home": "EUR"}, {"zone": "Europe/Berlin"},
+        {"delay_days": 7},
+    ]  # fmt: skip
+    specs = [replace(SPEC, **change) for change in changes]
+    assert len({spec.profile_folder(spec.entities[1]) for spec in (SPEC, *specs)}) == len(changes) + 1
+    same = replace(with_features(SPEC), lag_hours=1)
+    assert same.profile_folder(same.entities[1]) == SPEC.profile_folder(SPEC.entities[1])
+    assert SPEC.profile_folder(SPEC.entities[1]).startswith("terminal-")
 
 
 def payment_file(path: Path, rows: list[str]) -> Path:
@@ -220,6 +254,18 @@ def test_an_amount_in_another_currency_is_none(tmp_path: Path) -> None:
     assert amounts == pytest.approx([1, float("nan"), 3], nan_ok=True)
 
 
+def test_what_the_operator_does_not_read_enters_no_table(tmp_path: Path) -> None:
+    long = "t" * 1025
+    rows = [f"{n},2026-03-20 10:00:00,c,{shop},{amount},0" for n, (shop, amount) in enumerate(
+        [("t", "1e305"), ("t", "-1e308"), ("t", "3e38"), (long, "1"), (long[1:], "2")]
+    )]  # fmt: skip
+    payments = read_payments(open_data(payment_file(tmp_path / "a.csv", rows)), NAMED, str)
+    assert payments.entities["terminal"].values == ("t", long[1:])
+    assert payments.entities["terminal"].codes.tolist() == [0, 0, 0, -1, 1]
+    write_profiles(tmp_path, payments, NAMED)
+    assert table(tmp_path, 0, NAMED)["t"]["mean_amount_1"] == 3e38
+
+
 def archive_of(root: Path, *days: int, again: int = 0) -> Path:
     """An archive with a payment at noon of each day, the first of them sent again."""
     with Archive.open(root, "t", "id") as archive:
@@ -259,9 +305,10 @@ def test_the_command_builds_the_days_that_have_no_profile(model: Path, tmp_path:
     file = payment_file(tmp_path / "a.csv", rows)
     answer = build(tmp_path, "--from", file)
     assert answer.exit_code == 0, answer.output
-    assert "terminal: 2 days written; 2026-03-20 to 2026-03-21" in answer.output
+    folder = NAMED.profile_folder(NAMED.entities[1])
+    assert f"{folder}: 2 days written; 2026-03-20 to 2026-03-21" in answer.output
     assert "warning: before 2026-04-21 the windows reach back" in answer.output
-    assert table(tmp_path / "profiles", 1)["t"]["partners_7"] == 2
+    assert table(tmp_path / "profiles", 1, NAMED)["t"]["partners_7"] == 2
     payment_file(file, [*rows, "3,2026-03-22 10:00:00,c,t,1,0"])
     assert "1 day written; 2026-03-22 to 2026-03-22" in build(tmp_path, "--from", file).output
     assert "every day that has ended has one" in build(tmp_path, "--from", file).output
@@ -272,13 +319,21 @@ def test_the_command_reads_of_an_archive_what_new_days_need(model: Path, tmp_pat
     labels.write_text("event_id,label,known_at\nevent-60,fraud,2026-05-20\n")
     arguments = ("--from", archive, "--labels", labels)
     answer = build(tmp_path, *arguments)
-    # The last day may have more payments than have been archived.
-    assert "terminal: 100 days written; 2026-03-20 to 2026-06-27" in answer.output
-    assert table(tmp_path / "profiles", 63)["t"]["fraud_share_1"] == 1
+    # The last day may have more payments than have been archived; the seven days before have none in their windows.
+    assert ": 93 days written; 2026-03-20 to 2026-06-20" in answer.output
+    assert table(tmp_path / "profiles", 63, NAMED)["t"]["fraud_share_1"] == 1
     (archive / "date=2026-03-20" / next((archive / "date=2026-03-20").iterdir()).name).write_bytes(b"not read again")
     archive_of(archive, 102)
-    assert "terminal: 2 days written; 2026-06-28 to 2026-06-29" in build(tmp_path, *arguments).output
-    assert table(tmp_path / "profiles", 101)["t"]["payments_30"] == 1
+    assert ": 2 days written; 2026-06-28 to 2026-06-29" in build(tmp_path, *arguments).output
+    assert table(tmp_path / "profiles", 101, NAMED)["t"]["payments_30"] == 1
+
+
+def test_a_payment_from_the_future_does_not_end_a_day_of_the_archive(model: Path, tmp_path: Path) -> None:
+    archive = archive_of(tmp_path / "archive", 0, 1)
+    text = json.dumps({"when": "2099-01-01 12:00:00", "card": "c", "terminal": "t", "amount": 1, "fraud": 0})
+    with Archive.open(archive, "t", "id") as writer:
+        writer.write({0: [row(20, at=at(1.6), text=text)]}, {0: 21})
+    assert ": 1 day written; 2026-03-20 to 2026-03-20" in build(tmp_path, "--from", archive).output
 
 
 def test_the_command_writes_no_day_that_has_not_ended(model: Path, tmp_path: Path) -> None:

@@ -153,6 +153,7 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
     from fraudstream.history.payments import read_payments
     from fraudstream.history.profiles import day_of, latest_profile, whole_from, write_profiles
     from fraudstream.model.deployment.current import resolve
+    from fraudstream.transactions.archive_files import newest_timestamp
 
     settings = options.load_settings(**flags)
     artifact, deployment = resolve(settings.model)
@@ -180,8 +181,8 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
     fraud = None if source.fraud_list else (manifest.label, manifest.label_values.fraud)
     payments = read_payments(source, spec, lambda value: entity_id(value, secret), fraud, deployment.aliases)
     today = day_of(round(time.time() * 1000), spec)
-    if archived:  # which may be behind, and a profile is final
-        today = min(today, day_of(int(payments.time.max(initial=0)), spec))
+    if archived:  # which may be behind, and a profile is final; a time of its own that is ahead proves nothing
+        today = min(today, day_of(min(int(payments.time.max(initial=0)), newest_timestamp(archived)), spec))
     try:
         written = write_profiles(
             settings.profiles, payments, spec, after=after, until=today - timedelta(days=1), replaces=replaces
@@ -190,10 +191,9 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
         what = f"the profiles cannot be written: {e.strerror}"
         raise DataError(what, where=str(settings.profiles), remedy="free space, or correct the permissions") from e
     for entity in spec.entities[1:]:
-        dates = [path.name.partition(".")[0] for path in written if path.parent.name == entity.kind]
+        folder = settings.profiles / spec.profile_folder(entity)
+        dates = [path.name.partition(".")[0] for path in written if path.parent == folder]
         period = f"{dates[0]} to {dates[-1]}" if dates else "every day that has ended has one"
-        click.echo(
-            f"{settings.profiles / entity.kind}: {len(dates):,} day{'s' if len(dates) != 1 else ''} written; {period}"
-        )
+        click.echo(f"{folder}: {len(dates):,} day{'s' if len(dates) != 1 else ''} written; {period}")
         if dates and dates[0] < (whole := f"{whole_from(payments, spec)}"):
             click.echo(f"warning: before {whole} the windows reach back beyond the first payment", err=True)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from fraudstream.errors import DataError
+from fraudstream.history.identity import LONGEST_VALUE
 from fraudstream.history.spec import HistorySpec, names_of
 from fraudstream.transactions.amounts import MISSING_MARKS, parse_number
 from fraudstream.transactions.archive_files import ArchiveColumn
@@ -28,6 +29,7 @@ NEVER: Final = int(np.iinfo(np.int64).max)
 NO_TIME: Final = -1
 _LAST_TIME: Final = 4_102_444_800_000
 """End of the year 2099 in milliseconds; a later time is an error, as is one before 1970."""
+_LARGEST: Final = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,8 @@ class Payments:
 
     Attributes:
         time: Milliseconds since 1970; `NO_TIME` if missing, before 1970 or after 2099.
-        amount: NaN if missing.
-        entities: By kind, the entity ids and each payment's index among them; -1 for none.
+        amount: NaN if missing, or beyond a float of 32 bits, as in the operator.
+        entities: By kind, the entity ids and each payment's index among them; -1 for none, or one that is too long.
         reported: When it became known that the payment is a fraud, in milliseconds since 1970; else `NEVER`.
     """
 
@@ -71,7 +73,8 @@ def read_payments(
     time, amount, reported, is_repeated = (np.concatenate([getattr(each, name) for each in parts]) for name in names)
     entities: dict[str, Categories] = {}
     for entity in spec.entities:
-        entities[entity.kind] = _categories([text for part in parts for text in part.texts[entity.column]], identify)
+        chunks = [chunk for part in parts for chunk in part.texts[entity.column]]
+        entities[entity.kind] = _categories(chunks, identify, LONGEST_VALUE)
         if entity is not spec.key:
             entities[entity.kind].codes[is_repeated] = -1
     return Payments(time, amount, entities, reported)
@@ -105,6 +108,7 @@ def _read(source: DataSource, spec: HistorySpec, fraud: tuple[str, str] | None, 
             chunks.append(pa.array(cells[indexes[name]], pa.string()))
         times.append(_milliseconds(cells[indexes[spec.time]], spec.clock))
         amount = _numbers(cells[indexes[spec.amount]])
+        amount[np.abs(amount) > _LARGEST] = math.nan  # one such amount would be the mean
         if currency is not None:  # amounts in another one enter no mean
             amount[[cell.strip() not in MISSING_MARKS and cell != spec.home for cell in cells[currency]]] = math.nan
         amounts.append(amount)
@@ -133,12 +137,12 @@ def _index(source: DataSource, name: str, aliases: Mapping[str, str]) -> int:
     raise DataError(what, where=source.where(), remedy="use data with the columns that the model's history reads")
 
 
-def _categories(chunks: Sequence[pa.Array], convert: Callable[[str], str]) -> Categories:
-    """Convert each distinct text once; texts that become equal are one value, an empty one is none."""
+def _categories(chunks: Sequence[pa.Array], convert: Callable[[str], str], longest: int = NEVER) -> Categories:
+    """Convert each distinct text once; texts that become equal are one value, an empty or too long one is none."""
     encoded = pa.chunked_array(chunks).combine_chunks().dictionary_encode()
     values: dict[str, int] = {}
     texts = encoded.dictionary.to_pylist()
-    codes = [values.setdefault(convert(text), len(values)) if text else -1 for text in texts]
+    codes = [values.setdefault(convert(text), len(values)) if text and len(text) <= longest else -1 for text in texts]
     return Categories(tuple(values), np.array(codes, np.int32)[encoded.indices.to_numpy()])
 
 

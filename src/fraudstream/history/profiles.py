@@ -40,7 +40,10 @@ class ProfileBuilder:
         self._delay = spec.delay_days
         self._entity = np.argsort(order).astype(np.int32)[entity.codes[rows]]
         self._amount, self._reported = payments.amount[rows], payments.reported[rows]
-        self._first, self._starts = _days(payments.time[rows], spec)
+        times = np.sort(payments.time[payments.time >= 0])
+        self._first, self._starts = _days(times, spec)
+        self._payments = np.searchsorted(times, self._starts)
+        """By day, how many payments of all entities were before it."""
         day = np.searchsorted(self._starts, payments.time[rows], side="right") - 1
         self._rows = np.searchsorted(day, np.arange(len(self._starts) + 1))
         """By day, the index of its first payment."""
@@ -48,8 +51,11 @@ class ProfileBuilder:
 
     @property
     def dates(self) -> list[date]:
-        """The days from that of the first payment to that of the last."""
-        return [self._first + timedelta(days) for days in range(len(self._starts) - 1)]
+        """The days with a payment in a window, whoever's: a wrong date has no table of each day up to the next one."""
+        ends = np.arange(1, len(self._starts))
+        windows = [(end, end - max(PROFILE_WINDOWS)) for end in (ends, ends - self._delay)]
+        counts = [np.subtract(*(self._payments[np.maximum(day, 0)] for day in window)) for window in windows]
+        return [self._first + timedelta(day) for day in np.flatnonzero(sum(counts)).tolist()]
 
     def table(self, at: date) -> pa.Table:
         """Return the table of one of `dates`, of the entities with payments in one of the windows."""
@@ -99,21 +105,21 @@ def write_profiles(
     for entity in spec.entities[1:]:
         builder = ProfileBuilder(payments, spec, entity.kind)
         for day in builder.dates:
-            path = profile_path(root, entity.kind, day)
+            path = profile_path(root, spec.profile_folder(entity), day)
             if after < day <= until and (not path.exists() or (replaces and day >= whole)):
                 write_table(builder.table(day), path)
                 written.append(path)
     return written
 
 
-def profile_path(root: Path, kind: str, day: date) -> Path:
-    """Return the file of a kind's table of a day."""
-    return root / kind / f"{day}.csv.gz"
+def profile_path(root: Path, folder: str, day: date) -> Path:
+    """Return the file of a day's table in the folder of an entity, `HistorySpec.profile_folder`."""
+    return root / folder / f"{day}.csv.gz"
 
 
 def latest_profile(root: Path, spec: HistorySpec) -> date:
     """Return the newest day of which every kind of entity has a table; `date.min` if one has none."""
-    folders = (root / entity.kind for entity in spec.entities[1:])
+    folders = (root / spec.profile_folder(entity) for entity in spec.entities[1:])
     kinds = [[path.name.partition(".")[0] for path in folder.glob("????-??-??.csv.gz")] for folder in folders]
     return min(date.fromisoformat(max(days, default="0001-01-01")) for days in kinds)
 
@@ -124,9 +130,15 @@ def day_of(milliseconds: int, spec: HistorySpec) -> date:
 
 
 def whole_from(payments: Payments, spec: HistorySpec) -> date:
-    """Return the first day whose windows all lie within the payments' period."""
-    first = int(payments.time[payments.time >= 0].min(initial=NEVER))
-    return date.max if first == NEVER else day_of(first, spec) + timedelta(max(PROFILE_WINDOWS) + spec.delay_days - 1)
+    """Return the first day whose windows all lie within the payments' period.
+
+    That is the longest one, in payments, without a gap that no window spans: a wrong date begins none.
+    """
+    reach = timedelta(max(PROFILE_WINDOWS) + spec.delay_days)
+    times = np.sort(payments.time[payments.time >= 0])
+    periods = np.split(times, np.flatnonzero(np.diff(times) > reach / timedelta(milliseconds=1)) + 1)
+    first = max(periods, key=len)[:1].tolist()
+    return day_of(first[0], spec) + reach - timedelta(1) if first else date.max
 
 
 def _days(times: Ints, spec: HistorySpec) -> tuple[date, Ints]:

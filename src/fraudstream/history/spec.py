@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property, partial
 from typing import Any, Final
+
+import orjson
 
 from fraudstream.history.labels import LABEL_DELAY_DAYS
 from fraudstream.transactions.reading_options import DateOrder, Decimal
@@ -103,6 +106,15 @@ class HistorySpec:
         currency = () if self.currency is None else (self.currency,)
         return (*(entity.column for entity in self.entities), self.time, self.amount, *currency)
 
+    def profile_folder(self, entity: HistoryEntity) -> str:
+        """Return the name of the folder of an entity's profiles, of its kind and all that the numbers depend on.
+
+        A model that declares another history must not read tables that are final, and another's.
+        """
+        money, time = (self.amount, self.decimal, self.currency, self.home), (self.time, self.clock, self.date_order)
+        content = orjson.dumps([entity.column, self.key.column, time, money, self.zone, self.delay_days])
+        return f"{entity.kind}-{hashlib.sha256(content).hexdigest()[:8]}"
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all history features, in the order in which the operator computes them."""
@@ -121,6 +133,12 @@ class ProfileColumn:
     MEAN: Final = "mean_amount"
     PARTNERS: Final = "partners"
     SHARE: Final = "fraud_share"
+
+    @classmethod
+    def numbers(cls) -> list[str]:
+        """Return the names of all columns but the id."""
+        names = (cls.PAYMENTS, cls.MEAN, cls.PARTNERS, cls.SHARE)
+        return [f"{name}_{days}" for days in PROFILE_WINDOWS for name in names]
 
 
 _DAY, _WEEK, _MONTH = 24, 7 * 24, STATE_DAYS * 24
@@ -180,7 +198,10 @@ def operator_config(spec: HistorySpec, aliases: dict[str, str], profiles: str | 
     return {
         "format": STATE_FORMAT,
         "state_days": STATE_DAYS,
-        "entities": [{"kind": entity.kind, "columns": names(entity.column)} for entity in spec.entities],
+        "entities": [
+            {"kind": entity.kind, "columns": names(entity.column), "folder": spec.profile_folder(entity)}
+            for entity in spec.entities
+        ],
         "time": {"columns": names(spec.time), "clock": spec.clock, "order": spec.date_order},
         "amount": {"columns": names(spec.amount), "decimal": spec.decimal},
         "currency": names(spec.currency) if spec.currency else [],

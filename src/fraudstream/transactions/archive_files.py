@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Self
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from fraudstream.transactions.files import readable
@@ -84,6 +85,14 @@ def partitions_of(paths: Iterable[Path]) -> dict[tuple[str, int], list[Path]]:
 
 def _sorted(paths: Iterable[Path]) -> list[tuple[ArchiveFile, Path]]:
     return sorted((file, path) for path in paths if (file := ArchiveFile.parse(path)) is not None)
+
+
+def newest_timestamp(folders: Iterable[Path]) -> int:
+    """Return the newest of Kafka's timestamps in folders of days, in milliseconds since 1970; 0 without a record."""
+    files = _sorted(path for folder in folders for path in folder.glob("*.parquet"))
+    newest = max((file.day for file, _ in files), default="")
+    tables = (_table([path], [ArchiveColumn.TIMESTAMP]) for file, path in files if file.day == newest)
+    return max((pc.max(table[ArchiveColumn.TIMESTAMP].cast(pa.int64())).as_py() or 0 for table in tables), default=0)
 
 
 def in_topic_order(paths: Iterable[Path], columns: Sequence[str] | None = None) -> Iterator[pa.Table]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from pyarrow import csv
 
 from fraudstream.errors import DataError, ModelError
+from fraudstream.history.spec import ProfileColumn
 from fraudstream.messages.base import Object
 from fraudstream.model.artifact import read_manifest
 from fraudstream.model.deployment.current import read_model
@@ -77,14 +78,21 @@ class EntityPast:
             history = read_model(self.model, read_manifest)[0].history
         except (ModelError, OSError):
             return None
-        kinds = [each.kind for each in history.entities[1:] if each.column == entity.column] if history else []
-        tables = (path for kind in kinds for path in (self.profiles / kind).glob("????-??-??.csv.gz"))
-        newest = max(tables, default=None, key=lambda path: path.name)
-        if newest is None or history is None:
+        entities = [each for each in history.entities[1:] if each.column == entity.column] if history else []
+        if history is None or not entities:
             return None
-        table = csv.read_csv(newest, convert_options=csv.ConvertOptions(column_types={"id": pa.string()}))
-        row = table.filter(pc.equal(table["id"], entity.value)).to_pylist()
-        names = {each.column: each.name for each in history.profiles if each.kind == kinds[0]}
+        tables = (self.profiles / history.profile_folder(entities[0])).glob("????-??-??.csv.gz")
+        newest = max(tables, default=None, key=lambda path: path.name)
+        if newest is None:
+            return None
+        types = dict.fromkeys(ProfileColumn.numbers(), pa.float64()) | {ProfileColumn.ID: pa.string()}
+        parsing, conversion = csv.ParseOptions(newlines_in_values=True), csv.ConvertOptions(column_types=types)
+        try:
+            table = csv.read_csv(newest, parse_options=parsing, convert_options=conversion)
+        except (pa.ArrowInvalid, OSError):  # damaged, or removed meanwhile; the detector counts it as missing too
+            return None
+        row = table.filter(pc.equal(table[ProfileColumn.ID], entity.value)).to_pylist()
+        names = {each.column: each.name for each in history.profiles if each.kind == entities[0].kind}
         date = newest.name.partition(".")[0]
         return Profile(date, {names[name]: row[0][name] for name in names if name in row[0]}) if row else None
 

@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from fraudstream.history.identity import KEY_BYTES, entity_id
-from fraudstream.history.payments import Payments, read_payments
+from fraudstream.history.payments import NO_TIME, Payments, read_payments
 from fraudstream.history.profiles import write_profiles
 from fraudstream.history.spec import HistorySpec, operator_config
 from fraudstream.model.features.history import HistoryColumn, HistoryNote, with_history
@@ -41,6 +41,7 @@ _NOTES: Final = {
     HistoryNote.NO_TIME: "no readable {0.time}",
     HistoryNote.NO_AMOUNT: "no readable {0.amount}",
     HistoryNote.OTHER_CURRENCY: "another {0.currency}",
+    HistoryNote.NO_PROFILE: "no daily profiles of the day before",
 }
 
 
@@ -89,6 +90,7 @@ def add_history(
         write_parquet(_rows(sources, payments, {*spec.columns, *aliases}), _ROWS, rows)
         history = with_history(_in_order(spark, rows), config)
         values, notes = _collect(history, results, len(payments.time), len(spec.names))
+    notes[payments.time == NO_TIME] |= HistoryNote.NO_TIME
     first = len(payments.time) - source.row_count
     counts = {text.format(spec): int((notes[first:] & note > 0).sum()) for note, text in _NOTES.items()}
     parts = [f"{count:,} with {text}" for text, count in counts.items() if count]
@@ -97,7 +99,10 @@ def add_history(
 
 
 def _rows(sources: Sequence[DataSource], payments: Payments, names: set[str]) -> Iterator[tuple[Any, ...]]:
-    """Yield each payment's row, rank in time, key, JSON of the columns that the operator reads, and event id."""
+    """Yield each payment's row, rank in time, key, JSON of the columns that the operator reads, and event id.
+
+    Those without a valid time are left out: after one of the year 2150, all others would be too old for the state.
+    """
     order = np.argsort(payments.time, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -106,7 +111,8 @@ def _rows(sources: Sequence[DataSource], payments: Payments, names: set[str]) ->
     key = np.where(key < 0, -1 - np.arange(len(key)), key)
     texts = chain.from_iterable(_texts(source, names) for source in sources)
     for row, (text, event_id) in enumerate(texts):
-        yield row, rank[row], key[row], text, event_id
+        if payments.time[row] != NO_TIME:
+            yield row, rank[row], key[row], text, event_id
 
 
 def _texts(source: DataSource, names: set[str]) -> Iterator[tuple[bytes, str | None]]:

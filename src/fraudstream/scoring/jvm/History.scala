@@ -102,7 +102,7 @@ package fraudstream.history {
     private val isAmount = texts("live", "measure").map(Set("sum", "mean", "ratio"))
     private val profileKinds = texts("profile", "kind").map(kinds.indexOf(_))
     private val profileColumns = texts("profile", "column")
-    private val profiles = config.get("profiles").asText(null)
+    private val (profiles, folders) = (config.get("profiles").asText(null), texts("entities", "folder"))
     private val (zone, lagMs) = (ZoneId.of(config.get("zone").asText), config.get("lag_ms").asLong)
     private val (spanMs, home) = (config.get("state_days").asLong * DayMs, config.get("home").asText)
     private val members = (texts("live", "name") ++ texts("profile", "name")).map(new TextNode(_).toString)
@@ -162,7 +162,7 @@ package fraudstream.history {
     /** Adds the numbers of the other entities' profiles; false if a table is missing. */
     private def addProfiles(day: LocalDate): Boolean = {
       val tables = kinds.indices.map(kind => if (profiles == null || !profileKinds.contains(kind)) null
-        else Profiles.of(profiles, kinds(kind), day.toEpochDay))
+        else Profiles.of(profiles, folders(kind), day.toEpochDay))
       for ((kind, i) <- profileKinds.zipWithIndex if tables(kind) != null && ids(kind) != null) {
         val column = tables(kind).columns.indexOf(profileColumns(i))
         if (column >= 0) values(isAmount.length + i) = rounded(tables(kind).get(ids(kind))(column))

@@ -14,7 +14,7 @@ import scala.util.hashing.MurmurHash3
 import com.univocity.parsers.csv.{CsvParser, CsvParserSettings}
 import org.apache.spark.internal.Logging
 
-/** Daily tables of the profiles of entities, `<root>/<kind>/<date>.csv.gz`, loaded when a transaction asks for one.
+/** Daily tables of the profiles of entities, `<root>/<folder>/<date>.csv.gz`, loaded when a transaction asks for one.
  *
  *  A table is immutable. One that is missing is looked for again every 10 seconds, and that of the following day is
  *  loaded ahead, both in a thread of their own: a stream waits for a table only after a start.
@@ -58,15 +58,15 @@ object Profiles extends Logging {
     }
   }
 
-  /** The table of a kind of entity and a day (days since 1970), or null while there is none. */
-  def of(root: String, kind: String, epochDay: Long): Table = {
+  /** The table of a day (days since 1970) in the folder of a kind of entity, or null while there is none. */
+  def of(root: String, folder: String, epochDay: Long): Table = {
     val now = System.nanoTime()
     // Times of all centuries may ask for tables that there will never be.
     if (entries.size > 1000) entries.values.removeIf(_.table == null)
-    val entry = entries.computeIfAbsent((root, kind, epochDay), new Entry(_))
+    val entry = entries.computeIfAbsent((root, folder, epochDay), new Entry(_))
     entry.usedAt = now
     entry.look(now, waits = true)
-    entries.computeIfAbsent((root, kind, epochDay + 1), new Entry(_)).look(now, waits = false)
+    entries.computeIfAbsent((root, folder, epochDay + 1), new Entry(_)).look(now, waits = false)
     entry.table
   }
 
@@ -82,6 +82,9 @@ object Profiles extends Logging {
       entries.remove(id, entry)
   }
 
+  private def number(cell: String): Double =
+    Option(cell).flatMap(_.toDoubleOption).filterNot(_.isInfinite).getOrElse(Double.NaN)
+
   private def read(path: String): Table = {
     val settings = new CsvParserSettings()
     settings.setMaxCharsPerColumn(-1)
@@ -96,7 +99,7 @@ object Profiles extends Logging {
       val columns = parser.parseNext().drop(1)
       val rows = LongMap.empty[Array[Double]]
       for (row <- Iterator.continually(parser.parseNext()).takeWhile(_ != null))
-        rows(hash(row(0))) = Array.tabulate(columns.length)(i => Option(row(i + 1)).fold(Double.NaN)(_.toDouble))
+        rows(hash(row(0))) = Array.tabulate(columns.length)(i => number(row(i + 1)))
       new Table(columns, rows)
     } finally bytes.close()
   }
