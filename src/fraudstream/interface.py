@@ -207,10 +207,12 @@ def train(
         SettingsError: An unknown algorithm, an impossible share, or a column that does not exist.
         DataError: The data cannot be used.
         ModelError: The artifact cannot be written.
-        DeploymentRefused: With `deploy`: the model is worse than the active one beyond a bound; it stays a candidate.
+        DeploymentRefused: With `deploy`: the model is worse than the active one beyond a bound, or needs another
+            history than the state beside the checkpoint holds; it stays a candidate.
         SetupError: There is no suitable Java.
     """
     from fraudstream.config import Settings
+    from fraudstream.model.deployment.state import state_directory
     from fraudstream.model.training.plan import TrainingSettings
     from fraudstream.model.training.training import train as train_model
     from fraudstream.runtime.engines import shared_spark
@@ -243,6 +245,7 @@ def train(
         now=lambda: datetime.now(UTC),
         who="fraudstream.train",
         deploys=deploy,
+        history_state=state_directory(settings.checkpoint),
     )
     return Model(result.artifact, result.deployment) if result.is_deployed else load(result.artifact.path)
 

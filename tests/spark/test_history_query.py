@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,24 +16,30 @@ import pytest
 from confluent_kafka import Producer
 from pyspark.sql import SparkSession
 
+from archives import archiving, await_archived
 from columns import manifest
+from commands import command_line
+from fraudstream.archive.rows import ModelColumns
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
 from fraudstream.detector.query import QuerySettings, Trigger, detect, start_query, with_history
 from fraudstream.detector.state_build import PastPayment, build_state
+from fraudstream.errors import DataError
 from fraudstream.history.spec import HistoryEntity, HistorySpec, LiveFeature, Measure, operator_config
 from fraudstream.kafka.client import Cluster
 from fraudstream.kafka.reading import Watermarks
-from fraudstream.kafka.topics import ensure_topics
+from fraudstream.kafka.topics import ensure_topics, topic_id
 from fraudstream.messages.ledger import Apart, Range
 from fraudstream.messages.posted import check_alert
 from fraudstream.model.deployment.current import Deployment
 from fraudstream.model.deployment.state import StateRecord, content_of, state_directory
+from fraudstream.model.features.history import HistoryNote
 from fraudstream.runtime.processes import wait_until
 from fraudstream.scoring.message_format import MessageFormat
 from fraudstream.scoring.scorer import Scorer
 from fraudstream.scoring.topic import count_outcomes
 from fraudstream.transactions.wire import DEFAULT_MAX_RECORD_BYTES, EventType, Outcome, Topic
+from saved_models import linear_manifest, linear_model
 
 pytestmark = [pytest.mark.spark, pytest.mark.kafka]
 
@@ -175,12 +183,56 @@ def test_a_state_built_from_a_file_is_what_the_first_payment_continues(stream: S
     record = StateRecord(content_of(SPEC), partitions)
     past = [PastPayment(0, json.dumps(each).encode()) for each in payments([0, 60, 120])]
     config = operator_config(content_of(SPEC), {}, None, bytes(32))
-    for former in (False, True):
-        built = build_state(stream.spark, past, record, config, keeper.checkpoint, keeper.now())
-        assert (built[0], built[1] is not None) == (3, former)
+    unreadable = PastPayment(0, b'{"card":"c1","at":1767225600000}'), PastPayment(0, b'{"at":1767225600000}')
+    reports = list[str]()
+
+    def build(past: Sequence[PastPayment]) -> tuple[int, Path | None]:
+        return build_state(stream.spark, past, record, config, keeper.checkpoint, keeper.now(), reports.append)
+
+    for is_former in (False, True):
+        count, former = build([*past, *unreadable])
+        assert (count, former is not None) == (3, is_former)
+    assert reports[0] == "1 of the payments have no readable card, and no history"
+    assert reports[1].startswith("2 of the payments have no readable amount:")
+    for number in (0, 2):
+        with pytest.raises(DataError, match=f"of {number} payments none enters the history"):
+            build(unreadable[:number])
     stream.send(*payments([180]))
     stream.run(keeper.begin(SPEC, {}, "id", partitions), 1)
     assert [alert["history"] for alert in stream.alerts()] == [{COUNT: 3.0}]
+
+
+def test_a_state_built_from_an_archive_ahead_of_the_detector_is_continued(
+    stream: Stream, keeper: HistoryKeeper, cluster: Cluster, tmp_path: Path
+) -> None:
+    begin = partial(keeper.begin, SPEC, {}, topic_id(cluster, TOPIC), stream.settings.partitions)
+    model = replace(linear_manifest(), history=SPEC)
+    stream.send(*payments([0, 60], "ahead"), key="a")
+    stream.send(*payments([0], "other"), partition=1, key="o")
+    stream.run(begin(), 3)
+    stream.send(*payments([120, 180], "ahead"), key="b")
+    ends = {p: end for p, (_, end) in Watermarks(cluster, TOPIC).read().items()}
+    with archiving(cluster, tmp_path / "archive", columns=lambda: ModelColumns.of(model, {})) as archiver:
+        await_archived(archiver, ends)
+    for path in (tmp_path / "archive").glob(f"date=*/{TOPIC}-1-*"):
+        path.unlink()
+    command = command_line(
+        "state", "build", "--from", tmp_path / "archive", "--checkpoint", keeper.checkpoint,
+        "--model", linear_model(tmp_path / "models", linear=model).path,
+        "--bootstrap-servers", cluster.bootstrap_servers, "--entity-key", tmp_path / "entity.key",
+    )  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stderr
+    (warning,) = [line for line in done.stderr.splitlines() if "are not archived" in line]
+    assert warning.startswith(f"warning: {TOPIC}[1] 0 to {ends[1] - 1} ")
+    assert re.search(r"checkpoint-history: built from \d+ payments", done.stdout), done.stdout
+    # As in a new process: this one has the former state in memory.
+    stream.spark._jvm.org.apache.spark.sql.execution.streaming.state.StateStore.stop()  # type: ignore[union-attr] # noqa: SLF001
+    (report,) = stream.run(begin(), 2)
+    assert report["observedMetrics"]["history"][f"note_{HistoryNote.REPEATED}"] == 2
+    stream.send(*payments([240], "ahead"), key="c")
+    stream.run(begin(), 1)
+    assert [alert["history"] for alert in stream.alerts()] == [{COUNT: float(count)} for count in (2, 3, 4)]
 
 
 def test_without_a_history_the_plan_has_none(

@@ -13,8 +13,10 @@ import pytest
 from pyspark.sql import SparkSession
 
 import fraudstream
-from fraudstream.errors import DataError, DataNotFound, ModelNotFound
+from fraudstream.errors import DataError, DataNotFound, DeploymentRefused, ModelNotFound
+from fraudstream.history.spec import HistoryEntity, HistorySpec
 from fraudstream.model.artifact import ModelArtifact
+from fraudstream.model.deployment.state import StateRecord, write_state
 from fraudstream.transactions.data_source import DataSource
 
 pytestmark = pytest.mark.spark
@@ -69,6 +71,18 @@ def test_a_data_frame_gives_the_model_and_the_scores_of_its_file(
     assert model.explain(frame, 7).score == pytest.approx(scores.score[7], rel=1e-12)
     with pytest.raises(DataError, match="DataFrame, row -1"):
         model.explain(frame, -1)
+
+
+def test_a_model_is_not_deployed_beside_a_state_that_lacks_its_history(
+    spark: SparkSession, sparkov: DataSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FRAUDSTREAM_CHECKPOINT", str(tmp_path / "checkpoint"))
+    spec = HistorySpec((HistoryEntity("card", "other"),), time="at", amount="amt")
+    write_state(tmp_path / "checkpoint-history", StateRecord(spec, 1))
+    with pytest.raises(DeploymentRefused, match="key cc_num instead of other"):
+        fraudstream.train(
+            sparkov.path, algorithm="logistic-regression", entities={"card": "cc_num"}, deploy=True, models=tmp_path
+        )
 
 
 def test_scores_come_out_as_tables_and_read_well(sparkov: DataSource, models: Path) -> None:

@@ -18,6 +18,7 @@ from fraudstream.archive import rows as archive_rows
 from fraudstream.archive.rows import ModelColumns, Row, RowConverter
 from fraudstream.errors import SchemaRegistryFailed
 from fraudstream.history.identity import entity_id
+from fraudstream.history.spec import HistoryEntity, HistorySpec
 from fraudstream.model.manifest import Feature, FeatureType
 from fraudstream.transactions.archive_files import SCHEMA
 from fraudstream.transactions.entities import EntityColumns
@@ -215,6 +216,18 @@ def test_the_entities_are_those_of_the_model() -> None:
     row = one({"cc": "c1", "customer_id": "k1", "device_id": "d1", "amount": 3}, using)
     assert using.columns.entities == EntityColumns(("cc",), frozenset({"customer_id", "amount"}))
     assert dict(row.entity_ids) == {"cc": "c1", "device_id": "d1"}
+
+
+def test_the_columns_of_the_history_are_entities_nested_or_by_an_alias_too() -> None:
+    entities = HistoryEntity("card", "card.id"), HistoryEntity("shop", "place"), HistoryEntity("secret", "cvv")
+    model = replace(
+        manifest(), columns=("card.id", "place"), entities=(), history=HistorySpec(entities, "at", "amount")
+    )
+    using = replace(converter(), columns=ModelColumns.of(model, {"kiosk": "place"}))
+    row = one({"card": {"id": VISA}, "kiosk": 1.5, "cvv": "123"}, using)
+    assert dict(row.entity_ids) == {"card.id": entity_id(VISA, SECRET), "kiosk": "1.5"}
+    assert dict(one(b'{"card":{"id":596.0},"place":""}', using).entity_ids) == {"card.id": "596.0"}
+    assert "123" not in str(row.entity_ids)
 
 
 @pytest.mark.parametrize(("timestamp", "day"), [(-1, 0), (2**62, 253_402_300_799_000), (NOON, NOON)])

@@ -336,6 +336,15 @@ def test_a_payment_from_the_future_does_not_end_a_day_of_the_archive(model: Path
     assert ": 1 day written; 2026-03-20 to 2026-03-20" in build(tmp_path, "--from", archive).output
 
 
+@pytest.mark.parametrize("command", ["profiles", "state"])
+def test_files_beside_an_archive_are_refused(model: Path, tmp_path: Path, command: str) -> None:
+    file = payment_file(tmp_path / "a.csv", ["1,2026-03-20 10:00:00,c,t,1,0"])
+    both = ("--from", archive_of(tmp_path / "archive", 0), "--from", file)
+    error = CliRunner().invoke(cli, [str(each) for each in (command, "build", "--model", model, *both)]).exception
+    assert isinstance(error, SettingsError)
+    assert error.where == f"--from {file}"
+
+
 def test_the_command_writes_no_day_that_has_not_ended(model: Path, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     rows = [f"{n},{now - timedelta(days=n):%Y-%m-%d %H:%M:%S},c,t,1,0" for n in range(3)]

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from columns import MODEL_ID, manifest
+from fraudstream.detector.checkpoint import Marker, write_marker
 from fraudstream.detector.events import EventWriter
 from fraudstream.detector.history import HistoryKeeper, LiveHistory, check_files
-from fraudstream.detector.state_build import archived_payments, murmur2, partitioner
-from fraudstream.errors import CheckpointDamaged, DeploymentRefused, SettingsError
+from fraudstream.detector.state_build import archive_gaps, archived_payments, murmur2, partitioner, payments_of
+from fraudstream.errors import CheckpointDamaged, DataError, DeploymentRefused, SettingsError
 from fraudstream.history.spec import HistoryEntity, HistorySpec, with_features
 from fraudstream.model.deployment.state import (
     STATE_RECORD,
@@ -30,6 +31,7 @@ from fraudstream.model.deployment.state import (
 )
 from fraudstream.model.features.history import HistoryNote
 from fraudstream.transactions.archive_files import SCHEMA, ArchiveFile, archive_files
+from fraudstream.transactions.data_source import open_data
 from fraudstream.transactions.wire import EventType
 
 CARD, TERMINAL = HistoryEntity("card", "card_id"), HistoryEntity("terminal", "terminal_id")
@@ -245,33 +247,87 @@ def test_a_key_has_the_hash_of_kafkas_own_tests(key: str, value: int) -> None:
     assert partitioner(7)(None) == 0
 
 
-def test_an_archive_gives_each_payment_to_the_last_partition_of_its_key(tmp_path: Path) -> None:
-    at = datetime(2026, 1, 1, tzinfo=UTC)
-    rows = {0: [(5, "c1", 0), (7, "c2", 1), (9, "", 2)], 1: [(3, "c1", 3)]}
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+Records = list[tuple[int, dict[str, str], str | None, int]]
+"""Offset, ids of entities, text and minute."""
+
+
+def archive(root: Path, rows: dict[int, Records], topic: str = "payments") -> list[Path]:
     for partition, records in rows.items():
         table = [
             {
-                "topic": "payments",
+                "topic": topic,
                 "partition": partition,
                 "offset": offset,
                 "index": None,
-                "timestamp": at + timedelta(minutes=minute),
+                "timestamp": AT + timedelta(minutes=minute),
                 "event_id": f"e{minute}",
                 "event_time": None,
-                "entity_ids": [("card_id", card), ("other", "x")] if card else [],
-                "text": '{"card_id":"****","n":1}' if card else None,
+                "entity_ids": list(ids.items()),
+                "text": text,
             }
-            for offset, card, minute in records
+            for offset, ids, text, minute in records
         ]
-        path = ArchiveFile("payments", partition, records[0][0], records[-1][0], "2026-01-01").path(tmp_path)
+        path = ArchiveFile(topic, partition, records[0][0], records[-1][0], "2026-01-01").path(root)
         path.parent.mkdir(exist_ok=True)
         pq.write_table(pa.Table.from_pylist(table, SCHEMA), path)
-    payments = list(archived_payments(archive_files(tmp_path), "payments", SPEC))
-    assert [(each.partition, each.offset, each.event_id) for each in payments] == [
-        (1, -1, "e0"),
-        (0, 7, "e1"),
-        (1, 3, "e3"),
-    ]
+    return archive_files(root)
+
+
+def test_an_archive_gives_each_payment_to_the_last_partition_of_its_key(tmp_path: Path) -> None:
+    masked = '{"card_id":"****","n":1}'
+    first, second = ({"card_id": card, "other": "x"} for card in ("c1", "c2"))
+    files = archive(
+        tmp_path, {0: [(5, first, masked, 0), (7, second, masked, 1), (9, {}, None, 2)], 1: [(3, first, masked, 3)]}
+    )
+    payments = list(archived_payments(files, "payments", SPEC, {}))
+    assert [(each.partition, each.event_id) for each in payments] == [(1, "e0"), (0, "e1"), (1, "e3")]
     assert payments[1].text == b'{"card_id":"c2","n":1}'
-    assert payments[1].timestamp == (at + timedelta(minutes=1)).timestamp() * 1000
-    assert list(archived_payments(archive_files(tmp_path), "others", SPEC)) == []
+    assert payments[1].timestamp == (AT + timedelta(minutes=1)).timestamp() * 1000
+
+
+def test_an_archived_key_may_be_nested_or_have_an_alias(tmp_path: Path) -> None:
+    spec = replace(SPEC, entities=(HistoryEntity("card", "card.id"), TERMINAL))
+    nested = '{"card":{"id":"****"}}'
+    records: dict[int, Records] = {
+        0: [(0, {"card.id": "c1"}, nested, 0), (1, {}, '{"card":{"id":"c2"}}', 1), (2, {"pan": "c3"}, "{}", 2)],
+        1: [(0, {"pan": "c1"}, '{"pan":"****"}', 3), (1, {"pan": "c2"}, "{}", 4), (2, {"card.id": "c3"}, nested, 5)],
+    }
+    payments = list(archived_payments(archive(tmp_path, records), "payments", spec, {"pan": "card.id"}))
+    assert [each.partition for each in payments] == [1] * 6
+    assert payments[0].text == b'{"card":{"id":"****"},"card.id":"c1"}'
+    assert payments[3].text == b'{"pan":"c1"}'
+
+
+def test_an_archive_of_another_topic_is_refused(tmp_path: Path) -> None:
+    files = archive(tmp_path, {0: [(0, {}, "{}", 0)]}, "returns")
+    with pytest.raises(DataError, match="nothing of the topic payments, but of returns"):
+        list(archived_payments(files, "payments", SPEC, {}))
+
+
+def test_records_in_neither_archive_nor_stream_are_named(tmp_path: Path) -> None:
+    files = archive(tmp_path, {p: [(3, {}, "{}", 0), (7, {}, "{}", 1)] for p in (0, 1)})
+    files += archive(tmp_path, {2: [(9, {}, "{}", 0)]}, "returns")
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    assert archive_gaps(files, checkpoint, "payments", "id") == []
+    write_marker(checkpoint, Marker("payments", "id", start={0: 8, 1: 12, 2: 5, 3: 0}))
+    gaps = archive_gaps(files, checkpoint, "payments", "id")
+    assert gaps == ["payments[1] 8 to 11", "payments[2] 0 to 4"]
+    assert archive_gaps(files, checkpoint, "payments", "recreated") == []
+
+
+def test_a_files_key_by_an_alias_has_the_partition_of_its_value(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("card,terminal_id,at,Amount\nc1,t,1767225600000,2.5\n,t,1767225600001,2.5\n")
+    payments = list(payments_of(open_data(file), SPEC, {"card": "card_id"}, 7))
+    assert [each.partition for each in payments] == [partitioner(7)("c1"), 0]
+    assert partitioner(7)("c1") > 0
+
+
+@pytest.mark.parametrize("column", ["card_id", "terminal_id", "at", "Amount"])
+def test_a_file_without_a_column_of_the_history_is_refused(tmp_path: Path, column: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text("card_id,terminal_id,at,Amount\nc1,t,1767225600000,2.5\n".replace(column, "x"))
+    with pytest.raises(DataError, match=f"no column '{column}'"):
+        payments_of(open_data(file), SPEC, {}, 2)

@@ -9,7 +9,7 @@ import structlog
 from confluent_kafka import Message
 
 from fraudstream.errors import SchemaRegistryFailed
-from fraudstream.history.identity import entity_id, entity_value
+from fraudstream.history.identity import entity_id, entity_value, member
 from fraudstream.history.spec import names_of
 from fraudstream.kafka.reading import header_text, headers_of
 from fraudstream.messages.base import Object
@@ -51,24 +51,27 @@ class ModelColumns:
     Attributes:
         times: The names of the column of the event time, that of the training last; empty if Kafka's timestamp counts.
         clock: Its units per second, if it counts from 1970; None for a date.
+        history: The names of the columns of the entities whose history the model reads, which may be nested.
     """
 
     entities: EntityColumns = UNKNOWN
     times: Sequence[str] = ()
     clock: int | None = None
     date_order: DateOrder | None = None
+    history: Sequence[str] = ()
 
     @classmethod
     def of(cls, manifest: Manifest, aliases: Mapping[str, str]) -> Self:
         """Take them from a manifest; `aliases` go from a new name to that of the training."""
-        entities = UNKNOWN
+        entities, keys = UNKNOWN, () if manifest.history is None else manifest.history.entities
+        history = [name for each in keys for name in names_of(each.column, aliases)]
         if manifest.entities is not None:
             entities = EntityColumns(manifest.entities, frozenset(manifest.columns).difference(manifest.entities))
         for feature in manifest.features:
             column = feature.name if feature.type is FeatureType.TIME else feature.reference
             if column is not None and column == manifest.time_column:
-                return cls(entities, names_of(column, aliases), feature.clock, feature.date_order)
-        return cls(entities)
+                return cls(entities, names_of(column, aliases), feature.clock, feature.date_order, history)
+        return cls(entities, history=history)
 
     def event_time(self, transaction: Object, timestamp: int) -> int | None:
         """Return the transaction's own time in milliseconds, or Kafka's; None if it cannot be read."""
@@ -157,12 +160,14 @@ class RowConverter:
 
     def _entity_ids(self, transaction: Object, masked: Object, content: Any) -> list[tuple[str, str]]:
         ids: list[tuple[str, str]] = []
-        for column, value in entities_of(transaction, self.columns.entities):
-            if isinstance(transaction[column], float):  # as it is written, like Kafka's key
+        values = {name: value for name in self.columns.history if (value := entity_value(transaction, name))}
+        for column, value in (values | dict(entities_of(transaction, self.columns.entities))).items():
+            own = member(transaction, column)
+            if isinstance(own, float):  # as it is written, like Kafka's key
                 value = entity_value(content, column, self.envelope) or value
-            each, stored = entity_id(value, self.secret), masked.get(column)
+            each, stored = entity_id(value, self.secret), member(masked, column)
             # What is masked for another reason than a card number stands under its masked value; a secret nowhere.
-            if stored != transaction[column] and each == value:
+            if stored != own and each == value:
                 each = str(stored)
             if stored is not None:
                 ids.append((column, each))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,11 +96,11 @@ def state() -> None:
 def build_history(data: tuple[Path, ...], reading: ReadingOptions, **flags: object) -> None:
     """Fill the history with the payments of files, or of the topic's archive, in their order.
 
-    They should be those before the first that the detector will read: the training data, or all that was archived. The
-    detector must be stopped; the former state is moved aside.
+    Those of files should be before the first that the detector will read, as the training data are. An archive may be
+    ahead of the detector, as its payments count once. The detector must be stopped; the former state is moved aside.
     """
     from fraudstream.detector.checkpoint import lock_checkpoint
-    from fraudstream.detector.state_build import archived_payments, build_state, payments_of
+    from fraudstream.detector.state_build import archive_gaps, archived_payments, build_state, payments_of
     from fraudstream.history.identity import entity_key, key_fingerprint
     from fraudstream.history.spec import operator_config
     from fraudstream.kafka.client import Cluster
@@ -107,9 +108,8 @@ def build_history(data: tuple[Path, ...], reading: ReadingOptions, **flags: obje
     from fraudstream.model.deployment.current import resolve
     from fraudstream.model.deployment.state import StateRecord, content_of, state_directory
     from fraudstream.runtime.engines import batch_spark, jars_for
-    from fraudstream.transactions.archive_files import archive_files
 
-    settings = options.load_settings(**flags)
+    settings, archive = options.load_settings(**flags), _archived(data)
     artifact, deployment = resolve(settings.model)
     if artifact.manifest.history is None:
         remedy = "train one with --entity, or name another with --model"
@@ -121,15 +121,37 @@ def build_history(data: tuple[Path, ...], reading: ReadingOptions, **flags: obje
     fingerprint = key_fingerprint(entity_key(settings.entity_key))
     record = StateRecord(content, partitions, topic_id(cluster, topic), key_fingerprint=fingerprint)
     config = operator_config(content, dict(deployment.aliases), None, entity_key(settings.entity_key))
-    with lock_checkpoint(settings.checkpoint), batch_spark(settings, "state", jars_for(settings).connector) as spark:
-        if archive := [path for folder in data for path in archive_files(folder)]:
-            payments = archived_payments(archive, topic, content)
+    with lock_checkpoint(settings.checkpoint):
+        if archive:
+            payments = archived_payments(archive, topic, content, deployment.aliases)
         else:
-            payments = payments_of(options.open_payments(data, reading), content.key.column, record.partitions)
-        count, former = build_state(spark, payments, record, config, settings.checkpoint, datetime.now(UTC))
+            payments = payments_of(options.open_payments(data, reading), content, deployment.aliases, record.partitions)
+        for gap in archive_gaps(archive, settings.checkpoint, topic, record.topic_id) if archive else ():
+            what = f"{gap} are not archived, and the detector has read them: the history lacks them"
+            _warn(f"{what}; build it again once fraudstream archive has them")
+        with batch_spark(settings, "state", jars_for(settings).connector) as spark:
+            now = datetime.now(UTC)
+            count, former = build_state(spark, payments, record, config, settings.checkpoint, now, _warn)
     if former is not None:
         click.echo(f"the former state is in {former}")
     click.echo(f"{state_directory(settings.checkpoint)}: built from {count:,} payments")
+
+
+def _warn(what: str) -> None:
+    click.echo(f"warning: {what}", err=True)
+
+
+def _archived(data: Sequence[Path]) -> list[Path]:
+    """Return the files of an archive, none of other data; raises SettingsError if both are named."""
+    from fraudstream.transactions.archive_files import ArchiveFile
+    from fraudstream.transactions.files import data_files
+
+    files = {path: [each for each in data_files([path]) if ArchiveFile.parse(each)] for path in data}
+    others = [path for path in data if not files[path]]
+    if others and any(files.values()):
+        what, remedy = "an archive and other files are named together", "name either the archive or the files"
+        raise SettingsError(what, where=f"--from {others[0]}", remedy=remedy)
+    return [each for path in data for each in files[path]]
 
 
 @click.group()
@@ -166,7 +188,7 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
     reading: dict[str, object] = {"decimal": spec.decimal, "date_order": spec.date_order}
     if labels is not None:
         reading |= {"labels": labels, "label_key": label_key}
-    archived = sorted(folder for path in data for folder in path.glob("date=*"))
+    archived = sorted(folder for path in data for folder in path.glob("date=*")) if _archived(data) else []
     after = latest_profile(settings.profiles, spec) if archived and not replaces else date.min
     if after > date.min:
         # A record is in the folder of Kafka's timestamp, in UTC, and its own time may be a little later.
@@ -196,4 +218,4 @@ def build_tables(data: tuple[Path, ...], labels: Path | None, label_key: str, re
         period = f"{dates[0]} to {dates[-1]}" if dates else "every day that has ended has one"
         click.echo(f"{folder}: {len(dates):,} day{'s' if len(dates) != 1 else ''} written; {period}")
         if dates and dates[0] < (whole := f"{whole_from(payments, spec)}"):
-            click.echo(f"warning: before {whole} the windows reach back beyond the first payment", err=True)
+            _warn(f"before {whole} the windows reach back beyond the first payment")

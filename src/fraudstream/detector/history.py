@@ -38,7 +38,7 @@ from fraudstream.transactions.wire import EventType
 NOTES_OBSERVED: Final = "history"
 """The observed metric that counts a batch's transactions with each note of the operator."""
 
-_NOTES: Final = {
+NOTES: Final = {
     HistoryNote.NO_KEY: "have no readable {key}, and no history",
     HistoryNote.NO_TIME: "have no readable {time}, and no history",
     HistoryNote.NO_AMOUNT: "have no readable {amount}: they do not enter the history",
@@ -151,7 +151,7 @@ class HistoryKeeper:
         metrics, spec = progress["observedMetrics"].get(NOTES_OBSERVED), self._spec
         if metrics is None or spec is None:
             return
-        for bit, text in _NOTES.items():
+        for bit, text in NOTES.items():
             count = metrics[_metric(bit)]
             what = text.format(key=spec.key.column, time=spec.time, amount=spec.amount)
             message = f"{count:,} of the last payments {what}"
@@ -172,7 +172,7 @@ class HistoryKeeper:
 def observe_notes(frame: DataFrame, notes: Column) -> DataFrame:
     """Count the transactions with each note, in the progress of the query."""
     return frame.observe(
-        NOTES_OBSERVED, *(F.count_if(notes.bitwiseAND(F.lit(bit)) != 0).alias(_metric(bit)) for bit in _NOTES)
+        NOTES_OBSERVED, *(F.count_if(notes.bitwiseAND(F.lit(bit)) != 0).alias(_metric(bit)) for bit in NOTES)
     )
 
 

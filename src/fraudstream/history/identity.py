@@ -35,7 +35,7 @@ def entity_value(record: bytes | Mapping[str, Any], column: str, envelope: str =
     holds transactions of several values. A dotted name is also looked up in nested objects.
     """
     try:
-        values = [_member(each, column) for each in unwrapped(_parsed(record), envelope)]
+        values = [member(each, column) for each in unwrapped(_parsed(record), envelope)]
     except (ValueError, RecursionError):
         return None
     texts = set(map(_text, values))
@@ -49,7 +49,7 @@ def _parsed(record: bytes | Mapping[str, Any]) -> Any:
     return json.loads(record.decode(), parse_int=str, parse_float=str, parse_constant=lambda name: None)
 
 
-def _member(transaction: Any, column: str) -> Any:
+def member(transaction: Any, column: str) -> Any:
     """Return a member, in nested objects too: `card.id` is named so, or is `id` of the object `card`."""
     if not isinstance(transaction, Mapping):
         return None
@@ -58,7 +58,7 @@ def _member(transaction: Any, column: str) -> Any:
     parts = column.split(".")
     for end in range(1, len(parts)):
         if isinstance(inner := transaction.get(".".join(parts[:end])), Mapping):
-            return _member(inner, ".".join(parts[end:]))
+            return member(inner, ".".join(parts[end:]))
     return None
 
 

@@ -96,7 +96,7 @@ def _read(source: DataSource, spec: HistorySpec, fraud: tuple[str, str] | None, 
     label = frauds.key if frauds is not None else fraud[0] if fraud is not None and fraud[0] in source.columns else None
     event_id = ArchiveColumn.EVENT_ID if any(file.parts for file in source.files) else None
     names = [each for each in (*(entity.column for entity in spec.entities), label, event_id) if each is not None]
-    indexes = {name: _index(source, name, aliases) for name in (*names, spec.time, spec.amount)}
+    indexes = {name: column_index(source, name, aliases) for name in (*names, spec.time, spec.amount)}
     currencies = names_of(spec.currency, aliases) if spec.currency and spec.home else []
     currency = next((source.columns.index(name) for name in currencies if name in source.columns), None)
     texts: dict[str, list[pa.Array]] = {name: [] for name in names}
@@ -129,7 +129,8 @@ def _read(source: DataSource, spec: HistorySpec, fraud: tuple[str, str] | None, 
     return _Part(time, np.concatenate(amounts), reported, is_repeated, texts)
 
 
-def _index(source: DataSource, name: str, aliases: Mapping[str, str]) -> int:
+def column_index(source: DataSource, name: str, aliases: Mapping[str, str]) -> int:
+    """Return the index of a column by the names that it may have; raises DataError if there is none of them."""
     for each in names_of(name, aliases):
         if each in source.columns:
             return source.columns.index(each)
